@@ -1,0 +1,1 @@
+"""The agent that runs on a gateway: acquire, alarm, spool, hand over."""

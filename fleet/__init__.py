@@ -1,0 +1,1 @@
+"""The Flask fleet manager: console, API, ingest, relay."""

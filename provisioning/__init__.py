@@ -1,0 +1,1 @@
+"""Identity: how a gateway gets into the fleet, and nobody else does."""

@@ -1,0 +1,1 @@
+"""What crosses the network between a gateway and the fleet: messages, topic grammar, codec. Pure, no I/O."""

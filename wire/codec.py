@@ -1,0 +1,79 @@
+"""Message codec: one leading octet for the form, then msgpack; bounded before anything is believed.
+
+Octet 0x00: plain msgpack. Octet 0x01: zstd (level 3) of msgpack. Other values are kept for later forms, and a reader
+refuses them with VersionError. Fields are maps by name: unknown ones are ignored, missing ones take their default.
+"""
+
+from __future__ import annotations
+
+from typing import TypeVar
+
+import msgspec
+import zstandard
+
+from wire.conversation import Ack, Batch, Greet, Hello, Refused, Welcome
+from wire.errors import DecodeError, VersionError
+from wire.health import Health
+from wire.sample import Live
+from wire.topics import Down, Up
+from wire.twin import Desired, Reported
+
+Message = Hello | Welcome | Batch | Ack | Refused | Greet | Live | Reported | Desired | Health
+M = TypeVar("M")
+
+KINDS: dict[Up | Down, type[Message]] = {
+    Up.HELLO: Hello,
+    Up.BATCH: Batch,
+    Up.LIVE: Live,
+    Up.REPORTED: Reported,
+    Up.HEALTH: Health,
+    Down.WELCOME: Welcome,
+    Down.ACK: Ack,
+    Down.REFUSED: Refused,
+    Down.GREET: Greet,
+    Down.DESIRED: Desired,
+}
+"""The message that each topic carries: the one table from which schemas, docs and dispatch are made."""
+
+PLAIN, ZSTD = 0x00, 0x01
+COMPRESS_FROM_BYTES = 256
+MESSAGE_MAX_BYTES = 16 * 1024 * 1024
+"""Largest message after decompression: a frame that claims more is refused before memory is taken."""
+
+_encoder = msgspec.msgpack.Encoder()
+
+
+def encode(message: Message) -> bytes:
+    """Encode a message, compressed when that pays."""
+    plain = _encoder.encode(message)
+    if len(plain) < COMPRESS_FROM_BYTES:
+        return bytes((PLAIN,)) + plain
+    return bytes((ZSTD,)) + zstandard.ZstdCompressor(level=3).compress(plain)
+
+
+def decode(payload: bytes, kind: type[M]) -> M:
+    """Decode a payload as ``kind``.
+
+    Raises VersionError for an unknown form, DecodeError for anything else that is amiss.
+    """
+    if not payload:
+        raise DecodeError("empty message")
+    form, body = payload[0], payload[1:]
+    if form == ZSTD:
+        body = _decompress(body)
+    elif form != PLAIN:
+        raise VersionError(f"message form 0x{form:02x} is not known to this release")
+    try:
+        return msgspec.msgpack.decode(body, type=kind)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise DecodeError(f"not a {kind.__name__}: {error}") from error
+
+
+def _decompress(body: bytes) -> bytes:
+    try:
+        size = zstandard.frame_content_size(body)
+        if not 0 <= size <= MESSAGE_MAX_BYTES:
+            raise DecodeError(f"compressed message claims {size} octets; the most is {MESSAGE_MAX_BYTES}")
+        return zstandard.ZstdDecompressor().decompress(body, max_output_size=MESSAGE_MAX_BYTES)
+    except zstandard.ZstdError as error:
+        raise DecodeError(f"message cannot be decompressed: {error}") from error

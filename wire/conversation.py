@@ -1,0 +1,101 @@
+"""The messages by which a gateway hands records over to the fleet (docs/understand/delivery.md tells the story).
+
+    edge  -> hello    who I am and what I hold
+    fleet -> welcome  a session and the cursors: the edge sends what follows them
+    edge  -> batch    items first, first + 1, ... of one epoch and lane
+    fleet -> ack      committed up to here, after the database commit
+    fleet -> refused  a gap: send again from `expected`
+    fleet -> greet    I do not know your session: say hello
+
+Evolution: fields are added with a default and never change meaning; unknown fields are ignored. A change that an
+older reader would misread is a new major version, which is a new topic root (`wire.topics`).
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from wire.record import Lane, Layout
+
+
+class Clock(msgspec.Struct, frozen=True, kw_only=True):
+    """How the boot's monotonic clock relates to UTC now.
+
+    ``offset_ns`` is wall - monotonic, None while ``quality`` is ``unset``. ``quality``: ``synced`` (a time source
+    holds the clock), ``holdover`` (it was set once) or ``unset``.
+    """
+
+    offset_ns: int | None = None
+    quality: str = "unset"
+
+
+class Span(msgspec.Struct, frozen=True, kw_only=True):
+    """What the spool holds of one epoch and lane: the first record kept and the last one assigned."""
+
+    first: int
+    head: int
+
+
+class Hello(msgspec.Struct, frozen=True, kw_only=True):
+    """Repeated with backoff until a welcome comes. ``epochs``: {epoch: {lane: Span}} with anything pending."""
+
+    gateway: str
+    boot: str
+    release: str
+    machine: str
+    clock: Clock
+    epochs: dict[str, dict[Lane, Span]]
+
+
+class Welcome(msgspec.Struct, frozen=True, kw_only=True):
+    """Opens a session. ``window``: most octets in flight; ``time``: the fleet's UTC in ns;
+    ``cursors``: {epoch: {lane: last committed seq}}, 0 or absent where nothing is committed."""
+
+    session: str
+    window: int
+    time: int
+    cursors: dict[str, dict[Lane, int]]
+
+
+class Batch(msgspec.Struct, frozen=True, kw_only=True):
+    """Consecutive records of one epoch and lane. ``items[i]`` has seq ``first + i``.
+
+    ``round`` counts the sender's rewinds, so that a refusal of an older round is ignored. ``layouts`` holds the
+    columns of every scan among the items. ``boot`` is the boot in which the items were captured, and ``clock`` that
+    boot's relation to UTC as known now.
+    """
+
+    session: str
+    round: int
+    epoch: str
+    lane: Lane
+    first: int
+    items: tuple[bytes, ...]
+    boot: str
+    clock: Clock
+    layouts: dict[bytes, Layout] = {}
+
+
+class Ack(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything up to and including ``committed`` is in the fleet's database. Absolute; monotone in a session."""
+
+    session: str
+    epoch: str
+    lane: Lane
+    committed: int
+
+
+class Refused(msgspec.Struct, frozen=True, kw_only=True):
+    """A batch left a gap: the fleet expects ``expected`` next. Names the round it answers."""
+
+    session: str
+    round: int
+    epoch: str
+    lane: Lane
+    expected: int
+
+
+class Greet(msgspec.Struct, frozen=True, kw_only=True):
+    """The fleet does not know the session in use: say hello again. ``reason`` is for the log."""
+
+    reason: str = ""

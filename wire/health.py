@@ -1,0 +1,59 @@
+"""How a gateway feels: sent every few seconds at QoS 0, shown in the console, never counted."""
+
+from __future__ import annotations
+
+import msgspec
+
+from wire.record import Lane
+
+
+class LaneHealth(msgspec.Struct, frozen=True, kw_only=True):
+    """The accounting of one lane over all epochs held: assigned = delivered + pending (+ tombstoned)."""
+
+    assigned: int = 0
+    delivered: int = 0
+    pending: int = 0
+    tombstoned: int = 0
+
+
+class GroupHealth(msgspec.Struct, frozen=True, kw_only=True):
+    """The accounting of one scan group since the agent started: due = good + bad + missed."""
+
+    due: int = 0
+    good: int = 0
+    bad: int = 0
+    missed: int = 0
+
+
+class BusHealth(msgspec.Struct, frozen=True, kw_only=True):
+    """One bus. ``busy`` is the share of time, 0..1, spent in requests; ``error`` the last fault, empty when well."""
+
+    kind: str
+    up: bool
+    devices: int = 0
+    devices_bad: int = 0
+    busy: float = 0.0
+    error: str = ""
+
+
+class OutputHealth(msgspec.Struct, frozen=True, kw_only=True):
+    """A local output: ``on``, ``off`` or ``unknown``, since when, and its last fault."""
+
+    state: str
+    since_ns: int | None = None
+    error: str = ""
+
+
+class Health(msgspec.Struct, frozen=True, kw_only=True):
+    """``clock`` as in `wire.conversation.Clock.quality`; sizes in octets; ``uptime_s`` of the agent."""
+
+    release: str
+    uptime_s: float
+    clock: str
+    lanes: dict[Lane, LaneHealth]
+    groups: dict[str, GroupHealth]
+    buses: dict[str, BusHealth]
+    outputs: dict[str, OutputHealth]
+    spool_bytes: int = 0
+    spool_max_bytes: int = 0
+    live_tags: int = 0

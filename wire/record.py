@@ -1,0 +1,129 @@
+"""Records: what the spool keeps and the fleet commits, each identified by (gateway, epoch, lane, seq).
+
+A record is immutable and opaque to the transport. Its bytes are a CRC-32 and one msgpack array, so each decodes
+apart from its neighbours; a scan names its columns by the id of a `Layout`, which travels in the same batch.
+
+Evolution: arrays grow at their end only, by fields with a default. A reader ignores elements it does not know, and
+a new kind of record is a new tag; a reader that does not know the tag quarantines the record.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import zlib
+from enum import StrEnum
+
+import msgspec
+
+from wire.errors import DecodeError
+from wire.sample import Value
+
+
+class Lane(StrEnum):
+    """What a record competes with on a thin link: alarms (A) go before measurements (M), these before waveforms (W)."""
+
+    ALARMS = "A"
+    MEASUREMENTS = "M"
+    WAVEFORMS = "W"
+
+
+LANES = tuple(Lane)
+
+
+class Layout(msgspec.Struct, frozen=True, array_like=True):
+    """The columns of a group's scans: group name and the tag names in the order of the values."""
+
+    group: str
+    tags: tuple[str, ...]
+
+
+class ScanRecord(msgspec.Struct, frozen=True, array_like=True, tag="scan"):
+    """One scan of one group: n values read at one time. Lane M.
+
+    ``layout`` is `layout_id` of the columns. ``mono_ns`` counts from the boot named in the batch; ``wall_ns`` is
+    UTC since 1970, None while the clock is unset. ``quality`` has one octet per value, or none if all are good.
+    """
+
+    layout: bytes
+    mono_ns: int
+    wall_ns: int | None
+    values: tuple[Value, ...]
+    quality: bytes = b""
+
+
+class AlarmRecord(msgspec.Struct, frozen=True, array_like=True, tag="alarm"):
+    """A change of state of one alarm. Lane A.
+
+    ``change`` is ``raised`` or ``cleared``; ``value`` and ``limit`` are in the tag's unit; ``priority`` 1 is the
+    most urgent of 4.
+    """
+
+    mono_ns: int
+    wall_ns: int | None
+    alarm: str
+    tag: str
+    level: str
+    change: str
+    priority: int
+    value: Value
+    limit: float | None = None
+    quality: int = 0
+
+
+class ActionRecord(msgspec.Struct, frozen=True, array_like=True, tag="action"):
+    """What a local output was told to do and what came of it. Lane A.
+
+    ``cause`` names the alarm; ``state`` is ``on`` or ``off``; ``error`` is empty when the output took the command.
+    ``delay_ns`` runs from the sample that caused it to the answer of the output.
+    """
+
+    mono_ns: int
+    wall_ns: int | None
+    output: str
+    state: str
+    cause: str
+    delay_ns: int
+    error: str = ""
+
+
+class AuditRecord(msgspec.Struct, frozen=True, array_like=True, tag="audit"):
+    """Something the gateway did or met that somebody will ask about later. Lane A.
+
+    ``event`` is a word such as ``started``, ``configured``, ``refused``, ``losing-data``; ``detail`` is for people.
+    """
+
+    mono_ns: int
+    wall_ns: int | None
+    event: str
+    detail: str = ""
+
+
+Record = ScanRecord | AlarmRecord | ActionRecord | AuditRecord
+
+CRC_OCTETS = 4
+_encoder = msgspec.msgpack.Encoder()
+_decoder: msgspec.msgpack.Decoder[Record] = msgspec.msgpack.Decoder(Record)
+
+
+def layout_id(layout: Layout) -> bytes:
+    """Name a layout by its content: the first 8 octets of the SHA-256 of its encoding."""
+    return hashlib.sha256(_encoder.encode(layout)).digest()[:8]
+
+
+def encode_record(record: Record) -> bytes:
+    """Encode one record: CRC-32 (IEEE, big-endian) of what follows, then a msgpack array."""
+    body = _encoder.encode(record)
+    return zlib.crc32(body).to_bytes(CRC_OCTETS, "big") + body
+
+
+def decode_record(item: bytes) -> Record:
+    """Decode what `encode_record` made. Raises DecodeError if the CRC, the kind or a type does not fit."""
+    if len(item) <= CRC_OCTETS:
+        raise DecodeError(f"record of {len(item)} octets is too short")
+    body = item[CRC_OCTETS:]
+    if zlib.crc32(body).to_bytes(CRC_OCTETS, "big") != item[:CRC_OCTETS]:
+        raise DecodeError("record fails its CRC")
+    try:
+        return _decoder.decode(body)
+    except msgspec.MsgspecError as error:
+        raise DecodeError(f"record cannot be read: {error}") from error

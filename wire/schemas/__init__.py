@@ -1,0 +1,1 @@
+"""Generated JSON Schemas of every message (python -m wire.schema)."""

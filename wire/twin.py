@@ -1,0 +1,68 @@
+"""The configuration twin: what the fleet wants a gateway to run (desired) and what it runs (reported)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+
+class TagInfo(msgspec.Struct, frozen=True, kw_only=True):
+    """What a console needs to draw a tag. ``low``/``high``: instrument range; ``limits``: {alarm level: limit}."""
+
+    name: str
+    title: str = ""
+    unit: str = ""
+    device: str = ""
+    group: str = ""
+    low: float | None = None
+    high: float | None = None
+    limits: dict[str, float] = {}
+
+
+class AlarmInfo(msgspec.Struct, frozen=True, kw_only=True):
+    """An alarm rule as a console shows it."""
+
+    name: str
+    tag: str
+    level: str
+    limit: float
+    priority: int
+    title: str = ""
+
+
+class DeviceInfo(msgspec.Struct, frozen=True, kw_only=True):
+    """An instrument on a bus, and the profile it was read with."""
+
+    name: str
+    title: str = ""
+    bus: str = ""
+    profile: str = ""
+
+
+class Desired(msgspec.Struct, frozen=True, kw_only=True):
+    """A whole configuration, applied whole or refused with a reason. ``config`` is what the TOML file would hold,
+    less the boot settings (gateway, uplink, spool, health)."""
+
+    version: int
+    config: dict[str, Any]
+
+
+class Reported(msgspec.Struct, frozen=True, kw_only=True):
+    """What runs. ``version`` 0 is the file the gateway was seeded with.
+
+    ``refused``/``reason``: the newest desired version that was not applied, and why. ``config`` is the running
+    configuration in the form of `Desired.config`; the lists describe it for a console.
+    """
+
+    version: int
+    release: str
+    title: str = ""
+    site: str = ""
+    sector: str = ""
+    config: dict[str, Any] = {}
+    tags: tuple[TagInfo, ...] = ()
+    alarms: tuple[AlarmInfo, ...] = ()
+    devices: tuple[DeviceInfo, ...] = ()
+    refused: int | None = None
+    reason: str = ""
