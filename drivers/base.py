@@ -26,8 +26,8 @@ from wire.sample import Quality, Value
 Clock = Callable[[], int]
 """Monotonic time in ns. Injected, so that tests own it."""
 
-CONTRACT_MODULES = frozenset({"base", "bits", "errors", "profile", "transport"})
-"""Modules of this package that are not drivers."""
+CONTRACT_MODULES = frozenset({"base", "bits", "errors", "profile", "profiles", "transport"})
+"""Modules of this package that are not drivers. A driver is a module, or a package where one file would be too long."""
 
 
 class Empty(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -49,7 +49,7 @@ class Group(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Scan(msgspec.Struct, frozen=True):
-    """One reading of one group, as columns. ``values[i]`` belongs to ``group.tags[i]``; ``mono_ns`` is when it was read."""
+    """One reading of one group, as columns. ``values[i]`` belongs to ``group.tags[i]``; it was read at ``mono_ns``."""
 
     group: str
     mono_ns: int
@@ -117,7 +117,7 @@ class Streaming(Driver, Protocol):
     """Frames dropped since `open` because they were garbled."""
 
     def scans(self) -> AsyncIterator[Scan]:
-        """Yield a scan for each message, until the line fails with LinkError. Garbled frames are counted and dropped."""
+        """Yield a scan for each message, until the line fails with LinkError. Garbled frames are counted, dropped."""
         ...
 
 
@@ -143,7 +143,7 @@ class DriverKind(msgspec.Struct, frozen=True):
 
 def kinds() -> tuple[str, ...]:
     """List the driver kinds that are installed."""
-    names = (module.name for module in pkgutil.iter_modules(drivers.__path__) if not module.ispkg)
+    names = (module.name for module in pkgutil.iter_modules(drivers.__path__))
     return tuple(sorted(name for name in names if name not in CONTRACT_MODULES))
 
 
