@@ -1,0 +1,155 @@
+"""One running configuration: its lines, collectors, alarms and outputs. A new configuration is a new one of these.
+
+collector -> Acquisition.take(scan) -> newest (live)
+                                    -> alarms -> outputs          before anything is stored or sent
+                                    -> store (lane A, then M)
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Mapping
+
+from drivers.base import Scan
+from edge.alarms import Alarms, Transition
+from edge.clock import SystemClock
+from edge.collect import Collector
+from edge.line import Line
+from edge.live import Newest
+from edge.outputs import Output, resume_outputs
+from edge.settings import AlarmRule, Configuration
+from edge.store import Store
+from edge.supervise import supervise
+from wire.health import BusHealth, GroupHealth, OutputHealth
+from wire.record import AlarmRecord, Layout, ScanRecord, layout_id
+from wire.sample import Quality, Value
+
+
+class Acquisition:
+    """Run `run` as a task; cancel it to stop."""
+
+    def __init__(
+        self,
+        configuration: Configuration,
+        store: Store,
+        newest: Newest,
+        clock: SystemClock,
+        raised: Mapping[str, AlarmRecord],
+        jitter: random.Random,
+    ) -> None:
+        self.configuration = configuration
+        self._store = store
+        self._newest = newest
+        self._clock = clock
+        self._lines = {bus.name: Line(bus) for bus in configuration.buses}
+        self._line_of = {
+            tag: self._lines[bus.name]
+            for bus in configuration.buses
+            for group in bus.groups
+            for tag in group.group.tags
+        }
+        self._collectors = [
+            Collector(line, self.take, mono_ns=clock.mono_ns, jitter=jitter) for line in self._lines.values()
+        ]
+        layouts = [Layout(g.group.name, g.group.tags) for bus in configuration.buses for g in bus.groups]
+        self._layouts = {layout.group: (layout_id(layout), layout) for layout in layouts}
+        self._alarms = Alarms(configuration.alarms, {layout.group: layout.tags for layout in layouts}, raised)
+        self._outputs = {
+            entry.name: Output(entry, self._write, store.put_event, clock.mono_ns, clock.wall_at)
+            for entry in configuration.outputs
+        }
+        resume_outputs(self._outputs.values(), self._alarms.raised)
+        self._clear_orphans(raised)
+
+    def _clear_orphans(self, raised: Mapping[str, AlarmRecord]) -> None:
+        """An alarm whose rule is gone can never return to normal: say so, or it would stand for ever."""
+        known = {rule.name for rule in self._alarms.raised}
+        for name, record in raised.items():
+            if name not in known:
+                mono = self._clock.mono_ns()
+                self._store.put_event(
+                    AlarmRecord(
+                        mono,
+                        self._clock.wall_at(mono),
+                        name,
+                        record.tag,
+                        record.level,
+                        "cleared",
+                        record.priority,
+                        None,
+                        record.limit,
+                        Quality.BAD_CONFIG,
+                    )
+                )
+
+    async def run(self) -> None:
+        """Acquire until cancelled. A line that breaks down restarts alone."""
+        async with asyncio.TaskGroup() as tasks:
+            for collector in self._collectors:
+                name = f"collect[{collector.line.name}]"
+                tasks.create_task(supervise(name, collector.run, self._store.put_audit), name=name)
+            for output in self._outputs.values():
+                name = f"output[{output.entry.name}]"
+                tasks.create_task(supervise(name, output.run, self._store.put_audit), name=name)
+
+    def take(self, scan: Scan) -> None:
+        """Take a scan: alarms and outputs first, then memory, then the spool. Never waits."""
+        for change in self._alarms.evaluate(scan):
+            self._announce(change)
+        key, layout = self._layouts[scan.group]
+        self._newest.put(layout.tags, scan)
+        quality = bytes(scan.quality) if any(scan.quality) else b""
+        wall = self._clock.wall_at(scan.mono_ns)
+        self._store.put_scan(ScanRecord(key, scan.mono_ns, wall, scan.values, quality), layout)
+
+    def _announce(self, change: Transition) -> None:
+        rule = change.rule
+        for name in rule.outputs:
+            self._outputs[name].apply(change)
+        self._store.put_event(
+            AlarmRecord(
+                change.mono_ns,
+                self._clock.wall_at(change.mono_ns),
+                rule.name,
+                rule.tag,
+                rule.level,
+                change.change,
+                rule.priority,
+                change.value,
+                rule.limit,
+                change.quality,
+            )
+        )
+
+    async def _write(self, tag: str, value: Value) -> None:
+        await self._line_of[tag].write(tag, value)
+
+    @property
+    def raised(self) -> tuple[AlarmRule, ...]:
+        """The rules whose alarm is up."""
+        return self._alarms.raised
+
+    def groups(self) -> dict[str, GroupHealth]:
+        """The accounting of every scan group."""
+        return {name: count.health() for c in self._collectors for name, count in c.counts.items()}
+
+    def buses(self, uptime_s: float) -> dict[str, BusHealth]:
+        """The state of every bus."""
+        return {line.name: _bus_health(line, uptime_s) for line in self._lines.values()}
+
+    def outputs(self) -> dict[str, OutputHealth]:
+        """The state of every output."""
+        return {name: output.health() for name, output in self._outputs.items()}
+
+
+def _bus_health(line: Line, uptime_s: float) -> BusHealth:
+    devices = {scan_group.group.device_name for scan_group in line.bus.groups}
+    return BusHealth(
+        kind=line.bus.kind.kind,
+        up=line.is_up,
+        devices=len(devices),
+        devices_bad=len(devices if not line.is_up else line.bad_devices & devices),
+        busy=min(1.0, line.busy_s / uptime_s) if uptime_s > 0 else 0.0,
+        error=line.fault,
+    )

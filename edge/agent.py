@@ -1,0 +1,262 @@
+"""The agent's task tree: only wiring.
+
+    store      group commit               one thread owns the spool
+    acquire    collectors, alarms, outputs of the running configuration; replaced when the twin changes
+    uplink     the conversation with the fleet
+    health     /healthz and /metrics
+
+Shutdown follows the flow: acquisition first, then the spool takes what is left, the uplink gets a moment to send it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import signal
+import time
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+from edge.acquisition import Acquisition
+from edge.clock import SystemClock
+from edge.configuration import read_configuration
+from edge.errors import EdgeError, TwinError
+from edge.health import HealthServer, State
+from edge.live import Newest
+from edge.mistakes import Mistakes
+from edge.places import format_place
+from edge.release import RELEASE
+from edge.settings import BootSettings, Configuration
+from edge.store import Store
+from edge.supervise import supervise
+from edge.twin import Twin
+from edge.uplink import Identity, Uplink
+from wire.health import Health
+from wire.record import AlarmRecord
+from wire.twin import AlarmInfo, Desired, DeviceInfo, Reported
+
+log = logging.getLogger(__name__)
+
+LAST_SEND_S = 3.0
+"""How long the uplink may still send when the agent stops. What remains is in the spool."""
+MACHINE_FILES = (
+    Path("/sys/class/dmi/id/product_uuid"),
+    Path("/proc/device-tree/serial-number"),
+    Path("/etc/machine-id"),
+)
+
+
+class Agent:
+    """Everything a gateway runs. Built by `run`."""
+
+    def __init__(
+        self, boot: BootSettings, seed: Configuration, twin: Twin, store: Store, clock: SystemClock, folder: Path
+    ) -> None:
+        self._boot = boot
+        self._twin = twin
+        self._store = store
+        self._clock = clock
+        self._began = time.monotonic()
+        self._jitter = random.Random()  # noqa: S311 - spreads polls, guards nothing
+        self._newest = Newest(clock.wall_at)
+        self._configuration = self._choose(seed)
+        self._changed = asyncio.Event()
+        self._acquisition: Acquisition | None = None
+        uplink = boot.uplink
+        self.uplink = Uplink(
+            uplink,
+            Identity(boot.gateway.id, read_machine(), clock.boot),
+            store,
+            self._newest,
+            password=read_token(folder / uplink.token_file) if uplink.token_file else "",
+            ca_file=folder / uplink.ca_file if uplink.ca_file else None,
+            clock_state=clock.state,
+            health=self.health,
+            report=self.report,
+            take_desired=self.take_desired,
+            jitter=self._jitter,
+        )
+
+    def _choose(self, seed: Configuration) -> Configuration:
+        """The twin rules once it has a version; the file is only the seed."""
+        if self._twin.config is None:
+            return seed
+        mistakes = Mistakes()
+        configuration = read_configuration(self._twin.config, mistakes)
+        if configuration is not None:
+            return configuration
+        reason = describe(mistakes)
+        log.error("configuration version %d does not run on this release: %s", self._twin.version, reason)
+        self._store.put_audit("configuration-refused", reason)
+        return seed
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Run until ``stop`` is set."""
+        async with AsyncExitStack() as stack:
+            if (address := self._boot.health.address) is not None:
+                server = HealthServer(self.health, self.state)
+                await server.start(*address)
+                stack.push_async_callback(server.stop)
+            self._store.put_audit("started", f"release {RELEASE}, configuration {self._twin.version}")
+            async with asyncio.TaskGroup() as tasks:
+                commit = tasks.create_task(supervise("store", self._store.commit_forever), name="store")
+                uplink = tasks.create_task(supervise("uplink", self.uplink.run, self._store.put_audit), name="uplink")
+                acquire = tasks.create_task(self._acquire(), name="acquire")
+                await stop.wait()
+                log.info("stopping")
+                acquire.cancel()
+                await asyncio.wait([acquire])
+                self._store.put_audit("stopped", "asked to stop")
+                await self._store.commit()
+                await self._send_rest()
+                uplink.cancel()
+                commit.cancel()
+
+    async def _send_rest(self) -> None:
+        deadline = time.monotonic() + LAST_SEND_S
+        while self.uplink.has_session and time.monotonic() < deadline:
+            if not sum(account.pending for account in self._store.accounts.values()):
+                return
+            await asyncio.sleep(0.05)
+
+    async def _acquire(self) -> None:
+        """Run the configuration; when another arrives, end the old one and run that."""
+        while True:
+            self._changed.clear()
+            raised = await self._raised()
+            self._acquisition = Acquisition(
+                self._configuration, self._store, self._newest, self._clock, raised, self._jitter
+            )
+            self.uplink.ask_report()
+            running = asyncio.create_task(self._acquisition.run())
+            try:
+                await self._changed.wait()
+            finally:
+                running.cancel()
+                await asyncio.wait([running])
+
+    async def _raised(self) -> dict[str, AlarmRecord]:
+        await self._store.commit()
+        return await self._store.raised()
+
+    async def take_desired(self, desired: Desired) -> None:
+        """Apply a desired configuration whole, or refuse it whole with the reason."""
+        if not self._twin.is_news(desired.version):
+            self.uplink.ask_report()
+            return
+        mistakes = Mistakes()
+        configuration = read_configuration(desired.config, mistakes)
+        try:
+            if configuration is None:
+                reason = describe(mistakes)
+                self._twin.refuse(desired.version, reason)
+                self._store.put_audit("configuration-refused", f"version {desired.version}: {reason}")
+                log.warning("configuration version %d refused: %s", desired.version, reason)
+                self.uplink.ask_report()
+                return
+            self._twin.accept(desired.version, desired.config)
+        except TwinError as error:
+            log.error("configuration version %d could not be kept: %s", desired.version, error)
+            return
+        log.info("configuration version %d is applied", desired.version)
+        self._store.put_audit("configured", f"version {desired.version}")
+        self._configuration = configuration
+        self._changed.set()
+
+    def report(self) -> Reported:
+        """Describe what runs."""
+        running = self._configuration
+        return Reported(
+            version=self._twin.version,
+            release=RELEASE,
+            title=self._boot.gateway.title,
+            site=self._boot.gateway.site,
+            sector=self._boot.gateway.sector,
+            config=running.document,
+            tags=running.tags,
+            alarms=tuple(
+                AlarmInfo(name=r.name, tag=r.tag, level=r.level, limit=r.limit, priority=r.priority, title=r.title)
+                for r in running.alarms
+            ),
+            devices=tuple(
+                DeviceInfo(name=d.name, title=d.title, bus=d.bus, profile=d.profile) for d in running.devices
+            ),
+            refused=self._twin.refused,
+            reason=self._twin.reason,
+        )
+
+    def health(self) -> Health:
+        """How the gateway feels now."""
+        acquisition = self._acquisition
+        uptime_s = time.monotonic() - self._began
+        return Health(
+            release=RELEASE,
+            uptime_s=uptime_s,
+            clock=self._clock.state().quality,
+            lanes=self._store.accounts,
+            groups=acquisition.groups() if acquisition else {},
+            buses=acquisition.buses(uptime_s) if acquisition else {},
+            outputs=acquisition.outputs() if acquisition else {},
+            spool_bytes=self._store.size_bytes,
+            spool_max_bytes=self._boot.spool.max_bytes,
+            live_tags=len(self._newest),
+        )
+
+    def state(self) -> State:
+        """What only the gateway itself shows."""
+        return State(
+            gateway=self._boot.gateway.id,
+            is_connected=self.uplink.is_connected,
+            has_session=self.uplink.has_session,
+            spool_fault=self._store.fault,
+            uplink_fault=self.uplink.fault,
+            dropped=self._store.dropped,
+            rejected=self.uplink.rejected,
+            config_version=self._twin.version,
+            alarms_raised=len(self._acquisition.raised) if self._acquisition else 0,
+        )
+
+
+def describe(mistakes: Mistakes) -> str:
+    """Put the mistakes of a configuration into one line for `Reported.reason`."""
+    return "; ".join(f"{format_place(m.place)}: {m.message}" for m in mistakes.found[:5])
+
+
+def read_machine() -> str:
+    """Name the machine by its hardware, or by its installation where hardware tells nothing."""
+    for path in MACHINE_FILES:
+        try:
+            text = path.read_text("ascii").strip("\0\n ")
+        except (OSError, UnicodeDecodeError):
+            continue
+        if text:
+            return text
+    return "unknown"
+
+
+def read_token(path: Path) -> str:
+    """Read the gateway's password. Raises EdgeError if it cannot be read."""
+    try:
+        return path.read_text("utf-8").strip()
+    except OSError as error:
+        raise EdgeError(
+            f"token file {path} cannot be read: {error.strerror}",
+            hint="put the token there that 'fengsui-fleet gateway add' wrote",
+        ) from error
+
+
+async def run(boot: BootSettings, seed: Configuration, data: Path, folder: Path) -> None:
+    """Run the agent until SIGTERM or SIGINT. ``folder`` is where relative paths of the settings start."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    clock = SystemClock()
+    twin = Twin(data / "twin.json")
+    store = await Store.open(data / "spool.sqlite3", boot.spool, clock)
+    try:
+        await Agent(boot, seed, twin, store, clock, folder).run(stop)
+    finally:
+        await store.close()
+        twin.close()

@@ -1,0 +1,67 @@
+"""Time on a gateway: the boot's monotonic clock, UTC when it is known, and how well it is known."""
+
+from __future__ import annotations
+
+import ctypes
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from wire import conversation
+
+SET_FLOOR_NS = 1_735_689_600_000_000_000
+"""2025-01-01: a machine whose clock shows less has never been told the time."""
+
+STA_UNSYNC = 0x0040
+"""adjtimex(2) status bit: no time source holds the kernel's clock."""
+
+BOOT_ID_FILE = Path("/proc/sys/kernel/random/boot_id")
+
+
+class _Timex(ctypes.Structure):
+    """``struct timex`` of adjtimex(2) on Linux, as far as its status word; the rest is padding."""
+
+    _fields_ = (
+        ("modes", ctypes.c_uint),
+        ("offset", ctypes.c_long),
+        ("freq", ctypes.c_long),
+        ("maxerror", ctypes.c_long),
+        ("esterror", ctypes.c_long),
+        ("status", ctypes.c_int),
+        ("rest", ctypes.c_char * 256),
+    )
+
+
+def is_kernel_synced() -> bool:
+    """Ask the kernel whether a time source (chrony, ntpd, systemd-timesyncd) holds its clock."""
+    timex = _Timex()
+    answer = ctypes.CDLL(None, use_errno=True).adjtimex(ctypes.byref(timex))
+    return answer >= 0 and not timex.status & STA_UNSYNC
+
+
+class SystemClock:
+    """The machine's clocks. Tests use their own class of the same shape."""
+
+    def __init__(
+        self,
+        mono_ns: Callable[[], int] = time.monotonic_ns,
+        wall_ns: Callable[[], int] = time.time_ns,
+        is_synced: Callable[[], bool] = is_kernel_synced,
+    ) -> None:
+        self.mono_ns = mono_ns
+        self._wall_ns = wall_ns
+        self._is_synced = is_synced
+        self.boot = BOOT_ID_FILE.read_text("ascii").strip() if BOOT_ID_FILE.exists() else "unknown"
+
+    def state(self) -> conversation.Clock:
+        """Relate this boot's monotonic clock to UTC, and say how far to trust it."""
+        wall = self._wall_ns()
+        if wall < SET_FLOOR_NS:
+            return conversation.Clock()
+        quality = "synced" if self._is_synced() else "holdover"
+        return conversation.Clock(offset_ns=wall - self.mono_ns(), quality=quality)
+
+    def wall_at(self, mono_ns: int) -> int | None:
+        """Give the UTC in ns of a monotonic instant, or None while the clock is unset."""
+        wall = self._wall_ns()
+        return None if wall < SET_FLOOR_NS else wall - self.mono_ns() + mono_ns

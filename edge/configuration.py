@@ -1,0 +1,364 @@
+"""Reads a configuration document into something that can run, or into the list of its mistakes.
+
+document -> entries -> (profile merged in) -> driver models -> references checked -> Configuration
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from itertools import pairwise
+from typing import Any
+
+import msgspec
+
+from drivers import profile as profiles
+from drivers.base import DriverKind, Group, Polled, find
+from drivers.errors import SettingsError
+from edge.mistakes import Mistakes, read_struct, suggest
+from edge.places import Place
+from edge.settings import (
+    AlarmRule,
+    BootSettings,
+    Bus,
+    BusEntry,
+    Configuration,
+    Device,
+    DeviceEntry,
+    GatewaySettings,
+    GroupEntry,
+    HealthSettings,
+    OutputEntry,
+    ScanGroup,
+    SpoolSettings,
+    TagEntry,
+    UplinkSettings,
+)
+from wire.twin import TagInfo
+
+BOOT_TABLES: Mapping[str, type[msgspec.Struct]] = {
+    "gateway": GatewaySettings,
+    "uplink": UplinkSettings,
+    "spool": SpoolSettings,
+    "health": HealthSettings,
+}
+FLEET_TABLES = ("bus", "device", "alarm", "output")
+"""The tables that the fleet's desired configuration may hold; the others are boot settings."""
+
+LEVEL_ORDER = ("low-low", "low", "high", "high-high")
+
+
+def read_boot(document: Mapping[str, Any], mistakes: Mistakes) -> BootSettings | None:
+    """Read the boot settings of a file. Returns None if anything was wrong; what, is in ``mistakes``."""
+    for key in document:
+        if key not in BOOT_TABLES and key not in FLEET_TABLES:
+            mistakes.add((key,), f"unknown table '{key}'", suggest(key, [*BOOT_TABLES, *FLEET_TABLES]))
+    read: dict[str, Any] = {}
+    for name, model in BOOT_TABLES.items():
+        if name in document:
+            read[name] = read_struct(model, document[name], (name,), mistakes)
+        elif name in ("gateway", "uplink"):
+            mistakes.add((), f"the table [{name}] is missing", f"add [{name}] with its settings")
+    return None if mistakes else BootSettings(**read)
+
+
+def read_configuration(document: Mapping[str, Any], mistakes: Mistakes) -> Configuration | None:
+    """Read what is to be acquired. Returns None if anything was wrong; what, is in ``mistakes``."""
+    reader = _Reader(mistakes)
+    reader.read_buses(_tables(document, "bus", mistakes))
+    reader.read_devices(_tables(document, "device", mistakes))
+    for place, table in _tables(document, "alarm", mistakes):
+        reader.read_alarm(table, place)
+    for place, table in _tables(document, "output", mistakes):
+        reader.read_output(table, place)
+    reader.check_references()
+    if mistakes:
+        return None
+    kept = {name: document[name] for name in FLEET_TABLES if name in document}
+    return reader.build(kept)
+
+
+def fleet_part(document: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the part of a document that the fleet may rule."""
+    return {name: document[name] for name in FLEET_TABLES if name in document}
+
+
+def _tables(document: Mapping[str, Any], name: str, mistakes: Mistakes) -> list[tuple[Place, Any]]:
+    entries = document.get(name, [])
+    if not isinstance(entries, list):
+        mistakes.add((name,), f"'{name}' must be a list of tables", f"write [[{name}]] with two brackets")
+        return []
+    return [((name, index), entry) for index, entry in enumerate(entries)]
+
+
+class _BusDraft(msgspec.Struct):
+    """A bus while its devices are being read."""
+
+    place: Place
+    kind: DriverKind
+    settings: msgspec.Struct | None
+    groups: list[ScanGroup] = []
+
+
+class _Reader:
+    """Gathers what was read; the tables refer to each other by name."""
+
+    def __init__(self, mistakes: Mistakes) -> None:
+        self._mistakes = mistakes
+        self._buses: dict[str, _BusDraft] = {}
+        self._broken_buses: set[str] = set()
+        self._devices: dict[str, Device] = {}
+        self._tags: dict[str, TagInfo] = {}
+        self._tag_buses: dict[str, _BusDraft] = {}
+        self._alarms: dict[str, tuple[Place, AlarmRule]] = {}
+        self._outputs: dict[str, tuple[Place, OutputEntry]] = {}
+
+    def read_buses(self, tables: Iterable[tuple[Place, Any]]) -> None:
+        """Read every [[bus]] and its driver's settings."""
+        for place, table in tables:
+            if isinstance(table, Mapping) and isinstance(table.get("name"), str):
+                self._broken_buses.add(table["name"])
+            kind = self._find_driver(table, place)
+            if kind is None:
+                continue
+            entry = read_struct(BusEntry, table, place, self._mistakes, also_known=_names(kind.settings))
+            settings = read_struct(kind.settings, table, place, self._mistakes, also_known=_names(BusEntry))
+            if entry is None:
+                continue
+            if entry.name in self._buses:
+                self._mistakes.add(place, f"a second bus is called '{entry.name}'", "give it a name of its own")
+            self._buses[entry.name] = _BusDraft(place, kind, settings, [])
+            self._broken_buses.discard(entry.name)
+
+    def _find_driver(self, table: Any, place: Place) -> DriverKind | None:
+        kind = table.get("kind") if isinstance(table, Mapping) else None
+        if not isinstance(kind, str):
+            self._mistakes.add(place, "'kind' is missing: it names the driver", 'add: kind = "modbus"')
+            return None
+        try:
+            return find(kind)
+        except SettingsError as error:
+            self._mistakes.add((*place, "kind"), str(error), error.hint)
+            return None
+
+    def read_devices(self, tables: Iterable[tuple[Place, Any]]) -> None:
+        """Read every [[device]] with its profile, groups, tags and their alarms."""
+        for place, table in tables:
+            self._read_device(table, place)
+
+    def _read_device(self, table: Any, place: Place) -> None:
+        bus = self._bus_of(table, place)
+        if bus is None:
+            return
+        entry = read_struct(DeviceEntry, table, place, self._mistakes, also_known=_names(bus.kind.device))
+        if entry is None:
+            return
+        profile = self._profile_of(entry, bus, place)
+        values = {**(profile.device if profile else {}), **table}
+        device = read_struct(bus.kind.device, values, place, self._mistakes, also_known=_names(DeviceEntry))
+        if entry.name in self._devices:
+            self._mistakes.add(place, f"a second device is called '{entry.name}'", "give it a name of its own")
+        self._devices[entry.name] = Device(name=entry.name, title=entry.title, bus=entry.bus, profile=entry.profile)
+        groups = merge_groups(profile.group if profile else [], entry.group)
+        if not groups:
+            self._mistakes.add(place, f"device '{entry.name}' has nothing to read", "add [[device.group]] or a profile")
+        for index, group in enumerate(groups):
+            self._read_group(group, (*place, "group", index), entry, device, bus)
+
+    def _bus_of(self, table: Any, place: Place) -> _BusDraft | None:
+        name = table.get("bus") if isinstance(table, Mapping) else None
+        if not isinstance(name, str):
+            self._mistakes.add(place, "'bus' is missing: it names the line the device is on", 'add: bus = "..."')
+            return None
+        if name not in self._buses:
+            if name not in self._broken_buses:  # a bus with mistakes of its own is reported once, where it stands
+                self._mistakes.add((*place, "bus"), f"there is no bus '{name}'", suggest(name, self._buses))
+            return None
+        return self._buses[name]
+
+    def _profile_of(self, entry: DeviceEntry, bus: _BusDraft, place: Place) -> profiles.Profile | None:
+        if not entry.profile:
+            return None
+        try:
+            profile = profiles.load(entry.profile)
+        except SettingsError as error:
+            self._mistakes.add((*place, "profile"), str(error), suggest(entry.profile, profiles.names()))
+            return None
+        if profile.kind != bus.kind.kind:
+            message = f"profile '{entry.profile}' is for {profile.kind}, but bus '{entry.bus}' is {bus.kind.kind}"
+            self._mistakes.add((*place, "profile"), message, f"put the device on a bus of kind {profile.kind}")
+            return None
+        return profile
+
+    def _read_group(
+        self, table: Any, place: Place, device: DeviceEntry, settings: msgspec.Struct | None, bus: _BusDraft
+    ) -> None:
+        entry = read_struct(GroupEntry, table, place, self._mistakes)
+        if entry is None:
+            return
+        is_polled = hasattr(bus.kind.build, Polled.read.__name__)
+        if is_polled and entry.poll_s is None:
+            self._mistakes.add(
+                place, f"'poll_s' is missing: {bus.kind.kind} is asked, not listened to", "add: poll_s = 1.0"
+            )
+        tags = [self._read_tag(tag, (*place, "tag", n), device, entry, bus) for n, tag in enumerate(entry.tag)]
+        if not tags:
+            self._mistakes.add(place, f"group '{entry.name}' has no tags", "add [[device.group.tag]]")
+        read = [tag for tag in tags if tag is not None]
+        if settings is None or len(read) < len(tags):
+            return
+        group = Group(
+            name=f"{device.name}.{entry.name}",
+            device_name=device.name,
+            device=settings,
+            tags=tuple(name for name, _ in read),
+            sources=tuple(source for _, source in read),
+        )
+        bus.groups.append(ScanGroup(group=group, poll_s=entry.poll_s if is_polled else None))
+
+    def _read_tag(
+        self, table: Any, place: Place, device: DeviceEntry, group: GroupEntry, bus: _BusDraft
+    ) -> tuple[str, msgspec.Struct] | None:
+        entry = read_struct(TagEntry, table, place, self._mistakes, also_known=_names(bus.kind.source))
+        source = read_struct(bus.kind.source, table, place, self._mistakes, also_known=_names(TagEntry))
+        if entry is None or source is None:
+            return None
+        name = f"{device.name}.{entry.name}"
+        if name in self._tags:
+            self._mistakes.add(place, f"a second tag is called '{name}'", "tag names are unique in a device")
+        self._tags[name] = TagInfo(
+            name=name,
+            title=entry.title or entry.name,
+            unit=entry.unit,
+            device=device.name,
+            group=group.name,
+            low=entry.low,
+            high=entry.high,
+        )
+        self._tag_buses[name] = bus
+        for index, alarm in enumerate(entry.alarm):
+            alarm_place = (*place, "alarm", index)
+            if "tag" in alarm:
+                self._mistakes.add((*alarm_place, "tag"), "an alarm below a tag is about that tag", "remove: tag")
+            else:
+                self.read_alarm({**alarm, "tag": name}, alarm_place)
+        return name, source
+
+    def read_alarm(self, table: Any, place: Place) -> None:
+        """Read an alarm rule. One given apart replaces the one of the same name that came with its tag."""
+        rule = read_struct(AlarmRule, table, place, self._mistakes)
+        if rule is None:
+            return
+        known = self._alarms.get(rule.name)
+        if known and known[0][0] == place[0]:
+            self._mistakes.add(place, f"a second alarm is called '{rule.name}'", "a tag has one alarm per level")
+        self._alarms[rule.name] = (place, rule)
+
+    def read_output(self, table: Any, place: Place) -> None:
+        """Read a local output."""
+        output = read_struct(OutputEntry, table, place, self._mistakes)
+        if output is None:
+            return
+        if output.name in self._outputs:
+            self._mistakes.add(place, f"a second output is called '{output.name}'", "give it a name of its own")
+        self._outputs[output.name] = (place, output)
+
+    def check_references(self) -> None:
+        """Check what can only be told when everything is read."""
+        for place, output in self._outputs.values():
+            if output.tag not in self._tags:
+                self._mistakes.add((*place, "tag"), f"there is no tag '{output.tag}'", suggest(output.tag, self._tags))
+            elif not self._tag_buses[output.tag].kind.writable:
+                kind = self._tag_buses[output.tag].kind.kind
+                self._mistakes.add((*place, "tag"), f"driver {kind} cannot write '{output.tag}'", "use a modbus coil")
+        for place, rule in self._alarms.values():
+            self._check_alarm(place, rule)
+        self._check_limit_order()
+        for name, bus in self._buses.items():
+            self._check_bus(name, bus)
+
+    def _check_alarm(self, place: Place, rule: AlarmRule) -> None:
+        tag = self._tags.get(rule.tag)
+        if tag is None:
+            self._mistakes.add((*place, "tag"), f"there is no tag '{rule.tag}'", suggest(rule.tag, self._tags))
+            return
+        for output in rule.outputs:
+            if output not in self._outputs:
+                self._mistakes.add(
+                    (*place, "outputs"), f"there is no output '{output}'", suggest(output, self._outputs)
+                )
+        beyond = (tag.low is not None and rule.limit < tag.low) or (tag.high is not None and rule.limit > tag.high)
+        if beyond:
+            message = f"limit {rule.limit:g} is outside the range {tag.low} to {tag.high} {tag.unit} of '{rule.tag}'"
+            self._mistakes.add((*place, "limit"), message, "such an alarm could never be raised")
+
+    def _check_limit_order(self) -> None:
+        by_tag: dict[str, list[tuple[Place, AlarmRule]]] = {}
+        for place, rule in self._alarms.values():
+            by_tag.setdefault(rule.tag, []).append((place, rule))
+        for rules in by_tag.values():
+            rules.sort(key=lambda entry: LEVEL_ORDER.index(entry[1].level))
+            for (_, lower), (place, upper) in pairwise(rules):
+                if lower.limit >= upper.limit:
+                    message = f"{upper.level} at {upper.limit:g} is not above {lower.level} at {lower.limit:g}"
+                    self._mistakes.add(
+                        (*place, "limit"), f"'{upper.tag}': {message}", f"order the limits: {' < '.join(LEVEL_ORDER)}"
+                    )
+
+    def _check_bus(self, name: str, bus: _BusDraft) -> None:
+        if bus.settings is None:
+            return
+        if not bus.groups:
+            self._mistakes.add(bus.place, f"bus '{name}' has no device", "add a [[device]] on it, or remove the bus")
+            return
+        try:
+            bus.kind.build(bus.settings, tuple(scan_group.group for scan_group in bus.groups))
+        except SettingsError as error:
+            self._mistakes.add(bus.place, f"bus '{name}': {error}", error.hint)
+
+    def build(self, document: dict[str, Any]) -> Configuration:
+        """Tie everything together once nothing is wrong."""
+        limits: dict[str, dict[str, float]] = {}
+        for _, rule in self._alarms.values():
+            limits.setdefault(rule.tag, {})[rule.level] = rule.limit
+        buses = [
+            Bus(name=name, kind=bus.kind, settings=bus.settings, groups=tuple(bus.groups))
+            for name, bus in self._buses.items()
+            if bus.settings is not None
+        ]
+        return Configuration(
+            document=document,
+            buses=tuple(buses),
+            devices=tuple(self._devices.values()),
+            tags=tuple(msgspec.structs.replace(tag, limits=limits.get(tag.name, {})) for tag in self._tags.values()),
+            alarms=tuple(rule for _, rule in self._alarms.values()),
+            outputs=tuple(output for _, output in self._outputs.values()),
+        )
+
+
+def _names(model: type[msgspec.Struct]) -> tuple[str, ...]:
+    return tuple(field.encode_name for field in msgspec.structs.fields(model))
+
+
+def merge_groups(base: list[dict[str, Any]], own: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Merge a device's own groups into those of its profile, by name: its keys win, its tags are added or changed."""
+    merged = [{**group, "tag": list(group.get("tag", []))} for group in base]
+    for group in own:
+        same = _same_name(merged, group)
+        if same is None:
+            merged.append(group)
+            continue
+        tags = list(same["tag"])
+        for tag in group.get("tag", []):
+            known = _same_name(tags, tag)
+            if known is None:
+                tags.append(tag)
+            else:
+                tags[tags.index(known)] = {**known, **tag}
+        same.update({**group, "tag": tags})
+    return merged
+
+
+def _same_name(tables: list[dict[str, Any]], table: Any) -> dict[str, Any] | None:
+    if not isinstance(table, Mapping):
+        return None
+    return next((known for known in tables if known.get("name") == table.get("name")), None)

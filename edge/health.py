@@ -1,0 +1,129 @@
+"""/healthz and /metrics of the agent, from the same `Health` that the fleet gets."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import msgspec
+from aiohttp import web
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+
+from edge.errors import EdgeError
+from wire.health import Health
+
+
+class State(msgspec.Struct, frozen=True, kw_only=True):
+    """What only this gateway knows of itself, beside `Health`."""
+
+    gateway: str
+    is_connected: bool
+    has_session: bool
+    spool_fault: str
+    uplink_fault: str
+    dropped: int
+    rejected: int
+    config_version: int
+    alarms_raised: int
+
+
+class _Exporter:
+    """Turns the health of the moment into metrics whenever it is asked."""
+
+    def __init__(self, health: Callable[[], Health], state: Callable[[], State]) -> None:
+        self._health = health
+        self._state = state
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield every metric family."""
+        health, state = self._health(), self._state()
+        yield from _gauges(health, state)
+        records = CounterMetricFamily(
+            "fengsui_edge_records",
+            "Records by lane; assigned = delivered + pending + tombstoned",
+            labels=["lane", "state"],
+        )
+        for lane, account in health.lanes.items():
+            for field, count in msgspec.structs.asdict(account).items():
+                records.add_metric([lane, field], count)
+        yield records
+        scans = CounterMetricFamily(
+            "fengsui_edge_scans", "Scans by group; due = good + bad + missed", labels=["group", "state"]
+        )
+        for group, counted in health.groups.items():
+            for field, count in msgspec.structs.asdict(counted).items():
+                scans.add_metric([group, field], count)
+        yield scans
+        dropped = CounterMetricFamily(
+            "fengsui_edge_records_dropped", "Records that neither spool nor memory could hold"
+        )
+        dropped.add_metric([], state.dropped)
+        yield dropped
+        rejected = CounterMetricFamily("fengsui_edge_messages_rejected", "Messages of the fleet that could not be read")
+        rejected.add_metric([], state.rejected)
+        yield rejected
+
+
+def _gauges(health: Health, state: State) -> Iterator[Metric]:
+    simple: dict[str, tuple[str, float]] = {
+        "fengsui_edge_uptime_seconds": ("Since the agent started", health.uptime_s),
+        "fengsui_edge_spool_bytes": ("Octets in use in the spool", health.spool_bytes),
+        "fengsui_edge_spool_max_bytes": ("Quota of the spool", health.spool_max_bytes),
+        "fengsui_edge_connected": ("1 while connected to the broker", state.is_connected),
+        "fengsui_edge_session": ("1 while the fleet has welcomed this gateway", state.has_session),
+        "fengsui_edge_alarms_raised": ("Alarms that are up", state.alarms_raised),
+        "fengsui_edge_config_version": ("Version of the configuration that runs", state.config_version),
+    }
+    for name, (help_text, value) in simple.items():
+        yield GaugeMetricFamily(name, help_text, value=value)
+    buses = GaugeMetricFamily("fengsui_edge_bus_up", "1 while the line is open", labels=["bus", "kind"])
+    for bus, account in health.buses.items():
+        buses.add_metric([bus, account.kind], account.up)
+    yield buses
+    outputs = GaugeMetricFamily("fengsui_edge_output_on", "1 while the output is on", labels=["output"])
+    for output, shown in health.outputs.items():
+        outputs.add_metric([output], shown.state == "on")
+    yield outputs
+
+
+class HealthServer:
+    """Serves both pages until stopped."""
+
+    def __init__(self, health: Callable[[], Health], state: Callable[[], State]) -> None:
+        self._health = health
+        self._state = state
+        self._registry = CollectorRegistry()
+        self._registry.register(_Exporter(health, state))
+        self._runner: web.AppRunner | None = None
+
+    async def start(self, host: str, port: int) -> None:
+        """Listen. Raises EdgeError if the address cannot be had."""
+        app = web.Application()
+        app.router.add_get("/healthz", self._serve_health)
+        app.router.add_get("/metrics", self._serve_metrics)
+        self._runner = web.AppRunner(app, access_log=None)
+        await self._runner.setup()
+        try:
+            await web.TCPSite(self._runner, host, port).start()
+        except OSError as error:
+            await self.stop()
+            raise EdgeError(
+                f"[health] listen {host}:{port} cannot be had: {error.strerror}",
+                hint='another program has it: choose another port, or listen = "" for none',
+            ) from error
+
+    async def stop(self) -> None:
+        """Stop listening."""
+        if self._runner is not None:
+            await self._runner.cleanup()
+
+    async def _serve_health(self, _request: web.Request) -> web.Response:
+        """200 while samples can be stored, 503 otherwise. A lost link is no fault of the gateway."""
+        state = self._state()
+        body = {"state": msgspec.to_builtins(state), "health": msgspec.to_builtins(self._health())}
+        return web.Response(
+            body=msgspec.json.encode(body), content_type="application/json", status=503 if state.spool_fault else 200
+        )
+
+    async def _serve_metrics(self, _request: web.Request) -> web.Response:
+        return web.Response(body=generate_latest(self._registry), content_type="text/plain")

@@ -1,0 +1,198 @@
+"""The spool's only user: one thread, one bounded queue, group commit.
+
+Collectors hand records over without waiting. Measurements are committed together about once a second, events of lane A
+at once. What cannot be stored now stays in memory up to a bound and is tried again; what must then be dropped is
+counted, and declared in lane A as soon as the spool takes records again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, TypeVar
+
+from edge.clock import SystemClock
+from edge.conversation import Plan
+from edge.errors import SpoolError
+from edge.settings import SpoolSettings
+from edge.spool import Mark, Slice, Spool
+from wire.health import LaneHealth
+from wire.record import AlarmRecord, AuditRecord, Lane, Layout, Record, ScanRecord
+
+log = logging.getLogger(__name__)
+T = TypeVar("T")
+
+QUEUE_MOST = 50_000
+"""Records held in memory while the spool cannot take them: minutes of a busy gateway, tens of megabytes."""
+RETRY_S = 1.0
+PRUNE_S = 30.0
+
+
+class Store:
+    """Use as ``store = await Store.open(...)``, run `commit_forever` as a task, and `close` at the end."""
+
+    def __init__(self, spool: Spool, executor: ThreadPoolExecutor, settings: SpoolSettings, clock: SystemClock) -> None:
+        self._spool = spool
+        self._executor = executor
+        self._settings = settings
+        self._clock = clock
+        self._queue: list[tuple[Lane, Record]] = []
+        self._layouts: dict[bytes, Layout] = {}
+        self._wake = asyncio.Event()
+        self._urgent = asyncio.Event()
+        self.committed = asyncio.Event()
+        """Set whenever records have become durable; the uplink waits for it and clears it."""
+        self.fault = ""
+        self.dropped = 0
+        self._undeclared = 0
+        self.accounts: dict[Lane, LaneHealth] = {}
+        self.size_bytes = 0
+        self.epoch = spool.epoch
+
+    @classmethod
+    async def open(cls, path: Path, settings: SpoolSettings, clock: SystemClock) -> Store:
+        """Open the spool in its thread. A damaged file is moved aside and declared. Raises SpoolError."""
+        executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="spool")
+        loop = asyncio.get_running_loop()
+
+        def begin() -> tuple[Spool, Path | None]:
+            return Spool.open(path, max_bytes=settings.max_bytes, boot=clock.boot, clock=clock.state())
+
+        try:
+            spool, aside = await loop.run_in_executor(executor, begin)
+        except SpoolError:
+            executor.shutdown()
+            raise
+        store = cls(spool, executor, settings, clock)
+        await store._refresh()
+        if aside is not None:
+            log.error("spool was damaged; it was kept as %s and a new one begun", aside)
+            store.put_audit("spool-corrupt", f"the damaged spool was moved to {aside}")
+        return store
+
+    async def _call(self, function: Callable[..., T], *arguments: Any) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._executor, function, *arguments)
+
+    def put_scan(self, record: ScanRecord, layout: Layout) -> None:
+        """Hand over a scan. It is durable at the next group commit."""
+        self._layouts.setdefault(record.layout, layout)
+        self._put(Lane.MEASUREMENTS, record)
+
+    def put_event(self, record: Record) -> None:
+        """Hand over an event of lane A. It is committed at once."""
+        self._put(Lane.ALARMS, record)
+        self._urgent.set()
+
+    def put_audit(self, event: str, detail: str) -> None:
+        """Hand over an audit event stamped now."""
+        mono = self._clock.mono_ns()
+        self.put_event(AuditRecord(mono, self._clock.wall_at(mono), event, detail))
+
+    def _put(self, lane: Lane, record: Record) -> None:
+        if len(self._queue) >= QUEUE_MOST and not self._make_room(lane):
+            self.dropped += 1
+            self._undeclared += 1
+            return
+        self._queue.append((lane, record))
+        self._wake.set()
+
+    def _make_room(self, lane: Lane) -> bool:
+        """An event displaces the oldest measurement; a measurement displaces nothing."""
+        if lane is not Lane.ALARMS:
+            return False
+        oldest = next((i for i, (other, _) in enumerate(self._queue) if other is not Lane.ALARMS), None)
+        if oldest is None:
+            return False
+        del self._queue[oldest]
+        self.dropped += 1
+        self._undeclared += 1
+        return True
+
+    async def commit_forever(self) -> None:
+        """Commit what is handed over, until cancelled."""
+        prune_at = self._clock.mono_ns()
+        while True:
+            await self._wake.wait()
+            await self._wait_for_group()
+            self._wake.clear()
+            self._urgent.clear()
+            if not await self.commit():
+                self._wake.set()
+                await asyncio.sleep(RETRY_S)
+            if self._clock.mono_ns() - prune_at > PRUNE_S * 1e9:
+                prune_at = self._clock.mono_ns()
+                await self._prune()
+
+    async def _wait_for_group(self) -> None:
+        try:
+            async with asyncio.timeout(self._settings.commit_s):
+                await self._urgent.wait()
+        except TimeoutError:
+            return
+
+    async def commit(self) -> bool:
+        """Make what was handed over durable. Returns False if the spool could not take it; it is then kept."""
+        taken, self._queue = self._queue, []
+        declaration = self._undeclared
+        if declaration:
+            mono = self._clock.mono_ns()
+            detail = f"{declaration} records were dropped while the spool could not store: {self.fault}"
+            taken.insert(0, (Lane.ALARMS, AuditRecord(mono, self._clock.wall_at(mono), "losing-data", detail)))
+        if not taken:
+            return True
+        try:
+            await self._call(self._spool.append, taken, dict(self._layouts), self._clock.state())
+        except SpoolError as error:
+            self._queue[:0] = taken[1:] if declaration else taken
+            self._report(error)
+            return False
+        self._undeclared -= declaration
+        if self.fault:
+            log.info("spool stores again")
+            self.fault = ""
+        await self._refresh()
+        self.committed.set()
+        return True
+
+    def _report(self, error: SpoolError) -> None:
+        if str(error) != self.fault:
+            log.error("%s (%s)", error, error.hint or "records wait in memory")
+            self.fault = str(error)
+
+    async def _refresh(self) -> None:
+        self.accounts = await self._call(self._spool.accounts)
+        self.size_bytes = await self._call(self._spool.size_bytes)
+
+    async def _prune(self) -> None:
+        try:
+            await self._call(self._spool.prune, self._settings.keep_h * 3600)
+        except SpoolError as error:
+            self._report(error)
+
+    async def marks(self) -> list[Mark]:
+        """Where every epoch and lane stands."""
+        return await self._call(self._spool.marks)
+
+    async def read(self, plan: Plan) -> Slice | None:
+        """Read the records that a plan names."""
+        return await self._call(self._spool.read, plan.epoch, plan.lane, plan.after, plan.max_bytes)
+
+    async def set_committed(self, cursors: Sequence[tuple[str, Lane, int]]) -> None:
+        """Take over the fleet's cursors."""
+        await self._call(self._spool.set_committed, list(cursors))
+        await self._refresh()
+
+    async def raised(self) -> dict[str, AlarmRecord]:
+        """The alarms that were up when the agent last ran."""
+        return await self._call(self._spool.raised)
+
+    async def close(self) -> None:
+        """Commit what is left and close the file."""
+        await self.commit()
+        if self._queue:
+            log.error("%d records could not be stored before the end: %s", len(self._queue), self.fault)
+        await self._call(self._spool.close)
+        self._executor.shutdown()

@@ -1,0 +1,33 @@
+"""The supervisor: a task that breaks down in a way nobody foresaw is logged, journalled and started again, alone."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+
+log = logging.getLogger(__name__)
+
+RESTART_FIRST_S = 0.5
+RESTART_MOST_S = 30.0
+
+
+async def supervise(
+    name: str, work: Callable[[], Awaitable[None]], journal: Callable[[str, str], None] = lambda _event, _detail: None
+) -> None:
+    """Run ``work`` until cancelled; restart it with backoff when it fails. ``journal`` gets (event, detail)."""
+    pause_s = RESTART_FIRST_S
+    loop = asyncio.get_running_loop()
+    while True:
+        began = loop.time()
+        try:
+            await work()
+            detail = "ended"
+        except Exception as error:
+            detail = f"{type(error).__name__}: {error}"
+            log.exception("task %s broke down and is started again", name)
+        journal("task-restarted", f"{name}: {detail}")
+        if loop.time() - began > RESTART_MOST_S:
+            pause_s = RESTART_FIRST_S
+        await asyncio.sleep(pause_s)
+        pause_s = min(pause_s * 2, RESTART_MOST_S)
