@@ -1,0 +1,1 @@
+"""Accounts: people who sign in at the console and the API."""

@@ -1,0 +1,1 @@
+"""Alarms: the present state of each, and the journal of what happened."""

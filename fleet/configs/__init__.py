@@ -1,0 +1,1 @@
+"""Desired configuration: what the fleet wants each gateway to run, version by version."""

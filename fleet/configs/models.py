@@ -1,0 +1,22 @@
+"""Table of desired configurations."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Mapped, mapped_column
+
+from fleet.db import Base
+
+
+class DesiredConfig(Base):
+    """One version of what a gateway shall run. Versions count 1, 2, 3 ... and are never changed once written."""
+
+    __tablename__ = "desired"
+
+    gateway: Mapped[str] = mapped_column(sa.ForeignKey("gateway.name"), primary_key=True)
+    version: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    config: Mapped[dict[str, Any]]
+    author: Mapped[str]
+    at_ns: Mapped[int]

@@ -1,0 +1,125 @@
+"""The database: one engine, the base of all tables, and the only two ways to open a transaction.
+
+SQLite (embedded, the default) runs with ``journal_mode=TRUNCATE`` and ``synchronous=FULL``: several processes write,
+and SQLite before 3.51.3 can reset a WAL wrongly when two connections write at once. A writer begins with BEGIN
+IMMEDIATE, so it waits for its turn at the start and never fails half-way. PostgreSQL is used by URL with the same code.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy import event
+from sqlalchemy.engine import URL, Connection, Engine, make_url
+from sqlalchemy.exc import ArgumentError
+from sqlalchemy.orm import DeclarativeBase, Session
+
+from fleet.errors import SetupError
+
+BUSY_TIMEOUT_MS = 10_000
+WRITE = "fleet_write"
+"""Execution option of connections that will write."""
+
+BigId = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
+"""A 64-bit key. SQLite numbers rows by itself only for a column declared INTEGER (which holds 64 bits there)."""
+
+
+class Base(DeclarativeBase):
+    """Base of all tables. Constraint names are fixed so that migrations can name them."""
+
+    metadata = sa.MetaData(
+        naming_convention={
+            "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+            "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+            "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+            "pk": "pk_%(table_name)s",
+        }
+    )
+    type_annotation_map = {int: sa.BigInteger(), dict[str, Any]: sa.JSON(), list[str]: sa.JSON()}  # noqa: RUF012
+
+
+def load_models() -> None:
+    """Import every table, so that ``Base.metadata`` is whole."""
+    from fleet.accounts import models as accounts
+    from fleet.alarms import models as alarms
+    from fleet.configs import models as configs
+    from fleet.gateways import models as gateways
+    from fleet.readings import models as readings
+    from fleet.relay import models as relay
+    from fleet.sites import models as sites
+
+    _ = (accounts, alarms, configs, gateways, readings, relay, sites)
+
+
+def parse_url(text: str) -> URL:
+    """Read a database URL. Raises SetupError with a hint unless it is SQLite or PostgreSQL."""
+    try:
+        url = make_url(text)
+    except ArgumentError as error:
+        raise SetupError(
+            f"'{text}' is not a database URL", hint="use sqlite:////path/fleet.db or postgresql://user@host/name"
+        ) from error
+    name = url.get_backend_name()
+    if name == "postgresql":
+        return url.set(drivername="postgresql+psycopg")
+    if name != "sqlite":
+        raise SetupError(f"database '{name}' is not supported", hint="use sqlite or postgresql")
+    return url
+
+
+def build_engine(url: URL) -> Engine:
+    """Make the engine. Connects to nothing yet."""
+    if url.get_backend_name() == "sqlite":
+        engine = sa.create_engine(url, connect_args={"timeout": BUSY_TIMEOUT_MS / 1000})
+        event.listen(engine, "connect", _prepare_sqlite)
+        event.listen(engine, "begin", _begin_sqlite)
+        return engine
+    return sa.create_engine(url, pool_pre_ping=True, connect_args={"connect_timeout": 10})
+
+
+def _prepare_sqlite(connection: sqlite3.Connection, _record: object) -> None:
+    # The driver's own BEGIN comes too late and is never IMMEDIATE: transactions are ours (see _begin_sqlite).
+    connection.isolation_level = None
+    connection.execute(f"PRAGMA busy_timeout={BUSY_TIMEOUT_MS}")
+    connection.execute("PRAGMA journal_mode=TRUNCATE")
+    connection.execute("PRAGMA synchronous=FULL")
+    connection.execute("PRAGMA foreign_keys=ON")
+    connection.execute("PRAGMA cache_size=-65536")
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    immediate = connection.get_execution_options().get(WRITE, False)
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if immediate else "BEGIN")
+
+
+class Database:
+    """An engine and its two kinds of transaction."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+        self._writer = engine.execution_options(**{WRITE: True})
+
+    @contextmanager
+    def reading(self) -> Iterator[Session]:
+        """Open a session that only reads: one consistent view, nothing is committed."""
+        with Session(self.engine, expire_on_commit=False) as session:
+            yield session
+
+    @contextmanager
+    def writing(self) -> Iterator[Session]:
+        """Open a session in one transaction: committed at the end of the block, rolled back on any exception."""
+        with Session(self._writer, expire_on_commit=False) as session, session.begin():
+            yield session
+
+    def check(self) -> None:
+        """Prove that the database answers. Raises sqlalchemy.exc.SQLAlchemyError if it does not."""
+        with self.engine.connect() as connection:
+            connection.execute(sa.text("SELECT 1"))
+
+    def close(self) -> None:
+        """Close the pooled connections."""
+        self.engine.dispose()

@@ -1,0 +1,1 @@
+"""Gateways: who they are, what they report, the health they send and the cursors of their records."""

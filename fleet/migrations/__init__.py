@@ -1,0 +1,1 @@
+"""Alembic migrations of the fleet's database: numbered slugs, expand then contract."""

@@ -1,0 +1,1 @@
+"""Readings: records as committed, the values in them, and series for charts."""

@@ -1,0 +1,1 @@
+"""Relay: from the outbox to the platforms of others."""

@@ -1,0 +1,114 @@
+"""Settings of the fleet's programs: ``fleet.toml`` in the data directory, overridden by the command line.
+
+`fengsui-fleet init` writes the file. It holds secrets, so only its owner may read it.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import msgspec
+
+from fleet.errors import SetupError
+
+FILE = "fleet.toml"
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Everything a program of the fleet is told at its start. Listen addresses are ``host:port``, "" for none."""
+
+    data_dir: Path
+    database_url: str = ""
+    """SQLAlchemy URL; "" for ``fleet.db`` in the data directory."""
+    http: str = "127.0.0.1:8080"
+    """Where the console and the API listen."""
+    mqtt: str = "127.0.0.1:1883"
+    """Where the broker listens that `serve` starts itself."""
+    broker_url: str = ""
+    """An external broker, ``mqtt://host:port``; "" to start our own at `mqtt`."""
+    broker_user: str = "fleet"
+    """The name under which ingest and the console sign in at the broker."""
+    broker_password: str
+    """Their password there."""
+    secret_key: str
+    """Signs the console's sessions."""
+    ingest_metrics: str = "127.0.0.1:9111"
+    """Where ingest answers ``/metrics`` and ``/healthz``."""
+    relay_metrics: str = "127.0.0.1:9112"
+    """Where relay answers ``/metrics`` and ``/healthz``."""
+    cookie_secure: bool = False
+    """Send the session cookie over HTTPS only. Set it once a TLS proxy stands in front."""
+    relay_timeout_s: float = 10.0
+    """How long a destination may take to answer before the same keys are sent again."""
+    relay_alarm_batch: int = 50
+    """Most records of lane A in one request."""
+    relay_batch: int = 500
+    """Most records of lane M in one request."""
+
+    def database(self) -> str:
+        """Return the database URL in effect."""
+        return self.database_url or f"sqlite:///{self.data_dir / 'fleet.db'}"
+
+    def broker(self) -> tuple[str, int, bool]:
+        """Return host, port and whether to use TLS of the broker in effect."""
+        if not self.broker_url:
+            host, port = split_address(self.mqtt, "mqtt")
+            return ("127.0.0.1" if host == "0.0.0.0" else host, port, False)  # noqa: S104 (compared, not bound)
+        parts = urlsplit(self.broker_url)
+        if parts.scheme not in {"mqtt", "mqtts"} or not parts.hostname:
+            raise SetupError(
+                f"broker URL '{self.broker_url}' is not usable", hint="write mqtt://host:port or mqtts://host:port"
+            )
+        tls = parts.scheme == "mqtts"
+        return parts.hostname, parts.port or (8883 if tls else 1883), tls
+
+
+def split_address(text: str, name: str) -> tuple[str, int]:
+    """Split ``host:port``. Raises SetupError naming the setting."""
+    host, _, port = text.rpartition(":")
+    if not host or not port.isdigit() or int(port) > 65535:
+        raise SetupError(f"{name}: '{text}' is not host:port", hint="write for example 127.0.0.1:8080")
+    return host.strip("[]"), int(port)
+
+
+def load(data_dir: Path, overrides: Mapping[str, str | None] | None = None) -> Settings:
+    """Read the settings of a data directory. Raises SetupError if it was not initialised or holds a mistake."""
+    path = data_dir / FILE
+    try:
+        document = tomllib.loads(path.read_text("utf-8"))
+    except FileNotFoundError as error:
+        raise SetupError(
+            f"there is no fleet in {data_dir}", hint=f"run: fengsui-fleet init --data {data_dir}"
+        ) from error
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise SetupError(f"{path}: {error}", hint="correct the file, or restore it from a backup") from error
+    given = {key: value for key, value in (overrides or {}).items() if value is not None}
+    try:
+        settings = msgspec.convert({**document, **given, "data_dir": str(data_dir)}, Settings)
+    except msgspec.ValidationError as error:
+        raise SetupError(f"{path}: {error}", hint="correct that setting") from error
+    for name in ("http", "mqtt", "ingest_metrics", "relay_metrics"):
+        address: str = getattr(settings, name)
+        if address or name == "http":
+            split_address(address, name)
+    settings.broker()
+    return settings
+
+
+def save(settings: Settings) -> Path:
+    """Write the settings that differ from their default, readable by the owner only. Returns the file."""
+    lines = ["# Written by `fengsui-fleet init`. Holds secrets: keep it readable by its owner only.", ""]
+    for field in msgspec.structs.fields(settings):
+        value = getattr(settings, field.name)
+        if field.name == "data_dir" or value == field.default:
+            continue
+        # A JSON string, number or boolean is a TOML one as well.
+        lines.append(f"{field.name} = {msgspec.json.encode(value).decode()}")
+    path = settings.data_dir / FILE
+    path.touch(mode=0o600)
+    path.chmod(0o600)
+    path.write_text("\n".join(lines) + "\n", "utf-8")
+    return path
