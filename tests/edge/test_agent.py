@@ -1,0 +1,275 @@
+"""The agent as a program: run against a Modbus server and a broker that we did not write."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from pyModbusTCP.server import ModbusServer
+
+from tests.edge.fleet import ScriptedFleet
+from tests.servers import find_mosquitto, free_port, mosquitto
+from wire.record import ActionRecord, AlarmRecord, AuditRecord, Lane, ScanRecord
+
+pytestmark = [
+    pytest.mark.peer,
+    pytest.mark.skipif(find_mosquitto() is None, reason="mosquitto is not installed"),
+]
+
+GATEWAY = "gw-test-0001"
+
+CONFIG = """
+[gateway]
+id = "gw-test-0001"
+title = "试验"
+site = "test"
+
+[uplink]
+url = "mqtt://127.0.0.1:{mqtt}"
+health_s = 0.5
+
+[spool]
+commit_s = 0.1
+
+[health]
+listen = "127.0.0.1:{health}"
+
+[[bus]]
+name = "plc"
+kind = "modbus"
+url = "tcp://127.0.0.1:{modbus}"
+timeout_s = 0.5
+
+[[device]]
+name = "tank"
+bus = "plc"
+unit = 1
+[[device.group]]
+name = "fast"
+poll_s = 0.1
+[[device.group.tag]]
+name = "level"
+unit = "%"
+low = 0
+high = 1000
+function = 3
+address = 0
+type = "u16"
+[[device.group.tag.alarm]]
+level = "high-high"
+limit = 900
+deadband = 50
+priority = 1
+outputs = ["siren"]
+[[device.group.tag]]
+name = "siren"
+function = 1
+address = 5
+
+[[output]]
+name = "siren"
+tag = "tank.siren"
+"""
+
+
+@pytest.fixture
+def plc() -> Iterator[ModbusServer]:
+    server = ModbusServer("127.0.0.1", free_port(), no_block=True)
+    server.start()
+    yield server
+    server.stop()
+
+
+class Gateway:
+    """The agent as a child process."""
+
+    def __init__(self, folder: Path, modbus: int, mqtt: int) -> None:
+        self.health = free_port()
+        self.data = folder / "data"
+        self.config = folder / "gateway.toml"
+        self.config.write_text(CONFIG.format(modbus=modbus, mqtt=mqtt, health=self.health))
+        self.log = folder / "agent.log"
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        with self.log.open("ab") as log:
+            command = [sys.executable, "-m", "edge.cli", "run", "--config", self.config, "--data", self.data]
+            self._process = subprocess.Popen(command, stderr=log)
+
+    def stop(self, number: int = signal.SIGTERM) -> int:
+        assert self._process is not None
+        os.kill(self._process.pid, number)
+        return self._process.wait(15)
+
+    def get(self, page: str) -> str:
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.health}/{page}", timeout=5) as answer:
+            text: str = answer.read().decode()
+            return text
+
+
+@pytest.fixture
+def folder_with_gateway(tmp_path: Path, plc: ModbusServer) -> Iterator[tuple[Path, Gateway, int]]:
+    with mosquitto(tmp_path) as mqtt:
+        gateway = Gateway(tmp_path, plc.port, mqtt)
+        gateway.start()
+        yield tmp_path, gateway, mqtt
+        if gateway._process is not None and gateway._process.poll() is None:
+            gateway.stop(signal.SIGKILL)
+
+
+def levels(fleet: ScriptedFleet) -> list[object]:
+    """The levels that arrived, in order, repetitions left out."""
+    scans = [r for r in fleet.of_lane(Lane.MEASUREMENTS) if isinstance(r, ScanRecord)]
+    return [level for level, _ in itertools.groupby(scan.values[0] for scan in scans)]
+
+
+async def test_samples_alarm_and_output_travel_from_instrument_to_fleet(folder_with_gateway, plc) -> None:
+    _, gateway, mqtt = folder_with_gateway
+    plc.data_bank.set_holding_registers(0, [500])
+    async with ScriptedFleet(mqtt) as fleet:
+        await fleet.until(lambda: len(fleet.of_lane(Lane.MEASUREMENTS)) >= 5)
+        plc.data_bank.set_holding_registers(0, [950])
+        await fleet.until(lambda: any(isinstance(r, ActionRecord) and r.state == "on" for r in fleet.of_lane(Lane.ALARMS)))
+        assert plc.data_bank.get_coils(5, 1) == [True]
+        plc.data_bank.set_holding_registers(0, [800])
+        await fleet.until(lambda: fleet.of_lane(Lane.ALARMS)[-1:] and plc.data_bank.get_coils(5, 1) == [False])
+        await fleet.until(lambda: sum(isinstance(r, AlarmRecord) for r in fleet.of_lane(Lane.ALARMS)) == 2)
+        alarms = [r for r in fleet.of_lane(Lane.ALARMS) if isinstance(r, AlarmRecord)]
+        assert [(a.alarm, a.change, a.value) for a in alarms] == [
+            ("tank.level:high-high", "raised", 950.0),
+            ("tank.level:high-high", "cleared", 800.0),
+        ]
+        await fleet.until(lambda: levels(fleet) == [500, 950, 800])
+        assert fleet.missing() == []
+        await fleet.until(lambda: "tank.level" in fleet.live and len(fleet.reports) > 0)
+        assert fleet.reports[0].tags[0].limits == {"high-high": 900.0}
+    assert "fengsui_edge_records_total" in gateway.get("metrics")
+    assert '"has_session"' in gateway.get("healthz")
+    assert gateway.stop() == 0
+
+
+async def test_kill_loses_nothing_that_was_stored_and_makes_a_new_epoch(folder_with_gateway, plc) -> None:
+    _, gateway, mqtt = folder_with_gateway
+    async with ScriptedFleet(mqtt) as fleet:
+        await fleet.until(lambda: len(fleet.of_lane(Lane.MEASUREMENTS)) >= 3)
+        gateway.stop(signal.SIGKILL)
+        with sqlite3.connect(gateway.data / "spool.sqlite3") as db:
+            stored = dict(db.execute("SELECT lane, head FROM mark WHERE n = 1"))
+        first = next(iter(fleet.cursors))
+        gateway.start()
+        await fleet.until(lambda: len(fleet.cursors) == 2 and fleet.cursors[first][Lane.MEASUREMENTS] == stored["M"])
+        assert fleet.missing() == []
+
+
+async def test_alarm_that_was_up_before_a_kill_is_not_raised_twice(folder_with_gateway, plc) -> None:
+    _, gateway, mqtt = folder_with_gateway
+    plc.data_bank.set_holding_registers(0, [950])
+
+    def changes(fleet: ScriptedFleet) -> list[str]:
+        return [r.change for r in fleet.of_lane(Lane.ALARMS) if isinstance(r, AlarmRecord)]
+
+    async with ScriptedFleet(mqtt) as fleet:
+        await fleet.until(lambda: changes(fleet) == ["raised"])
+        gateway.stop(signal.SIGKILL)
+        gateway.start()
+        await fleet.until(lambda: len(fleet.cursors) == 2 and len(fleet.of_lane(Lane.MEASUREMENTS)) > 20)
+        assert changes(fleet) == ["raised"]
+        plc.data_bank.set_holding_registers(0, [10])
+        await fleet.until(lambda: changes(fleet) == ["raised", "cleared"])
+
+
+async def test_lost_batches_and_lost_acks_are_made_good(folder_with_gateway) -> None:
+    _, _, mqtt = folder_with_gateway
+    async with ScriptedFleet(mqtt) as fleet:
+        await fleet.until(lambda: len(fleet.records) > 3)
+        fleet.lose_batches = 1
+        await asyncio.sleep(0.5)
+        before = len(fleet.records)
+        await fleet.until(lambda: len(fleet.records) > before + 5)
+        fleet.forget_acks = 2
+        await asyncio.sleep(0.5)
+        before = len(fleet.records)
+        await fleet.until(lambda: len(fleet.records) > before + 5)
+        assert fleet.missing() == []
+
+
+async def test_unreachable_broker_costs_nothing(tmp_path, plc) -> None:
+    mqtt = free_port()
+    gateway = Gateway(tmp_path, plc.port, mqtt)
+    gateway.start()
+    try:
+        plc.data_bank.set_holding_registers(0, [950])
+        async with asyncio.timeout(15):
+            while plc.data_bank.get_coils(5, 1) != [True]:
+                await asyncio.sleep(0.05)
+        with mosquitto(tmp_path, mqtt):
+            async with ScriptedFleet(mqtt) as fleet:
+                await fleet.until(lambda: len(fleet.of_lane(Lane.MEASUREMENTS)) > 5, 30)
+                assert fleet.missing() == []
+                assert isinstance(fleet.of_lane(Lane.ALARMS)[0], AuditRecord)
+        assert f"broker mqtt://127.0.0.1:{mqtt}" in gateway.log.read_text()
+        assert "Traceback" not in gateway.log.read_text()
+    finally:
+        gateway.stop()
+
+
+async def test_desired_configuration_is_applied_whole_or_refused_with_the_reason(folder_with_gateway) -> None:
+    folder, gateway, mqtt = folder_with_gateway
+    async with ScriptedFleet(mqtt) as fleet:
+        await fleet.until(lambda: len(fleet.reports) > 0)
+        config = dict(fleet.reports[-1].config)
+        broken = {**config, "bus": [{"name": "plc", "kind": "modbuss"}]}
+        await fleet.want(GATEWAY, 1, broken)
+        await fleet.until(lambda: fleet.reports[-1].refused == 1)
+        assert "modbuss" in fleet.reports[-1].reason
+        assert fleet.reports[-1].version == 0
+        device = config["device"][0]
+        group = device["group"][0]
+        slower = {**config, "device": [{**device, "group": [{**group, "name": "slow", "poll_s": 0.3}]}]}
+        await fleet.want(GATEWAY, 2, slower)
+        await fleet.until(lambda: fleet.reports[-1].version == 2)
+        await fleet.until(lambda: any("tank.slow" in health.groups for health in fleet.healths))
+        gateway.stop()
+        fleet.reports.clear()
+        gateway.start()
+        await fleet.until(lambda: bool(fleet.reports) and fleet.reports[-1].version == 2)
+
+
+async def test_silent_instrument_gives_bad_samples_and_comes_back(folder_with_gateway, plc) -> None:
+    _, gateway, mqtt = folder_with_gateway
+    async with ScriptedFleet(mqtt) as fleet:
+        await fleet.until(lambda: len(fleet.of_lane(Lane.MEASUREMENTS)) >= 3)
+        plc.stop()
+
+        def last() -> ScanRecord:
+            record = fleet.of_lane(Lane.MEASUREMENTS)[-1]
+            assert isinstance(record, ScanRecord)
+            return record
+
+        await fleet.until(lambda: last().values == (None, None) and min(last().quality) >= 0x80)
+        plc.start()
+        await fleet.until(lambda: last().quality == b"", 20)
+        count = fleet.healths[-1].groups["tank.fast"]
+        assert count.due == count.good + count.bad + count.missed
+
+
+def test_second_agent_on_the_same_data_is_refused(folder_with_gateway) -> None:
+    _, gateway, _ = folder_with_gateway
+    deadline = 100
+    while not (gateway.data / "lock").exists() and deadline:
+        deadline -= 1
+        subprocess.run(["sleep", "0.1"], check=True)
+    command = [sys.executable, "-m", "edge.cli", "run", "--config", gateway.config, "--data", gateway.data]
+    answer = subprocess.run(command, capture_output=True, text=True, timeout=20)
+    assert answer.returncode == 1
+    assert "another agent runs on" in answer.stderr
+    assert "Traceback" not in answer.stderr
