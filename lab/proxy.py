@@ -1,0 +1,67 @@
+"""A gateway's link to the broker as a TCP proxy, so that a scenario can cut it and heal it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+
+CHUNK = 64 * 1024
+
+
+class Link:
+    """Forwards connections to one port of the loopback while it is healed."""
+
+    def __init__(self, target_port: int) -> None:
+        self._target_port = target_port
+        self._server: asyncio.Server | None = None
+        self._writers: set[asyncio.StreamWriter] = set()
+        self.is_cut = False
+
+    async def open(self) -> int:
+        """Listen on a free port and return it."""
+        self._server = await asyncio.start_server(self._forward, "127.0.0.1", 0)
+        port: int = self._server.sockets[0].getsockname()[1]
+        return port
+
+    async def close(self) -> None:
+        """Stop forwarding. May be called twice."""
+        if self._server is not None:
+            self._server.close()
+            self.cut()
+            await self._server.wait_closed()
+            self._server = None
+
+    def cut(self) -> None:
+        """Break every connection at once and refuse new ones."""
+        self.is_cut = True
+        for writer in tuple(self._writers):
+            writer.transport.abort()
+
+    def heal(self) -> None:
+        """Forward again."""
+        self.is_cut = False
+
+    async def _forward(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if self.is_cut:
+            writer.transport.abort()
+            return
+        try:
+            far_reader, far_writer = await asyncio.open_connection("127.0.0.1", self._target_port)
+        except OSError:
+            writer.transport.abort()
+            return
+        self._writers |= {writer, far_writer}
+        try:
+            await asyncio.gather(_pump(reader, far_writer), _pump(far_reader, writer))
+        finally:
+            self._writers -= {writer, far_writer}
+            writer.transport.abort()
+            far_writer.transport.abort()
+
+
+async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    with contextlib.suppress(OSError):
+        while chunk := await reader.read(CHUNK):
+            writer.write(chunk)
+            await writer.drain()
+    writer.close()

@@ -1,0 +1,1 @@
+"""Recordings of real events that instruments replay. Each file names its source in its first lines."""
