@@ -29,8 +29,10 @@ FRAME_OCTETS = 11
 FULL_SCALE_G = 16.0
 
 CHANNELS = ("ax", "ay", "az", "temperature", "temperature_raw")
-_WORDS = {"ax": 0, "ay": 1, "az": 2, "temperature": 3, "temperature_raw": 3}
+_WORDS = {"ax": 0, "ay": 1, "az": 2, "temperature": 3, "temperature_raw": 4}
 _SCALES = {"ax": FULL_SCALE_G / 32768, "ay": FULL_SCALE_G / 32768, "az": FULL_SCALE_G / 32768, "temperature": 0.01}
+
+_SIGNED, _RAW = struct.Struct("<4h"), struct.Struct("<H")
 
 
 class WitmotionSettings(LineSettings, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -52,7 +54,7 @@ class Channel(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     """Which content of a frame: value = channel * scale + offset.
 
     Accelerations are in g: scale 9.80665 makes m/s2 of them, 980.665 gal. ``temperature`` is in degC;
-    ``temperature_raw`` is its i16 as it came.
+    ``temperature_raw`` is its 16 bits as they came, 0 to 65535, for sensors that put something else there.
     """
 
     channel: Literal["ax", "ay", "az", "temperature", "temperature_raw"]
@@ -141,7 +143,7 @@ class Driver:
                 ) from error
             frames = [frame for frame in self._splitter.feed(data) if frame[1] == ACCELERATION]
             for mono_ns, frame in zip(self._stamps(len(frames)), frames, strict=True):
-                words = struct.unpack_from("<4h", frame, 2)
+                words = (*_SIGNED.unpack_from(frame, 2), *_RAW.unpack_from(frame, 8))
                 for group, takes in self._takes:
                     values, quality = zip(*(convert(words[word]) for word, convert in takes), strict=True)
                     yield Scan(group.name, mono_ns, values, quality)
