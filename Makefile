@@ -1,0 +1,79 @@
+# Fengsui. `make help` lists what can be made.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+
+DEMO_S ?=
+SEED ?= 1
+N ?= 6
+KIND ?=
+ONLY ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test check bench faults pictures schemas translations requirements clean
+
+help: ## Show this list
+	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@echo "  demo: DEMO_S=60 runs that long and prints its figures; faults: N=20 SEED=7 KIND=kill-agent; bench: ONLY=spool"
+
+setup: $(VENV)/.dev ## Make the virtual environment for development
+
+demo: $(VENV)/.lab ## Run a district in a box until interrupted (DEMO_S=60: that long, then print the figures)
+	@exec $(BIN)/fengsui-lab demo $(if $(DEMO_S),--seconds $(DEMO_S)) --setup-s "$$(cat $(VENV)/.setup_s)"
+
+test: $(VENV)/.dev $(VENV)/.peers ## Run the tests
+	@$(BIN)/pytest
+
+check: $(VENV)/.dev ## Lint, types, import contracts, generated files
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+	@$(BIN)/python -m wire.schema --check
+	@$(BIN)/python -m edge.schema --check
+	@$(BIN)/python -m fleet.console.translations.catalogue --check
+	@requirements/compile.sh --check
+
+bench: $(VENV)/.dev ## Measure; figures go to build/bench.json (ONLY=name for a part)
+	@$(BIN)/python -m tests.bench $(if $(ONLY),--only $(ONLY))
+
+faults: $(VENV)/.dev $(VENV)/.peers ## Break things and count what is lost (N trials, SEED, KIND)
+	@$(BIN)/python -m tests.faults --trials $(N) --seed $(SEED) $(if $(KIND),--kind $(KIND))
+
+pictures: $(VENV)/.dev $(VENV)/.peers ## Take the documentation's pictures anew
+	@FENGSUI_PICTURES=docs/images $(BIN)/pytest tests/browser
+
+schemas: $(VENV)/.dev ## Write the generated schemas and settings tables anew
+	@$(BIN)/python -m wire.schema
+	@$(BIN)/python -m edge.schema
+
+requirements: $(VENV)/.dev ## Pin the dependencies anew
+	@requirements/compile.sh
+
+clean: ## Remove what was built and installed
+	rm -rf $(VENV) build dist var *.egg-info
+
+# Time from nothing to ready is part of the demo's figures.
+$(VENV)/.lab: requirements/lab.txt pyproject.toml
+	@echo "Setting up (once): Python packages of the lab"
+	@started=$$(date +%s%N) \
+	&& { [ -x $(BIN)/python ] || $(PYTHON) -m venv $(VENV) || { echo "python3-venv is missing: apt-get install python3-venv" >&2; exit 1; }; } \
+	&& $(PIP) install --require-hashes -r requirements/lab.txt \
+	&& $(PIP) install --no-build-isolation --no-deps -e . \
+	&& awk "BEGIN {printf \"%.1f\", ($$(date +%s%N) - $$started) / 1e9}" > $(VENV)/.setup_s \
+	&& touch $@
+
+$(VENV)/.dev: $(VENV)/.lab requirements/dev.txt
+	@echo "Setting up (once): Python packages of the tests"
+	@$(PIP) install --require-hashes -r requirements/dev.txt
+	@touch $@
+
+# Programs that we did not write and that stand on the other side in the tests. Without root, tests that need one say so.
+$(VENV)/.peers: requirements/debian.txt
+	@if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+		echo "Setting up (once): Debian packages of the tests"; \
+		requirements/debian.sh; \
+	else echo "not root: tests whose Debian packages are missing will be skipped (requirements/debian.txt lists them)"; fi
+	@touch $@
