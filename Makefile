@@ -12,7 +12,7 @@ KIND ?=
 ONLY ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check bench faults pictures schemas translations requirements clean
+.PHONY: help setup demo test check bench faults bundle pictures schemas requirements clean
 
 help: ## Show this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -41,6 +41,9 @@ bench: $(VENV)/.dev ## Measure; figures go to build/bench.json (ONLY=name for a 
 
 faults: $(VENV)/.dev $(VENV)/.peers ## Break things and count what is lost (N trials, SEED, KIND)
 	@$(BIN)/python -m tests.faults --trials $(N) --seed $(SEED) $(if $(KIND),--kind $(KIND))
+
+bundle: $(VENV)/.dev ## Freeze the agent into dist/fengsui-edge
+	@cd images/bundle && ../../$(BIN)/pyinstaller --noconfirm --log-level WARN --distpath ../../dist --workpath ../../build/bundle fengsui-edge.spec
 
 pictures: $(VENV)/.dev $(VENV)/.peers ## Take the documentation's pictures anew
 	@FENGSUI_PICTURES=docs/images $(BIN)/pytest tests/browser

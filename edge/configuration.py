@@ -115,19 +115,17 @@ class _Reader:
     def read_buses(self, tables: Iterable[tuple[Place, Any]]) -> None:
         """Read every [[bus]] and its driver's settings."""
         for place, table in tables:
-            if isinstance(table, Mapping) and isinstance(table.get("name"), str):
-                self._broken_buses.add(table["name"])
             kind = self._find_driver(table, place)
             if kind is None:
+                if isinstance(table, Mapping):
+                    self._broken_buses.add(str(table.get("name")))
                 continue
             entry = read_struct(BusEntry, table, place, self._mistakes, also_known=_names(kind.settings))
             settings = read_struct(kind.settings, table, place, self._mistakes, also_known=_names(BusEntry))
-            if entry is None:
-                continue
-            if entry.name in self._buses:
-                self._mistakes.add(place, f"a second bus is called '{entry.name}'", "give it a name of its own")
-            self._buses[entry.name] = _BusDraft(place, kind, settings, [])
-            self._broken_buses.discard(entry.name)
+            name = entry.name if entry else str(table.get("name"))  # its devices are checked all the same
+            if name in self._buses:
+                self._mistakes.add(place, f"a second bus is called '{name}'", "give it a name of its own")
+            self._buses[name] = _BusDraft(place, kind, settings, [])
 
     def _find_driver(self, table: Any, place: Place) -> DriverKind | None:
         kind = table.get("kind") if isinstance(table, Mapping) else None

@@ -29,8 +29,10 @@ class Mistakes:
         self.found: list[Mistake] = []
 
     def add(self, place: Place, message: str, hint: str = "") -> None:
-        """Note a mistake."""
-        self.found.append(Mistake(place, message, hint))
+        """Note a mistake, once: a key that two models share is read by both."""
+        mistake = Mistake(place, message, hint)
+        if mistake not in self.found:
+            self.found.append(mistake)
 
     def __bool__(self) -> bool:
         return bool(self.found)
@@ -50,7 +52,7 @@ def read_struct(
     fields = {field.encode_name: field for field in msgspec.structs.fields(model)}
     for key in table:
         if key not in fields and key not in also_known:
-            mistakes.add((*place, key), f"unknown key '{key}'", suggest(key, [*fields, *also_known]))
+            mistakes.add((*place, key), f"unknown key '{key}'", suggest(key, sorted({*fields, *also_known})))
     values: dict[str, Any] = {}
     for name, field in fields.items():
         if name not in table:
