@@ -71,9 +71,9 @@ def _run(options: argparse.Namespace) -> int:
 def _check(options: argparse.Namespace) -> int:
     boot, configuration = load(options.config)
     print(
-        f"{options.config}: fine. Gateway {boot.gateway.id}: {len(configuration.buses)} buses, "
-        f"{len(configuration.devices)} devices, {len(configuration.tags)} tags, {len(configuration.alarms)} alarms, "
-        f"{len(configuration.outputs)} outputs"
+        f"{options.config}: fine. Gateway {boot.gateway.id}: buses {len(configuration.buses)}, "
+        f"devices {len(configuration.devices)}, tags {len(configuration.tags)}, alarms {len(configuration.alarms)}, "
+        f"outputs {len(configuration.outputs)}"
     )
     return EXIT_OK
 

@@ -97,6 +97,7 @@ class _BusDraft(msgspec.Struct):
     kind: DriverKind
     settings: msgspec.Struct | None
     groups: list[ScanGroup] = []
+    has_device: bool = False
 
 
 class _Reader:
@@ -147,6 +148,7 @@ class _Reader:
         bus = self._bus_of(table, place)
         if bus is None:
             return
+        bus.has_device = True
         entry = read_struct(DeviceEntry, table, place, self._mistakes, also_known=_names(bus.kind.device))
         if entry is None:
             return
@@ -157,7 +159,7 @@ class _Reader:
             self._mistakes.add(place, f"a second device is called '{entry.name}'", "give it a name of its own")
         self._devices[entry.name] = Device(name=entry.name, title=entry.title, bus=entry.bus, profile=entry.profile)
         groups = merge_groups(profile.group if profile else [], entry.group)
-        if not groups:
+        if not groups and not (entry.profile and profile is None):
             self._mistakes.add(place, f"device '{entry.name}' has nothing to read", "add [[device.group]] or a profile")
         for index, group in enumerate(groups):
             self._read_group(group, (*place, "group", index), entry, device, bus)
@@ -305,8 +307,9 @@ class _Reader:
     def _check_bus(self, name: str, bus: _BusDraft) -> None:
         if bus.settings is None:
             return
-        if not bus.groups:
+        if not bus.has_device:
             self._mistakes.add(bus.place, f"bus '{name}' has no device", "add a [[device]] on it, or remove the bus")
+        if not bus.groups:
             return
         try:
             bus.kind.build(bus.settings, tuple(scan_group.group for scan_group in bus.groups))
