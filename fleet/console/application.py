@@ -1,0 +1,153 @@
+"""Joins the console to the application: languages, filters, security headers, pages for what went wrong."""
+
+from __future__ import annotations
+
+import hashlib
+from datetime import timedelta
+from functools import cache, partial
+from pathlib import Path
+from typing import Any
+
+from flask import Flask, Response, request, url_for
+from flask_babel import Babel, gettext, lazy_gettext
+from flask_login import current_user
+
+from fleet.bootstrap import Services
+from fleet.console import notation, tagview, words
+from fleet.console.state import EXTENSION, Console, find_console
+from fleet.console.troubles import TROUBLES, show_trouble
+from fleet.console.views import LANGUAGES, THEMES, blueprint, csrf
+from fleet.overview import service as overview
+
+ZONE = "Asia/Shanghai"
+FOLDER = Path(__file__).parent
+SESSION_HOURS = 12
+
+CONTENT_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; font-src 'self'; "
+    "connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+)
+HEADERS = {
+    "Content-Security-Policy": CONTENT_POLICY,
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "same-origin",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Permissions-Policy": "camera=(), microphone=(), geolocation=()",
+}
+MENU = (
+    ("now", lazy_gettext("Now"), ("console.now",)),
+    ("gateways", lazy_gettext("Gateways"), ("console.gateways", "console.gateway", "console.tag")),
+    ("alarms", lazy_gettext("Alarms"), ("console.alarms",)),
+    ("relay", lazy_gettext("Relay"), ("console.relay",)),
+)
+def register(app: Flask, services: Services) -> None:
+    """Add the console to an application."""
+    app.config["SESSION_COOKIE_HTTPONLY"] = True
+    app.config["SESSION_COOKIE_SAMESITE"] = "Lax"
+    app.config["SESSION_COOKIE_SECURE"] = services.settings.cookie_secure
+    app.config["PERMANENT_SESSION_LIFETIME"] = timedelta(hours=SESSION_HOURS)
+    app.config["BABEL_TRANSLATION_DIRECTORIES"] = str(FOLDER / "translations")
+    app.config["WTF_CSRF_CHECK_DEFAULT"] = False  # pages check it themselves; the API carries keys, not cookies
+    app.config["WTF_CSRF_TIME_LIMIT"] = None  # as long as the session: a page stays open for a whole shift
+    app.extensions[EXTENSION] = Console(services)
+    Babel(app, default_locale=LANGUAGES["zh"], default_timezone=ZONE, locale_selector=find_locale)
+    csrf.init_app(app)
+    add_filters(app)
+    app.context_processor(describe_page)
+    app.register_blueprint(blueprint)
+    app.after_request(add_headers)
+    for status in TROUBLES:
+        app.register_error_handler(status, show_trouble)
+
+
+def find_locale() -> str:
+    """The reader's language: the one chosen, else Chinese."""
+    return LANGUAGES.get(request.cookies.get("language", ""), LANGUAGES["zh"])
+
+
+def add_headers(response: Response) -> Response:
+    """Tell the browser what our pages may do; an answer that says so itself keeps its word."""
+    for name, value in HEADERS.items():
+        response.headers.setdefault(name, value)
+    if request.endpoint == "console.static":
+        if "v" in request.args:
+            response.headers["Cache-Control"] = "public, max-age=31536000, immutable"
+    elif request.blueprint == blueprint.name:
+        response.headers.setdefault("Cache-Control", "no-store")
+    return response
+
+
+def describe_page() -> dict[str, Any]:
+    """What every page's frame shows."""
+    language = "en" if find_locale() == "en" else "zh"
+    theme = request.cookies.get("theme", "")
+    return {
+        "language": language,
+        "html_language": {"zh": "zh-Hans", "en": "en"}[language],
+        "theme": theme if theme in THEMES else "auto",
+        "here": request.full_path.rstrip("?") if request.method == "GET" else url_for("console.now"),
+        "zone": ZONE,
+        "now_ms": find_console().services.clock() // 1_000_000,
+        "tick_words": {"h": gettext("h"), "min": gettext("min"), "d": gettext("d")},
+        "menu": describe_menu,
+        "user_name": getattr(current_user, "name", ""),
+        "asset": find_asset,
+    }
+
+
+def describe_menu() -> list[dict[str, Any]]:
+    """The entries of the menu, each a page that exists."""
+    with find_console().services.database.reading() as session:
+        active, worst = overview.count_active(session)
+    return [
+        {
+            "href": url_for(f"console.{name}"),
+            "icon": name,
+            "title": title,
+            "here": request.endpoint in endpoints,
+            "badge": active if name == "alarms" else 0,
+            "badge_priority": worst,
+        }
+        for name, title, endpoints in MENU
+    ]
+
+
+def find_asset(name: str) -> str:
+    """The address of an asset, different for each content so that browsers keep it for good."""
+    return url_for("console.static", filename=name, v=_digest(name))
+
+
+@cache
+def _digest(name: str) -> str:
+    return hashlib.sha256((FOLDER / "static" / name).read_bytes()).hexdigest()[:10]
+
+
+def add_filters(app: Flask) -> None:
+    """Give templates their words and notations."""
+    app.jinja_env.filters.update(
+        local_time=notation.write_time,
+        short_time=notation.write_short_time,
+        duration=notation.write_duration,
+        age=notation.write_age,
+        seconds=notation.write_seconds,
+        percent=notation.write_percent,
+        percent_whole=notation.write_percent_whole,
+        count=notation.write_count,
+        size=notation.write_size,
+        figure=notation.write_figure,
+        limit=notation.write_limit,
+        sector=words.name_sector,
+        priority_word=words.name_priority,
+        level=partial(words.find_word, words.LEVELS),
+        clock_word=partial(words.find_word, words.CLOCKS),
+        lane_word=partial(words.find_word, words.LANES),
+        output_word=partial(words.find_word, words.OUTPUTS),
+        state_word=partial(words.find_word, words.STATES),
+        tag_title=tagview.name_tag,
+        row_view=tagview.view_row,
+        alarm_bar=tagview.draw_alarm,
+        alarm_value=tagview.show_alarm_value,
+        alarm_text=tagview.describe_alarm,
+        alarm_trend=tagview.draw_alarm_trend,
+    )

@@ -1,0 +1,153 @@
+"""Geometry of what a page draws: a value on its range, a trend, a chart that needs no script. Pure."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+
+import msgspec
+
+from fleet.overview.figures import Point, Rule
+
+UPPER = ("high-high", "high")
+LOWER = ("low", "low-low")
+
+
+class Band(msgspec.Struct, frozen=True):
+    """A stretch of the range in which a rule of this priority is active, in per cent of the width."""
+
+    x: float
+    width: float
+    priority: int
+
+
+class Scale(msgspec.Struct, frozen=True):
+    """The range on which a tag is drawn."""
+
+    low: float
+    high: float
+
+    def place(self, value: float) -> float:
+        """Where a value sits, in per cent, held inside the range."""
+        share = (value - self.low) / (self.high - self.low)
+        return round(min(max(share, 0.0), 1.0) * 100, 2)
+
+
+class Bar(msgspec.Struct, frozen=True):
+    """A value on its range. ``at`` is None without a value; what lies outside stands at the end."""
+
+    bands: tuple[Band, ...]
+    at: float | None
+
+
+def find_scale(low: float | None, high: float | None, rules: Sequence[Rule]) -> Scale | None:
+    """The range to draw on: the instrument's, else one that shows its limits. None if neither is known."""
+    if low is not None and high is not None and high > low:
+        return Scale(low, high)
+    limits = [rule.limit for rule in rules]
+    if not limits:
+        return None
+    floor = low if low is not None else min(0.0, min(limits) * 1.5)
+    ceiling = high if high is not None else max(0.0, max(limits) * 1.5)
+    return Scale(floor, ceiling) if ceiling > floor else None
+
+
+def draw_bands(scale: Scale, rules: Iterable[Rule]) -> tuple[Band, ...]:
+    """The alarm bands, the widest first, so that the inner and more urgent ones lie on top."""
+    bands = []
+    for rule in rules:
+        at = scale.place(rule.limit)
+        if rule.level in UPPER and at < 100:
+            bands.append(Band(at, round(100 - at, 2), rule.priority))
+        elif rule.level in LOWER and at > 0:
+            bands.append(Band(0.0, at, rule.priority))
+    return tuple(sorted(bands, key=lambda band: -band.width))
+
+
+def draw_bar(scale: Scale, rules: Iterable[Rule], value: object) -> Bar:
+    """A value on its range with its alarm bands."""
+    bands = draw_bands(scale, rules)
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        return Bar(bands, None)
+    return Bar(bands, scale.place(value))
+
+
+class Trend(msgspec.Struct, frozen=True):
+    """A line in a box of ``width`` x ``height``: an SVG path, its last point, and limits that fall inside."""
+
+    width: int
+    height: int
+    path: str
+    last: tuple[float, float] | None
+    limits: tuple[tuple[float, int], ...] = ()
+
+
+def _extent(points: Sequence[Point], rules: Sequence[Rule]) -> tuple[float, float]:
+    """The span of values to show: what was measured, and a limit if it is near enough to matter."""
+    low, high = min(point.low for point in points), max(point.high for point in points)
+    reach = (high - low) or abs(high) * 0.02 or 1.0
+    for rule in rules:
+        if low - reach <= rule.limit <= high + reach:
+            low, high = min(low, rule.limit), max(high, rule.limit)
+    pad = ((high - low) or reach) * 0.08
+    return low - pad, high + pad
+
+
+def draw_trend(
+    points: Sequence[Point], rules: Sequence[Rule], begin: int, end: int, width: int = 120, height: int = 28
+) -> Trend | None:
+    """A sparkline of the means between two times in ns. A hole longer than three steps breaks the line."""
+    if not points:
+        return None
+    low, high = _extent(points, rules)
+
+    def place_y(value: float) -> float:
+        return round(height - (value - low) / (high - low) * height, 1)
+
+    span = max(end - begin, 1)
+    hole = 3 * max(span // 60, _step(points))
+    parts: list[str] = []
+    before: int | None = None
+    x = y = 0.0
+    for point in points:
+        x, y = round((point.time_ns - begin) / span * width, 1), place_y(point.mean)
+        parts.append(f"{'M' if before is None or point.time_ns - before > hole else 'L'}{x} {y}")
+        before = point.time_ns
+    limits = tuple((place_y(rule.limit), rule.priority) for rule in rules if low < rule.limit < high)
+    return Trend(width, height, "".join(parts), (x, y), limits)
+
+
+def _step(points: Sequence[Point]) -> int:
+    """The usual distance of points in ns: the median, so that holes do not count."""
+    gaps = sorted(after.time_ns - before.time_ns for before, after in zip(points, points[1:], strict=False))
+    return gaps[len(gaps) // 2] if gaps else 0
+
+
+class Still(msgspec.Struct, frozen=True):
+    """A chart drawn on the server, shown until (or without) a script: the spread as an area, the mean as a line."""
+
+    width: int
+    height: int
+    area: str
+    line: str
+    limits: tuple[tuple[float, int], ...]
+    low: float
+    high: float
+
+
+def draw_still(
+    points: Sequence[Point], rules: Sequence[Rule], begin: int, end: int, width: int = 1000, height: int = 320
+) -> Still | None:
+    """The chart of a tag between two times in ns."""
+    trend = draw_trend(points, rules, begin, end, width, height)
+    if trend is None:
+        return None
+    low, high = _extent(points, rules)
+    span = max(end - begin, 1)
+
+    def corner(time_ns: int, value: float) -> str:
+        return f"{round((time_ns - begin) / span * width, 1)} {round(height - (value - low) / (high - low) * height, 1)}"
+
+    upper = [corner(point.time_ns, point.high) for point in points]
+    lower = [corner(point.time_ns, point.low) for point in reversed(points)]
+    return Still(width, height, "M" + "L".join(upper + lower) + "Z", trend.path, trend.limits, low, high)

@@ -1,0 +1,127 @@
+"""How values, counts, times and durations are written. live.js writes ages and durations in the same way."""
+
+from __future__ import annotations
+
+import math
+from datetime import UTC, datetime
+
+from flask_babel import format_datetime, format_decimal, gettext
+
+from fleet.overview.figures import Label
+
+NOTHING = "—"
+NS = 1_000_000_000
+
+
+def count_decimals(low: float | None, high: float | None) -> int | None:
+    """How many decimals tell a thousandth of the range apart; None where there is no range."""
+    if low is None or high is None or high <= low:
+        return None
+    return min(max(3 - math.ceil(math.log10(high - low)), 0), 6)
+
+
+def write_value(value: object, label: Label) -> str:
+    """A value as its instrument's range deserves, without its unit."""
+    if value is None:
+        return NOTHING
+    if isinstance(value, bool):
+        return gettext("on") if value else gettext("off")
+    if not isinstance(value, int | float):
+        return str(value)
+    if not math.isfinite(value):
+        return NOTHING
+    decimals = count_decimals(label.low, label.high)
+    if decimals is None:
+        decimals = 0 if float(value).is_integer() else max(3 - math.floor(math.log10(abs(value))), 0)
+    return f"{value:,.{min(decimals, 6)}f}"
+
+
+def write_figure(value: object, label: Label) -> str:
+    """A value with its unit."""
+    text = write_value(value, label)
+    return f"{text} {label.unit}".rstrip() if text != NOTHING else text
+
+
+def write_limit(value: float | None, label: Label) -> str:
+    """A limit with its unit, without zeros that say nothing."""
+    if value is None:
+        return NOTHING
+    return f"{value:,.6g} {label.unit}".rstrip()
+
+
+def write_count(number: int | None) -> str:
+    """A count with its thousands set apart."""
+    return NOTHING if number is None else f"{number:,}"
+
+
+def write_percent(share: float | None) -> str:
+    """A share to a tenth of a per cent; never 100 % while something is missing."""
+    if share is None:
+        return NOTHING
+    return f"{'100' if share >= 1 else format(min(share * 100, 99.9), '.1f')} %"
+
+
+def write_percent_whole(share: float) -> str:
+    """A share in whole per cent."""
+    return f"{share * 100:.0f} %"
+
+
+def write_seconds(seconds: float | None) -> str:
+    """A lag: tenths below 10 s, else the two largest units."""
+    if seconds is None:
+        return NOTHING
+    if seconds < 0.95:
+        return f"{max(seconds, 0) * 1000:.0f} ms"
+    if seconds < 59.95:
+        return f"{seconds:.1f} s"
+    return write_duration(int(seconds * NS))
+
+
+def write_duration(ns: int) -> str:
+    """How long something has lasted: 02:14 within the hour, then the two largest units."""
+    seconds = max(ns // NS, 0)
+    minutes, hours, days = seconds // 60, seconds // 3600, seconds // 86400
+    if hours < 1:
+        return f"{minutes:02d}:{seconds % 60:02d}"
+    if days < 1:
+        return f"{hours} {gettext('h')} {minutes % 60:02d} {gettext('min')}"
+    return f"{days} {gettext('d')} {hours % 24} {gettext('h')}"
+
+
+def write_age(ns: int) -> str:
+    """How old something is, in its largest unit."""
+    seconds = max(ns / NS, 0.0)
+    if seconds < 9.95:
+        return f"{seconds:.1f} s"
+    if seconds < 60:
+        return f"{seconds:.0f} s"
+    if seconds < 3600:
+        return f"{seconds // 60:.0f} {gettext('min')}"
+    if seconds < 86400:
+        return f"{seconds // 3600:.0f} {gettext('h')}"
+    return f"{seconds // 86400:.0f} {gettext('d')}"
+
+
+def write_size(octets: int) -> str:
+    """A size in the unit that keeps it short."""
+    size = float(octets)
+    for unit in ("B", "kB", "MB", "GB"):
+        if size < 1000 or unit == "GB":
+            return f"{format_decimal(size, '0' if unit == 'B' else '0.0')} {unit}"
+        size /= 1000
+    return NOTHING
+
+
+def write_time(ns: int) -> str:
+    """A time in the console's zone, to the second."""
+    return format_datetime(to_datetime(ns), "yyyy-MM-dd HH:mm:ss")
+
+
+def write_short_time(ns: int) -> str:
+    """A time within the last days."""
+    return format_datetime(to_datetime(ns), "MM-dd HH:mm:ss")
+
+
+def to_datetime(ns: int) -> datetime:
+    """UTC of a time in ns since 1970."""
+    return datetime.fromtimestamp(ns / NS, UTC)

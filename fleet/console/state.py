@@ -1,0 +1,40 @@
+"""What the console keeps between requests, and how a view reaches it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from flask import current_app
+
+from fleet.bootstrap import Services
+from fleet.console.streams import Slots
+from fleet.console.throttle import Throttle
+from fleet.overview.service import Sources
+from fleet.overview.trends import Trends
+
+EXTENSION = "fengsui-console"
+
+
+@dataclass(frozen=True)
+class Console:
+    """The services of the fleet, and the console's own memory."""
+
+    services: Services
+    trends: Trends = field(default_factory=Trends)
+    slots: Slots = field(default_factory=Slots)
+    throttle: Throttle = field(default_factory=lambda: Throttle(time.monotonic))
+
+    @contextmanager
+    def reading(self) -> Iterator[Sources]:
+        """Open what the pages are gathered from, as of now."""
+        with self.services.database.reading() as session:
+            yield Sources(session, self.services.live, self.trends, self.services.clock())
+
+
+def find_console() -> Console:
+    """The console of the application at work."""
+    console: Console = current_app.extensions[EXTENSION]
+    return console

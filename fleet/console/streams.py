@@ -1,0 +1,95 @@
+"""Event streams: what changed, as server-sent events, for a bounded time; the browser then comes back by itself.
+
+A stream holds one server thread, so their number is bounded too. It never holds a database session while it waits.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any
+
+import msgspec
+
+from fleet.live import Live
+
+LIFETIME_S = 60.0
+"""How long a stream lives: each return checks the sign-in anew."""
+BEAT_S = 10.0
+"""Longest silence: a comment tells proxies and browsers that the stream is alive."""
+GATHER_S = 0.25
+"""Changes are gathered this long before they are sent: the eye does not need more."""
+AGAIN_S = 10.0
+"""A page that nothing has changed on is read again after this long: other processes write to the database too."""
+RETRY_MS = 1000
+STREAMS_MOST = 48
+"""Streams at once; the server has more threads than that, so that pages are always answered."""
+
+
+class Slots:
+    """A bounded number of streams."""
+
+    def __init__(self, most: int = STREAMS_MOST) -> None:
+        self._free = threading.BoundedSemaphore(most)
+
+    def take(self) -> bool:
+        """Take a slot if one is free."""
+        return self._free.acquire(blocking=False)
+
+    def give(self) -> None:
+        """Give a slot back."""
+        self._free.release()
+
+
+def write_event(name: str, data: Any) -> str:
+    """One server-sent event."""
+    return f"event: {name}\ndata: {msgspec.json.encode(data).decode()}\n\n"
+
+
+Draw = Callable[[Mapping[str, Any]], Mapping[str, Any]]
+"""Puts newer values {tag: LiveValue} into what the page shows of them."""
+
+
+def stream_changes(
+    live: Live, gateway: str | None, draw: Draw | None = None, lifetime_s: float = LIFETIME_S
+) -> Iterator[str]:
+    """Tell what changes, of one gateway or of any: ``tags`` with what to draw, ``changed`` when to read the page again."""
+    end = time.monotonic() + lifetime_s
+    version = 0 if draw else live.version
+    read_again = time.monotonic() + AGAIN_S
+    yield f"retry: {RETRY_MS}\n\n"
+    while not live.closed and (left := end - time.monotonic()) > 0:
+        version, changes = live.wait(gateway, version, min(BEAT_S, left))
+        parts = []
+        if draw and gateway in changes.tags:
+            parts.append(write_event("tags", draw(changes.tags[gateway])))
+        if changes.alarms or time.monotonic() >= read_again:
+            read_again = time.monotonic() + AGAIN_S
+            parts.append(write_event("changed", {}))
+        yield "".join(parts) or ": beat\n\n"
+        time.sleep(GATHER_S)
+
+
+class Held:
+    """A stream that gives its slot back when it ends, however it ends: even if it was never begun."""
+
+    def __init__(self, parts: Iterable[str], slots: Slots) -> None:
+        self._parts = iter(parts)
+        self._slots = slots
+        self._given = False
+
+    def __iter__(self) -> Iterator[str]:
+        return self
+
+    def __next__(self) -> str:
+        return next(self._parts)
+
+    def close(self) -> None:
+        """Called by the server when the answer is finished or the browser has gone."""
+        if not self._given:
+            self._given = True
+            self._slots.give()
+        close = getattr(self._parts, "close", None)
+        if close:
+            close()

@@ -1,0 +1,110 @@
+"""A tag as a row or a panel shows it: its reading put into words and geometry."""
+
+from __future__ import annotations
+
+import msgspec
+
+from fleet.console.drawing import Bar, Trend, draw_bar, draw_trend, find_scale
+from fleet.console.notation import NS, write_age, write_figure, write_limit, write_value
+from fleet.console.words import LEVELS, find_word, name_quality
+from fleet.overview.figures import Alarm, Label, Reading, TagRow
+from wire.sample import quality_class
+
+HOUR_NS = 3600 * NS
+
+
+class TagView(msgspec.Struct, frozen=True, kw_only=True):
+    """What is drawn of a tag. ``priority`` is 0 outside an alarm; ``text`` says the bar in words."""
+
+    value: str
+    quality: str
+    quality_class: str
+    bar: Bar | None
+    text: str
+    priority: int
+    at_ms: int | None
+    age: str
+    trend: Trend | None
+
+
+class TagChange(msgspec.Struct, frozen=True, kw_only=True):
+    """What an event stream sends of a tag: exactly what live.js puts on the page."""
+
+    value: str
+    quality: str
+    quality_class: str
+    at: float | None
+    at_ms: int | None
+    text: str
+
+
+def view_row(row: TagRow, now_ns: int) -> TagView:
+    """Put a tag into words and geometry."""
+    change = view_change(row.label, row.reading)
+    scale = find_scale(row.label.low, row.label.high, row.label.rules)
+    at_ns = row.reading.time_ns if row.reading else None
+    return TagView(
+        value=change.value,
+        quality=change.quality,
+        quality_class=change.quality_class,
+        bar=draw_bar(scale, row.label.rules, row.reading.value if row.reading else None) if scale else None,
+        text=change.text,
+        priority=row.alarm.priority if row.alarm else 0,
+        at_ms=change.at_ms,
+        age=write_age(now_ns - at_ns) if at_ns is not None else "—",
+        trend=draw_trend(row.trend, row.label.rules, now_ns - HOUR_NS, now_ns),
+    )
+
+
+def view_change(label: Label, reading: Reading | None) -> TagChange:
+    """Put a newer reading of a tag into words and geometry."""
+    if reading is None:
+        return TagChange(value="—", quality="—", quality_class="none", at=None, at_ms=None, text="—")
+    scale = find_scale(label.low, label.high, label.rules)
+    bar = draw_bar(scale, label.rules, reading.value) if scale else None
+    return TagChange(
+        value=write_value(reading.value, label),
+        quality=name_quality(reading.quality),
+        quality_class=quality_class(reading.quality),
+        at=bar.at if bar else None,
+        at_ms=reading.time_ns // 1_000_000 if reading.time_ns is not None else None,
+        text=describe_bar(label, reading.value),
+    )
+
+
+def describe_bar(label: Label, value: object) -> str:
+    """The bar in words, for those who cannot see it."""
+    parts = [write_figure(value, label)]
+    if label.low is not None and label.high is not None:
+        parts.append(f"{label.low:g}–{label.high:g} {label.unit}".rstrip())
+    parts += [f"{find_word(LEVELS, rule.level)} {write_limit(rule.limit, label)}" for rule in label.rules]
+    return " · ".join(parts)
+
+
+def name_tag(label: Label) -> str:
+    """A tag by its device and title, without saying the device twice."""
+    title = label.title or label.tag
+    return title if not label.device or title.startswith(label.device) or not label.title else f"{label.device} {title}"
+
+
+def show_alarm_value(alarm: Alarm) -> object:
+    """The value to show of an active alarm: the newest, else the one that raised it."""
+    if alarm.reading is not None and alarm.reading.value is not None:
+        return alarm.reading.value
+    return alarm.value
+
+
+def draw_alarm(alarm: Alarm) -> Bar | None:
+    """The bar of an active alarm."""
+    scale = find_scale(alarm.label.low, alarm.label.high, alarm.label.rules)
+    return draw_bar(scale, alarm.label.rules, show_alarm_value(alarm)) if scale else None
+
+
+def draw_alarm_trend(alarm: Alarm, now_ns: int) -> Trend | None:
+    """The last hour of the tag of an alarm."""
+    return draw_trend(alarm.trend, alarm.label.rules, now_ns - HOUR_NS, now_ns)
+
+
+def describe_alarm(alarm: Alarm) -> str:
+    """The bar of an active alarm in words."""
+    return describe_bar(alarm.label, show_alarm_value(alarm))

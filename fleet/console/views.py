@@ -1,0 +1,303 @@
+"""The console's pages: each view reads its address, calls one service function, and renders."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+from urllib.parse import urlsplit
+
+from flask import Blueprint, Response, abort, redirect, render_template, request, session, stream_with_context, url_for
+from flask.typing import ResponseReturnValue
+from flask_babel import gettext
+from flask_login import current_user, login_user, logout_user
+from flask_wtf.csrf import CSRFProtect
+
+from fleet.accounts import service as accounts
+from fleet.console.drawing import draw_still
+from fleet.console.notation import NS, count_decimals, write_limit
+from fleet.console.state import find_console
+from fleet.console.streams import Draw, Held, stream_changes
+from fleet.console.tagview import view_change, view_row
+from fleet.console.troubles import TROUBLES, show_status
+from fleet.console.words import LEVELS, SPANS, find_word
+from fleet.errors import FleetError
+from fleet.overview import service as overview
+from fleet.overview.figures import Label, Point, TagRow
+
+blueprint = Blueprint(
+    "console", __name__, template_folder="templates", static_folder="static", static_url_path="/assets"
+)
+
+csrf = CSRFProtect()
+
+OPEN = {"console.sign_in", "console.prefer", "console.static"}
+"""What may be reached without having signed in."""
+LANGUAGES = {"zh": "zh_CN", "en": "en"}
+THEMES = ("auto", "light", "dark")
+
+
+@blueprint.before_request
+def require_token() -> None:
+    """Refuse a form that our own pages did not make."""
+    csrf.protect()
+
+
+@blueprint.errorhandler(FleetError)
+def show_fleet_error(error: FleetError) -> ResponseReturnValue:
+    """Answer what a service refuses with the page of that status."""
+    status = error.status if error.status in TROUBLES else 400
+    return show_status(status, str(error)), status
+
+
+@blueprint.before_request
+def require_account() -> ResponseReturnValue | None:
+    """Ask everybody else to sign in; what a script asks for gets a plain 401."""
+    if request.endpoint in OPEN or current_user.is_authenticated:
+        return None
+    if request.headers.get("X-Live") or request.accept_mimetypes.best == "text/event-stream":
+        return Response(status=401)
+    target = request.full_path.rstrip("?") if request.method == "GET" else None
+    return redirect(url_for("console.sign_in", next=target if target != "/" else None))
+
+
+# signing in and preferences
+
+
+@blueprint.route("/sign-in", methods=["GET", "POST"])
+def sign_in() -> ResponseReturnValue:
+    """The page to sign in on."""
+    target = local_path(request.args.get("next"))
+    if current_user.is_authenticated:
+        return redirect(target)
+    if request.method == "GET":
+        return render_template("console/sign_in.html", target=request.args.get("next"), name="", trouble="")
+    name, password = request.form.get("name", "").strip(), request.form.get("password", "")
+    console = find_console()
+    keys = (f"{request.remote_addr}", f"{name.casefold()}@{request.remote_addr}")
+    wait_s = console.throttle.wait_s(keys[1])
+    if wait_s > 0:
+        minutes = int(wait_s // 60) + 1
+        trouble = gettext("Too many failed tries. Try again in %(minutes)s min.", minutes=minutes)
+        return _sign_in_again(name, trouble, 429), {"Retry-After": str(int(wait_s) + 1)}
+    with console.services.database.reading() as db:
+        account = accounts.authenticate(db, name, password)
+    if account is None:
+        console.throttle.note_failure(keys[1])
+        return _sign_in_again(name, gettext("User name or password is wrong."), 401)
+    console.throttle.forget(keys[1])
+    kept = {key: session[key] for key in ("language", "theme") if key in session}
+    session.clear()  # a session from before the sign-in is worth nothing afterwards
+    session.update(kept)
+    login_user(account)
+    return redirect(target)
+
+
+def _sign_in_again(name: str, trouble: str, status: int) -> tuple[str, int]:
+    page = render_template("console/sign_in.html", target=request.args.get("next"), name=name, trouble=trouble)
+    return page, status
+
+
+@blueprint.post("/sign-out")
+def sign_out() -> ResponseReturnValue:
+    """End the session."""
+    logout_user()
+    session.pop("_csrf_token", None)
+    return redirect(url_for("console.sign_in"))
+
+
+@blueprint.post("/preferences")
+def prefer() -> ResponseReturnValue:
+    """Remember a language or a theme in this browser."""
+    answer = redirect(local_path(request.form.get("next")))
+    for name, known in (("language", tuple(LANGUAGES)), ("theme", THEMES)):
+        value = request.form.get(name)
+        if value in known:
+            answer.set_cookie(
+                name, value, max_age=365 * 86_400, httponly=True, samesite="Lax", secure=request.is_secure
+            )
+    return answer
+
+
+def local_path(target: str | None) -> str:
+    """A path on this server to go to; Now for anything else, so that nobody is led away."""
+    parts = urlsplit((target or "").replace("\\", "/"))
+    if not target or parts.scheme or parts.netloc or not parts.path.startswith("/") or target.startswith("//"):
+        return url_for("console.now")
+    return parts._replace(fragment="").geturl()
+
+
+# pages
+
+
+@blueprint.get("/")
+def now() -> str:
+    """What needs action."""
+    with find_console().reading() as sources:
+        page = overview.find_now(sources)
+        return render_template(
+            "console/now.html", page=page, now_ns=sources.now_ns, events=url_for("console.events"), teach=teach()
+        )
+
+
+@blueprint.get("/gateways")
+def gateways() -> str:
+    """All gateways."""
+    args = request.args
+    with find_console().reading() as sources:
+        page = overview.find_gateways(
+            sources,
+            state=args.get("state", ""),
+            sector=args.get("sector", ""),
+            q=args.get("q", ""),
+            sort=args.get("sort", ""),
+            number=args.get("page", 1, type=int),
+        )
+        return render_template(
+            "console/gateways.html", page=page, now_ns=sources.now_ns, events=url_for("console.events"), teach=teach()
+        )
+
+
+@blueprint.get("/gateways/<name>")
+def gateway(name: str) -> str:
+    """One gateway and its tags."""
+    with find_console().reading() as sources:
+        page = overview.find_gateway(sources, name, request.args.get("show", ""))
+        address = url_for("console.gateway_events", name=name)
+        return render_template("console/gateway.html", page=page, now_ns=sources.now_ns, events=address)
+
+
+@blueprint.get("/gateways/<name>/tags/<tag>")
+def tag(name: str, tag: str) -> str:
+    """One tag and its history."""
+    with find_console().reading() as sources:
+        page = overview.find_tag(sources, name, tag, request.args.get("span", "1h"))
+        row = TagRow(label=page.label, reading=page.reading, alarm=page.alarm)
+        return render_template(
+            "console/tag.html",
+            page=page,
+            view=view_row(row, sources.now_ns),
+            still=draw_still(page.points, page.label.rules, page.begin_ns, page.end_ns),
+            spans=SPANS,
+            now_ns=sources.now_ns,
+            events=url_for("console.gateway_events", name=name),
+        )
+
+
+@blueprint.get("/gateways/<name>/tags/<tag>/history")
+def history(name: str, tag: str) -> dict[str, Any]:
+    """The history of a tag as the chart draws it, in columns."""
+    with find_console().reading() as sources:
+        page = overview.find_tag(sources, name, tag, request.args.get("span", "1h"))
+    points = break_holes(page.points, (page.end_ns - page.begin_ns) // overview.CHART_POINTS)
+    return {
+        "begin": page.begin_ns / NS,
+        "end": page.end_ns / NS,
+        "time": [time_ns / NS for time_ns, _ in points],
+        "low": [point and point.low for _, point in points],
+        "mean": [point and point.mean for _, point in points],
+        "high": [point and point.high for _, point in points],
+        "decimals": find_decimals(page.label, page.smallest, page.largest),
+        "limits": [
+            {
+                "limit": rule.limit,
+                "priority": rule.priority,
+                "text": f"{find_word(LEVELS, rule.level)} {write_limit(rule.limit, page.label)}",
+            }
+            for rule in page.label.rules
+        ],
+    }
+
+
+def find_decimals(label: Label, low: float | None, high: float | None) -> int:
+    """How many decimals the chart writes: by the instrument's range, else by what was measured."""
+    by_range = count_decimals(label.low, label.high)
+    if by_range is not None:
+        return by_range
+    by_values = count_decimals(low, high)
+    return 2 if by_values is None else by_values
+
+
+def break_holes(points: Sequence[Point], step_ns: int) -> list[tuple[int, Point | None]]:
+    """The points with a None in each hole longer than five stretches and 10 s, so that no line crosses it."""
+    hole = max(5 * step_ns, 10 * NS)
+    row: list[tuple[int, Point | None]] = []
+    for point in points:
+        if row and point.time_ns - row[-1][0] > hole:
+            row.append((row[-1][0] + max(step_ns, 1), None))
+        row.append((point.time_ns, point))
+    return row
+
+
+@blueprint.get("/alarms")
+def alarms() -> str:
+    """Active alarms, and the journal."""
+    args = request.args
+    with find_console().reading() as sources:
+        page = overview.find_alarms(
+            sources,
+            state=args.get("state", ""),
+            priority=args.get("priority", 0, type=int),
+            gateway=args.get("gateway", ""),
+            before=args.get("before", type=int),
+        )
+        # A page further back in the journal stays as it is; only the newest one lives.
+        live = {} if args.get("before") else {"events": url_for("console.events")}
+        return render_template("console/alarms.html", page=page, now_ns=sources.now_ns, **live)
+
+
+@blueprint.get("/relay")
+def relay() -> str:
+    """The platforms that records are handed on to."""
+    with find_console().reading() as sources:
+        rows = overview.list_relay(sources)
+        return render_template(
+            "console/relay.html", rows=rows, now_ns=sources.now_ns, events=url_for("console.events"), teach=teach()
+        )
+
+
+def teach() -> dict[str, str]:
+    """The commands that an empty page tells, with the data directory in use."""
+    data = find_console().services.settings.data_dir
+    return {
+        "site": f"fengsui-fleet site add yufu-chem --title 鱼复化工 --sector chemical --data {data}",
+        "register": f"fengsui-fleet gateway add gw-yufu-0001 --site yufu-chem --data {data}",
+        "check": "fengsui-edge check gw-yufu-0001.toml",
+        "run": "fengsui-edge run --config gw-yufu-0001.toml --data /var/lib/fengsui",
+        "relay": f"fengsui-fleet destination add district --url https://platform.example/records --data {data}",
+    }
+
+
+# event streams
+
+
+@blueprint.get("/events")
+def events() -> Response:
+    """Tell when anything in the fleet changes."""
+    return _stream(None, None)
+
+
+@blueprint.get("/gateways/<name>/events")
+def gateway_events(name: str) -> Response:
+    """Send the newest values of a gateway's tags, and tell when its page changes."""
+    with find_console().reading() as sources:
+        labels = {tag: label for tag, (_, label) in overview.read_labels(sources.session, name).items()}
+
+    def draw(values: Mapping[str, Any]) -> Mapping[str, Any]:
+        return {
+            tag: view_change(labels[tag], overview.live_reading(value)) for tag, value in values.items() if tag in labels
+        }
+
+    return _stream(name, draw)
+
+
+def _stream(gateway: str | None, draw: Draw | None) -> Response:
+    console = find_console()
+    if not console.slots.take():
+        abort(503, response=Response(status=503, headers={"Retry-After": "10"}))
+    # The request's context stays with the stream: words are written in the reader's language.
+    parts = stream_with_context(stream_changes(console.services.live, gateway, draw))
+    return Response(
+        Held(parts, console.slots),
+        mimetype="text/event-stream",
+        headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
+    )

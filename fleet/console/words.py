@@ -1,0 +1,104 @@
+"""The console's vocabulary: keys of the wire format as words in the reader's language."""
+
+from __future__ import annotations
+
+from flask_babel import gettext, lazy_gettext, lazy_pgettext
+from flask_babel.speaklater import LazyString
+
+from wire.sample import Quality, quality_class
+
+LEVELS = {
+    "high-high": lazy_gettext("high-high"),
+    "high": lazy_gettext("high"),
+    "low": lazy_gettext("low"),
+    "low-low": lazy_gettext("low-low"),
+}
+SECTORS = {
+    "chemical": lazy_gettext("Hazardous chemicals"),
+    "fireworks": lazy_gettext("Fireworks stores"),
+    "pipeline": lazy_gettext("Oil and gas pipelines"),
+    "industry": lazy_gettext("Industry and trade"),
+    "fire": lazy_gettext("Fire protection"),
+    "lifeline": lazy_gettext("Urban lifelines"),
+    "waterlogging": lazy_gettext("Waterlogging"),
+    "earthquake": lazy_gettext("Earthquake"),
+    "geology": lazy_gettext("Geological hazards"),
+    "weather": lazy_gettext("Weather"),
+    "flood": lazy_gettext("Flood and drought"),
+    "forest": lazy_gettext("Forest fire"),
+}
+CLASSES = {
+    "good": lazy_gettext("Good"),
+    "uncertain": lazy_gettext("Uncertain"),
+    "bad": lazy_gettext("Bad"),
+}
+REASONS: dict[int, LazyString] = {
+    Quality.UNCERTAIN_RANGE: lazy_gettext("outside its range"),
+    Quality.UNCERTAIN_STUCK: lazy_gettext("stuck"),
+    Quality.UNCERTAIN_STEP: lazy_gettext("sudden step"),
+    Quality.UNCERTAIN_STATUS: lazy_gettext("instrument status"),
+    Quality.BAD_TIMEOUT: lazy_gettext("no answer"),
+    Quality.BAD_LINK: lazy_gettext("link down"),
+    Quality.BAD_FRAME: lazy_gettext("garbled answer"),
+    Quality.BAD_DEVICE: lazy_gettext("instrument refuses"),
+    Quality.BAD_SENSOR: lazy_gettext("sensor fault"),
+    Quality.BAD_RANGE: lazy_gettext("out of range"),
+    Quality.BAD_CONFIG: lazy_gettext("configuration"),
+}
+CLOCKS = {
+    "synced": lazy_gettext("synchronised"),
+    "holdover": lazy_gettext("running free"),
+    "unset": lazy_gettext("not set"),
+}
+LANES = {
+    "A": lazy_gettext("Alarms A"),
+    "M": lazy_gettext("Measurements M"),
+    "W": lazy_gettext("Waveforms W"),
+}
+OUTPUTS = {
+    "on": lazy_pgettext("output", "on"),
+    "off": lazy_pgettext("output", "off"),
+    "unknown": lazy_pgettext("output", "unknown"),
+}
+STATES = {
+    "": lazy_gettext("All"),
+    "alarm": lazy_gettext("In alarm"),
+    "silent": lazy_gettext("Silent"),
+    "online": lazy_gettext("Online"),
+    **CLASSES,
+}
+PRIORITIES = {
+    1: lazy_gettext("Urgent"),
+    2: lazy_gettext("High"),
+    3: lazy_gettext("Medium"),
+    4: lazy_gettext("Low"),
+}
+SPANS = {
+    "10m": lazy_gettext("10 min"),
+    "1h": lazy_gettext("1 hour"),
+    "24h": lazy_gettext("24 hours"),
+    "7d": lazy_gettext("7 days"),
+    "30d": lazy_gettext("30 days"),
+}
+
+
+def find_word(words: dict[str, LazyString], key: str) -> str:
+    """The word for a key; the key itself where a newer gateway uses one that we do not know."""
+    return str(words[key]) if key in words else key
+
+
+def name_sector(key: str) -> str:
+    """A sector in words."""
+    return find_word(SECTORS, key) if key else gettext("No sector")
+
+
+def name_quality(quality: int) -> str:
+    """A quality in words: its class, and the reason if there is one."""
+    word = str(CLASSES[quality_class(quality)])
+    reason = REASONS.get(quality)
+    return f"{word} {reason}" if reason else word
+
+
+def name_priority(priority: int) -> str:
+    """A priority in words."""
+    return str(PRIORITIES[priority]) if priority in PRIORITIES else str(priority)
