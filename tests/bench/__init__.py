@@ -1,0 +1,1 @@
+"""Figures. ``python -m tests.bench [--only PART]`` prints them and writes them to build/bench.json."""
