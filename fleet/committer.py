@@ -1,0 +1,373 @@
+"""Commit what gateways sent: several messages in one transaction, and what to answer once it has been committed.
+
+    messages --decode--> decide --store--> COMMIT --> replies (ack, refused, welcome, greet)
+
+Nothing is answered before the commit. A database error drops the messages from memory and forgets every session: the
+edges still hold the records, say hello and send them again. A message that the database itself cannot take is halved
+down to one record, and that one is quarantined.
+"""
+
+from __future__ import annotations
+
+import logging
+import secrets
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import msgspec
+from sqlalchemy.exc import DataError, IntegrityError, SQLAlchemyError, StatementError
+from sqlalchemy.orm import Session
+
+from fleet.alarms import journal
+from fleet.conversation import WINDOW_OCTETS, GreetAgain, Refuse, decide
+from fleet.db import Database
+from fleet.gateways import service as gateways
+from fleet.gateways.models import Gateway
+from fleet.metrics import IngestMetrics
+from fleet.readings import store
+from fleet.readings.items import Item, Unreadable, read_items, unstorable
+from wire.codec import KINDS, decode
+from wire.conversation import Ack, Batch, Greet, Hello, Refused, Welcome
+from wire.errors import WireError
+from wire.health import Health
+from wire.record import Layout, ScanRecord, layout_id
+from wire.topics import Down, Up, parse_topic
+from wire.twin import Reported
+
+log = logging.getLogger(__name__)
+
+GREET_EVERY_NS = 2_000_000_000
+HEALTH_EVERY_NS = 5_000_000_000
+QUARANTINED_MESSAGES_PER_MINUTE = 20
+"""Most undecodable messages kept of one gateway in a minute, so that a broken one cannot fill the database."""
+MINUTE_NS = 60_000_000_000
+
+
+class Incoming(msgspec.Struct, frozen=True):
+    """A message as the broker delivered it."""
+
+    topic: str
+    payload: bytes
+    received_ns: int
+
+
+class Reply(msgspec.Struct, frozen=True):
+    """What to tell a gateway."""
+
+    gateway: str
+    kind: Down
+    message: Welcome | Ack | Refused | Greet
+
+
+class _Message(msgspec.Struct, frozen=True):
+    """A message of a gateway, read as far as possible. ``body`` is None when it could not be decoded.
+
+    ``reason`` tells why not, or for a batch why the database could not take its one item.
+    """
+
+    gateway: str
+    kind: Up
+    body: Hello | Batch | Reported | Health | None
+    reason: str
+    payload: bytes
+    received_ns: int
+
+
+class DatabaseDownError(Exception):
+    """The database did not commit. The ingest loop logs it once, answers nothing and goes on with newer messages."""
+
+
+class Committer:
+    """Commits messages of gateways, one call at a time, in one thread."""
+
+    def __init__(self, database: Database, metrics: IngestMetrics, clock: Callable[[], int]) -> None:
+        self._database = database
+        self._metrics = metrics
+        self._clock = clock
+        self._run = secrets.token_hex(6)
+        self._tag_ids: dict[tuple[str, bytes], dict[str, int]] = {}
+        self._layouts: dict[tuple[str, bytes], Layout] = {}
+        self._greeted_ns: dict[str, int] = {}
+        self._health_ns: dict[str, int] = {}
+        self._spoiled: dict[str, tuple[int, int]] = {}
+
+    def commit(self, incoming: Sequence[Incoming]) -> list[Reply]:
+        """Commit messages in their order and return the replies. Raises DatabaseDownError; nothing is answered then."""
+        messages = [message for each in incoming if (message := self._read(each)) is not None]
+        if not messages:
+            return []
+        return _coalesce(self._commit(messages))
+
+    def _commit(self, messages: Sequence[_Message]) -> list[Reply]:
+        try:
+            return self._attempt(messages)
+        except (DataError, IntegrityError, OverflowError) as error:
+            self._forget_rows()
+            return self._halve(messages, error)
+        except StatementError as error:
+            self._forget_rows()
+            if isinstance(error.orig, (OverflowError, ValueError, TypeError)):
+                return self._halve(messages, error)
+            self._forget_sessions()
+            raise DatabaseDownError(str(error.orig or error)) from error
+        except SQLAlchemyError as error:
+            self._forget_rows()
+            self._forget_sessions()
+            raise DatabaseDownError(str(error)) from error
+
+    def _attempt(self, messages: Sequence[_Message]) -> list[Reply]:
+        counts = _Counts()
+        with self._database.writing() as session:
+            known = gateways.find(session, (message.gateway for message in messages))
+            work = _Work(session, known, counts, self)
+            replies = [reply for message in messages if (reply := work.handle(message)) is not None]
+        counts.export(self._metrics)
+        return replies
+
+    def _halve(self, messages: Sequence[_Message], error: Exception) -> list[Reply]:
+        if len(messages) > 1:
+            middle = len(messages) // 2
+            return self._commit(messages[:middle]) + self._commit(messages[middle:])
+        message = messages[0]
+        reason = str(getattr(error, "orig", None) or error)
+        if isinstance(message.body, Batch) and len(message.body.items) > 1:
+            first, second = _split(message.body)
+            return self._commit([_with_body(message, first)]) + self._commit([_with_body(message, second)])
+        if isinstance(message.body, Batch):
+            log.warning("gateway %s: a record cannot be stored: %s", message.gateway, reason)
+            return self._attempt([msgspec.structs.replace(message, reason=f"cannot be stored: {reason}")])
+        log.warning("gateway %s: its %s cannot be stored: %s", message.gateway, message.kind, reason)
+        return self._attempt([msgspec.structs.replace(message, body=None, reason=f"cannot be stored: {reason}")])
+
+    def _read(self, incoming: Incoming) -> _Message | None:
+        try:
+            topic = parse_topic(incoming.topic)
+        except WireError as error:
+            self._metrics.undecodable.labels("topic").inc()
+            log.debug("ignored: %s", error)
+            return None
+        kind = topic.kind
+        if not isinstance(kind, Up) or kind is Up.LIVE:
+            return None
+        body, reason = None, ""
+        try:
+            body = decode(incoming.payload, KINDS[kind])
+        except WireError as error:
+            reason = str(error)
+        assert not isinstance(body, (Welcome, Ack, Refused, Greet))
+        return _Message(topic.gateway, kind, body, reason, incoming.payload, incoming.received_ns)  # type: ignore[arg-type]
+
+    def open_session(self) -> str:
+        """Mint a session: known to this run only, so a restart greets everybody anew."""
+        return f"{self._run}-{secrets.token_hex(8)}"
+
+    def in_force(self, gateway: Gateway) -> str:
+        """Return the gateway's session, "" if this run did not open it."""
+        return gateway.session if gateway.session.startswith(self._run) else ""
+
+    def may_greet(self, gateway: str) -> bool:
+        """Tell whether a greeting is due, and note it."""
+        return self._due(self._greeted_ns, gateway, GREET_EVERY_NS)
+
+    def may_note_health(self, gateway: str) -> bool:
+        """Tell whether health is due to be written, and note it."""
+        return self._due(self._health_ns, gateway, HEALTH_EVERY_NS)
+
+    def may_keep(self, gateway: str) -> bool:
+        """Tell whether one more undecodable message of this gateway is kept."""
+        minute = self._clock() // MINUTE_NS
+        since, count = self._spoiled.get(gateway, (minute, 0))
+        count = count + 1 if since == minute else 1
+        self._spoiled[gateway] = (minute, count)
+        return count <= QUARANTINED_MESSAGES_PER_MINUTE
+
+    def _due(self, last: dict[str, int], gateway: str, every_ns: int) -> bool:
+        now = self._clock()
+        if now - last.get(gateway, -every_ns) < every_ns:
+            return False
+        last[gateway] = now
+        return True
+
+    def now_ns(self) -> int:
+        """Return UTC."""
+        return self._clock()
+
+    def layout(self, session: Session, gateway: str, layout: bytes) -> Layout | None:
+        """Return the columns of a scan, from memory or the database."""
+        found = self._layouts.get((gateway, layout)) or gateways.find_layout(session, gateway, layout)
+        if found is not None:
+            self._layouts[gateway, layout] = found
+        return found
+
+    def keep_layouts(self, session: Session, gateway: str, layouts: dict[bytes, Layout]) -> None:
+        """Keep the layouts that came with a batch, if they are what their ids say."""
+        for name, layout in layouts.items():
+            honest = layout_id(layout) == name and len(set(layout.tags)) == len(layout.tags)
+            if honest and self._layouts.get((gateway, name)) != layout:
+                gateways.keep_layout(session, gateway, name, layout)
+                self._layouts[gateway, name] = layout
+
+    def tag_ids(self, session: Session, gateway: str, scan: ScanRecord, layout: Layout) -> dict[str, int]:
+        """Return the ids of a layout's tags, from memory or the database."""
+        key = (gateway, scan.layout)
+        if key not in self._tag_ids:
+            self._tag_ids[key] = gateways.tag_ids(session, gateway, layout.tags, layout.group)
+        return self._tag_ids[key]
+
+    def _forget_rows(self) -> None:
+        # What the rolled-back transaction had added is not there.
+        self._tag_ids.clear()
+        self._layouts.clear()
+        self._health_ns.clear()
+
+    def _forget_sessions(self) -> None:
+        # The database may have been restored behind our back: cursors are learned anew, by a hello.
+        self._run = secrets.token_hex(6)
+
+
+class _Counts:
+    """What one transaction did, counted only once it is committed."""
+
+    def __init__(self) -> None:
+        self.records: dict[str, int] = {}
+        self.samples = 0
+        self.trimmed = 0
+        self.refused = 0
+        self.greeted = 0
+        self.quarantined = 0
+        self.undecodable: dict[str, int] = {}
+        self.unregistered = 0
+
+    def export(self, metrics: IngestMetrics) -> None:
+        """Add to the program's counters."""
+        for lane, count in self.records.items():
+            metrics.records.labels(lane).inc(count)
+        for kind, count in self.undecodable.items():
+            metrics.undecodable.labels(kind).inc(count)
+        metrics.samples.inc(self.samples)
+        metrics.trimmed.inc(self.trimmed)
+        metrics.refused.inc(self.refused)
+        metrics.greeted.inc(self.greeted)
+        metrics.quarantined.inc(self.quarantined)
+        metrics.unregistered.inc(self.unregistered)
+
+
+class _Work:
+    """One transaction's work."""
+
+    def __init__(self, session: Session, known: dict[str, Gateway], counts: _Counts, committer: Committer) -> None:
+        self._session = session
+        self._known = known
+        self._counts = counts
+        self._committer = committer
+
+    def handle(self, message: _Message) -> Reply | None:
+        gateway = self._known.get(message.gateway)
+        if gateway is None:
+            self._counts.unregistered += 1
+            return None
+        match message.body:
+            case Batch() as batch:
+                return self._batch(gateway, batch, message)
+            case Hello() as hello:
+                return self._hello(gateway, hello, message)
+            case Reported() as reported:
+                gateways.note_reported(self._session, gateway, reported, message.received_ns)
+            case Health() as health:
+                if self._committer.may_note_health(gateway.name):
+                    gateways.note_health(gateway, health, message.received_ns)
+            case None:
+                self._spoiled(message, message.reason)
+        return None
+
+    def _hello(self, gateway: Gateway, hello: Hello, message: _Message) -> Reply | None:
+        if hello.gateway != gateway.name:
+            self._spoiled(message, f"hello of '{hello.gateway}' on the topic of '{gateway.name}'")
+            return None
+        opened = self._committer.open_session()
+        cursors = gateways.welcome(self._session, gateway, hello, opened, message.received_ns)
+        now = self._committer.now_ns()
+        welcome = Welcome(session=opened, window=WINDOW_OCTETS, time=now, cursors=cursors)
+        return Reply(gateway.name, Down.WELCOME, welcome)
+
+    def _batch(self, gateway: Gateway, batch: Batch, message: _Message) -> Reply | None:
+        committed = gateways.committed(self._session, gateway.name, batch.epoch, batch.lane)
+        decision = decide(self._committer.in_force(gateway), committed, batch)
+        if isinstance(decision, GreetAgain):
+            if not self._committer.may_greet(gateway.name):
+                return None
+            self._counts.greeted += 1
+            return Reply(gateway.name, Down.GREET, Greet(reason=decision.reason))
+        if isinstance(decision, Refuse):
+            self._counts.refused += 1
+            refused = Refused(
+                session=batch.session,
+                round=batch.round,
+                epoch=batch.epoch,
+                lane=batch.lane,
+                expected=decision.expected,
+            )
+            return Reply(gateway.name, Down.REFUSED, refused)
+        self._counts.trimmed += decision.skip
+        if decision.committed > committed:
+            self._store(batch, decision.skip, message)
+            gateways.advance(self._session, gateway.name, batch.epoch, batch.lane, decision.committed, batch.boot)
+        gateway.last_seen_ns = message.received_ns
+        ack = Ack(session=batch.session, epoch=batch.epoch, lane=batch.lane, committed=decision.committed)
+        return Reply(gateway.name, Down.ACK, ack)
+
+    def _store(self, batch: Batch, skip: int, message: _Message) -> None:
+        session, committer = self._session, self._committer
+        gateway, received_ns = message.gateway, message.received_ns
+        read: list[Item | Unreadable]
+        if message.reason:
+            read = unstorable(batch, skip, message.reason)
+        else:
+            committer.keep_layouts(session, gateway, batch.layouts)
+            read = read_items(batch, skip, lambda name: committer.layout(session, gateway, name))
+        items = [item for item in read if isinstance(item, Item)]
+        rows: list[dict[str, Any]] = []
+        for item, record_id in zip(items, store.add_records(session, gateway, batch, items, received_ns), strict=True):
+            if isinstance(item.record, ScanRecord):
+                assert item.layout is not None
+                ids = committer.tag_ids(session, gateway, item.record, item.layout)
+                rows += store.reading_rows(item, record_id, ids)
+            else:
+                journal.note(session, gateway, record_id, item.record, item.captured_ns, received_ns)
+        store.add_readings(session, rows)
+        for unreadable in read:
+            if isinstance(unreadable, Unreadable):
+                store.quarantine_item(session, gateway, batch, unreadable, received_ns)
+                self._counts.quarantined += 1
+        lane = batch.lane.value
+        self._counts.records[lane] = self._counts.records.get(lane, 0) + len(items)
+        self._counts.samples += sum(item.samples for item in items)
+
+    def _spoiled(self, message: _Message, reason: str) -> None:
+        self._counts.undecodable[message.kind] = self._counts.undecodable.get(message.kind, 0) + 1
+        if self._committer.may_keep(message.gateway):
+            store.quarantine_message(
+                self._session, message.gateway, message.kind, reason, message.payload, message.received_ns
+            )
+
+
+def _with_body(message: _Message, body: Batch) -> _Message:
+    return msgspec.structs.replace(message, body=body)
+
+
+def _split(batch: Batch) -> tuple[Batch, Batch]:
+    middle = len(batch.items) // 2
+    first = msgspec.structs.replace(batch, items=batch.items[:middle])
+    second = msgspec.structs.replace(batch, items=batch.items[middle:], first=batch.first + middle)
+    return first, second
+
+
+def _coalesce(replies: Sequence[Reply]) -> list[Reply]:
+    """Keep only the last ack of each gateway, session, epoch and lane: acks are absolute."""
+    kept: dict[object, Reply] = {}
+    for index, reply in enumerate(replies):
+        body = reply.message
+        key = (reply.gateway, body.session, body.epoch, body.lane) if isinstance(body, Ack) else index
+        kept.pop(key, None)
+        kept[key] = reply
+    return list(kept.values())

@@ -1,0 +1,175 @@
+"""Gateways as the fleet knows them: registration, the session in force, cursors, what they report."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import secrets
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import msgspec
+import sqlalchemy as sa
+from sqlalchemy.orm import Session
+
+from fleet.errors import ConflictError, InvalidError, NotFoundError
+from fleet.gateways.models import Cursor, Gateway, Layout, Tag
+from fleet.sites.models import Site
+from wire.conversation import Hello
+from wire.health import Health
+from wire.record import Lane
+from wire.record import Layout as WireLayout
+from wire.topics import is_gateway
+from wire.twin import Reported, TagInfo
+
+TOKEN_OCTETS = 32
+
+
+def register(session: Session, name: str, title: str, site_key: str | None, now_ns: int) -> tuple[Gateway, str]:
+    """Register a gateway. Returns it and its token, which is shown this once and kept only as a hash."""
+    if not is_gateway(name):
+        raise InvalidError(f"'{name}' is not a gateway name", hint="use 7 to 63 of a-z, 0-9 and '-', not '-' first")
+    if session.get(Gateway, name) is not None:
+        raise ConflictError(f"gateway '{name}' is already registered")
+    if site_key is not None and session.get(Site, site_key) is None:
+        raise NotFoundError(f"there is no site '{site_key}'", hint=f"run: fengsui-fleet site add {site_key}")
+    token = secrets.token_urlsafe(TOKEN_OCTETS)
+    gateway = Gateway(name=name, title=title, site_key=site_key, token_hash=hash_token(token), created_ns=now_ns)
+    session.add(gateway)
+    session.flush()
+    return gateway, token
+
+
+def hash_token(token: str) -> str:
+    """Return what is stored of a token."""
+    return hashlib.sha256(token.encode()).hexdigest()
+
+
+def check_token(session: Session, name: str, token: str) -> bool:
+    """Tell whether a token is the gateway's."""
+    stored = session.scalar(sa.select(Gateway.token_hash).where(Gateway.name == name))
+    return stored is not None and hmac.compare_digest(stored, hash_token(token))
+
+
+def get(session: Session, name: str) -> Gateway:
+    """Return a gateway. Raises NotFoundError."""
+    gateway = session.get(Gateway, name)
+    if gateway is None:
+        raise NotFoundError(f"there is no gateway '{name}'")
+    return gateway
+
+
+def list_all(session: Session) -> Sequence[Gateway]:
+    """Return all gateways by name."""
+    return session.scalars(sa.select(Gateway).order_by(Gateway.name)).all()
+
+
+def find(session: Session, names: Iterable[str]) -> dict[str, Gateway]:
+    """Return those of ``names`` that are registered."""
+    found = session.scalars(sa.select(Gateway).where(Gateway.name.in_(sorted(set(names)))))
+    return {gateway.name: gateway for gateway in found}
+
+
+def tags(session: Session, gateway: str, *, listed_only: bool = True) -> Sequence[Tag]:
+    """Return a gateway's tags in the order in which it reports them."""
+    query = sa.select(Tag).where(Tag.gateway == gateway).order_by(Tag.position, Tag.name)
+    return session.scalars(query.where(Tag.listed) if listed_only else query).all()
+
+
+def get_tag(session: Session, gateway: str, name: str) -> Tag:
+    """Return a tag. Raises NotFoundError."""
+    tag = session.scalar(sa.select(Tag).where(Tag.gateway == gateway, Tag.name == name))
+    if tag is None:
+        raise NotFoundError(f"gateway '{gateway}' has no tag '{name}'")
+    return tag
+
+
+def welcome(session: Session, gateway: Gateway, hello: Hello, opened: str, now_ns: int) -> dict[str, dict[Lane, int]]:
+    """Take a hello: put the new session in force and return the cursors of the epochs it named."""
+    gateway.session = opened
+    gateway.release, gateway.boot, gateway.machine = hello.release, hello.boot, hello.machine
+    gateway.clock_quality, gateway.last_seen_ns = hello.clock.quality, now_ns
+    cursors: dict[str, dict[Lane, int]] = {}
+    for cursor in session.scalars(sa.select(Cursor).where(Cursor.gateway == gateway.name)):
+        if cursor.epoch in hello.epochs:
+            cursors.setdefault(cursor.epoch, {})[Lane(cursor.lane)] = cursor.committed
+    return cursors
+
+
+def committed(session: Session, gateway: str, epoch: str, lane: Lane) -> int:
+    """Return a cursor, 0 where nothing is committed."""
+    cursor = session.get(Cursor, (gateway, epoch, lane.value))
+    return cursor.committed if cursor else 0
+
+
+def advance(session: Session, gateway: str, epoch: str, lane: Lane, to: int, boot: str) -> None:
+    """Move a cursor forward."""
+    cursor = session.get(Cursor, (gateway, epoch, lane.value))
+    if cursor is None:
+        session.add(Cursor(gateway=gateway, epoch=epoch, lane=lane.value, committed=to, boot=boot))
+        session.flush()
+    else:
+        cursor.committed = to
+
+
+def find_layout(session: Session, gateway: str, layout_id: bytes) -> WireLayout | None:
+    """Return the columns of a scan by their id, None if they were never sent."""
+    row = session.get(Layout, (gateway, layout_id))
+    return WireLayout(row.group, tuple(row.tags)) if row else None
+
+
+def keep_layout(session: Session, gateway: str, layout_id: bytes, layout: WireLayout) -> None:
+    """Keep the columns of a group's scans."""
+    if session.get(Layout, (gateway, layout_id)) is None:
+        session.add(Layout(gateway=gateway, layout_id=layout_id, group=layout.group, tags=list(layout.tags)))
+        session.flush()
+
+
+def tag_ids(session: Session, gateway: str, names: Iterable[str], group: str = "") -> dict[str, int]:
+    """Return the ids of tags, adding those met for the first time."""
+    wanted = dict.fromkeys(names)
+    rows = session.execute(sa.select(Tag.name, Tag.id).where(Tag.gateway == gateway))
+    ids = {name: tag_id for name, tag_id in rows if name in wanted}
+    missing = [name for name in wanted if name not in ids]
+    if missing:
+        device = [name.rpartition(".")[0] for name in missing]
+        new = [
+            Tag(gateway=gateway, name=name, device=of, group=group) for name, of in zip(missing, device, strict=True)
+        ]
+        session.add_all(new)
+        session.flush()
+        ids.update({tag.name: tag.id for tag in new})
+    return ids
+
+
+def note_reported(session: Session, gateway: Gateway, reported: Reported, now_ns: int) -> None:
+    """Take what a gateway runs: its document, and its tags one by one."""
+    gateway.reported = _document(reported)
+    gateway.reported_version, gateway.reported_ns, gateway.last_seen_ns = reported.version, now_ns, now_ns
+    gateway.release = reported.release
+    gateway.title = gateway.title or reported.title
+    tag_ids(session, gateway.name, (info.name for info in reported.tags))
+    infos = {info.name: (position, info) for position, info in enumerate(reported.tags)}
+    for tag in session.scalars(sa.select(Tag).where(Tag.gateway == gateway.name)):
+        if tag.name in infos:
+            _describe(tag, *infos[tag.name])
+        else:
+            tag.listed = False
+
+
+def _describe(tag: Tag, position: int, info: TagInfo) -> None:
+    tag.title, tag.unit, tag.device, tag.group = info.title, info.unit, info.device, info.group
+    tag.low, tag.high, tag.limits = info.low, info.high, dict(info.limits)
+    tag.position, tag.listed = position, True
+
+
+def note_health(gateway: Gateway, health: Health, now_ns: int) -> None:
+    """Take how a gateway feels."""
+    gateway.health, gateway.health_ns, gateway.last_seen_ns = _document(health), now_ns, now_ns
+    gateway.clock_quality = health.clock
+
+
+def _document(message: msgspec.Struct) -> dict[str, Any]:
+    # Through JSON, because a number that is not finite must become null: PostgreSQL and browsers refuse it.
+    document: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(message))
+    return document

@@ -1,0 +1,104 @@
+"""Prometheus metrics of the fleet's programs, and the small server that shows them."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+from prometheus_client import CollectorRegistry, Counter, Gauge
+from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
+
+from fleet.errors import SetupError
+from fleet.settings import split_address
+
+Health = Callable[[], dict[str, object]]
+"""What `/healthz` says. The key ``ok`` decides between 200 and 503."""
+
+
+class IngestMetrics:
+    """Counters of ingest. All count what has been committed, never what was tried."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.records = Counter("fengsui_ingest_records", "Records committed.", ["lane"], registry=registry)
+        self.samples = Counter("fengsui_ingest_samples", "Values in committed scans.", registry=registry)
+        self.trimmed = Counter("fengsui_ingest_trimmed", "Records that were committed before.", registry=registry)
+        self.refused = Counter("fengsui_ingest_refused", "Batches refused for a gap.", registry=registry)
+        self.greeted = Counter("fengsui_ingest_greeted", "Gateways asked to say hello again.", registry=registry)
+        self.quarantined = Counter("fengsui_ingest_quarantined", "Records that cannot be read.", registry=registry)
+        self.undecodable = Counter(
+            "fengsui_ingest_undecodable", "Messages that cannot be read.", ["kind"], registry=registry
+        )
+        self.unregistered = Counter(
+            "fengsui_ingest_unregistered", "Messages of gateways that are not registered.", registry=registry
+        )
+        self.dropped = Counter(
+            "fengsui_ingest_dropped", "Messages dropped because the database did not commit.", registry=registry
+        )
+        self.transactions = Counter("fengsui_ingest_transactions", "Transactions committed.", registry=registry)
+        self.database_up = Gauge("fengsui_ingest_database_up", "1 if the last commit worked.", registry=registry)
+        self.broker_up = Gauge("fengsui_ingest_broker_up", "1 while connected to the broker.", registry=registry)
+
+
+class RelayMetrics:
+    """Counters of relay."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        labels = ["destination", "lane"]
+        self.relayed = Counter("fengsui_relay_records", "Records a destination took.", labels, registry=registry)
+        self.failures = Counter("fengsui_relay_failures", "Requests that failed.", labels, registry=registry)
+        self.behind = Gauge("fengsui_relay_behind", "Records not yet taken.", labels, registry=registry)
+
+
+class MetricsServer:
+    """Answers ``/metrics`` and ``/healthz`` on its own port, in a thread of its own."""
+
+    def __init__(self, address: str, registry: CollectorRegistry, health: Health) -> None:
+        host, port = split_address(address, "metrics")
+        try:
+            self._server = ThreadingHTTPServer((host, port), _handler(registry, health))
+        except OSError as error:
+            raise SetupError(
+                f"cannot listen at {address}: {error.strerror}", hint="is another fleet running? Choose another port"
+            ) from error
+        self._server.daemon_threads = True
+        self._thread = threading.Thread(target=self._server.serve_forever, name="metrics", daemon=True)
+
+    @property
+    def port(self) -> int:
+        """The port it listens on."""
+        return int(self._server.server_address[1])
+
+    def __enter__(self) -> MetricsServer:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
+
+
+def _handler(registry: CollectorRegistry, health: Health) -> type[BaseHTTPRequestHandler]:
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            if self.path == "/metrics":
+                self._answer(200, CONTENT_TYPE_LATEST, generate_latest(registry))
+            elif self.path == "/healthz":
+                state = health()
+                self._answer(200 if state["ok"] else 503, "application/json", json.dumps(state).encode())
+            else:
+                self._answer(404, "text/plain", b"there are /metrics and /healthz\n")
+
+        def _answer(self, status: int, kind: str, body: bytes) -> None:
+            self.send_response(status)
+            self.send_header("Content-Type", kind)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None:
+            """Say nothing: scrapes are not events."""
+
+    return Handler

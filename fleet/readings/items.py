@@ -1,0 +1,119 @@
+"""Read the items of a batch, one by one: pure, and no item can spoil another."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import msgspec
+
+from wire.conversation import Batch, Clock
+from wire.errors import WireError
+from wire.record import ActionRecord, AlarmRecord, AuditRecord, Lane, Layout, Record, ScanRecord, decode_record
+from wire.sample import Quality, Value
+
+INT_MAX = 2**63 - 1
+KINDS: dict[type[Record], str] = {
+    ScanRecord: "scan",
+    AlarmRecord: "alarm",
+    ActionRecord: "action",
+    AuditRecord: "audit",
+}
+LANE_OF: dict[type[Record], Lane] = {
+    ScanRecord: Lane.MEASUREMENTS,
+    AlarmRecord: Lane.ALARMS,
+    ActionRecord: Lane.ALARMS,
+    AuditRecord: Lane.ALARMS,
+}
+FindLayout = Callable[[bytes], Layout | None]
+
+
+class Item(msgspec.Struct, frozen=True, kw_only=True):
+    """One item that could be read. ``layout`` is set for scans; ``captured_ns`` is None while UTC is unknown."""
+
+    seq: int
+    body: bytes
+    record: Record
+    layout: Layout | None
+    captured_ns: int | None
+
+    @property
+    def kind(self) -> str:
+        """The word for the record's kind."""
+        return KINDS[type(self.record)]
+
+    @property
+    def samples(self) -> int:
+        """How many values it holds."""
+        return len(self.record.values) if isinstance(self.record, ScanRecord) else 0
+
+
+class Unreadable(msgspec.Struct, frozen=True, kw_only=True):
+    """One item that could not be read, and why."""
+
+    seq: int
+    body: bytes
+    reason: str
+
+
+def read_items(batch: Batch, skip: int, find_layout: FindLayout) -> list[Item | Unreadable]:
+    """Read ``batch.items[skip:]``. ``find_layout`` knows the columns of a scan by their id."""
+    read: list[Item | Unreadable] = []
+    for index, body in enumerate(batch.items[skip:], start=skip):
+        seq = batch.first + index
+        try:
+            read.append(_read_item(seq, body, batch, find_layout))
+        except WireError as error:
+            read.append(Unreadable(seq=seq, body=body, reason=str(error)))
+    return read
+
+
+def unstorable(batch: Batch, skip: int, reason: str) -> list[Item | Unreadable]:
+    """Give up on ``batch.items[skip:]``, for the same reason each."""
+    rest = enumerate(batch.items[skip:], start=batch.first + skip)
+    return [Unreadable(seq=seq, body=body, reason=reason) for seq, body in rest]
+
+
+def _read_item(seq: int, body: bytes, batch: Batch, find_layout: FindLayout) -> Item:
+    record = decode_record(body)
+    if batch.lane is not LANE_OF[type(record)]:
+        raise WireError(f"a record of kind '{KINDS[type(record)]}' does not belong in lane {batch.lane}")
+    layout = None
+    if isinstance(record, ScanRecord):
+        layout = find_layout(record.layout)
+        _check_scan(record, layout)
+    return Item(seq=seq, body=body, record=record, layout=layout, captured_ns=captured_ns(record, batch.clock))
+
+
+def _check_scan(record: ScanRecord, layout: Layout | None) -> None:
+    if layout is None:
+        raise WireError(f"layout {record.layout.hex()} was never sent")
+    if len(record.values) != len(layout.tags):
+        raise WireError(f"scan of {len(record.values)} values, its layout has {len(layout.tags)}")
+    if record.quality and len(record.quality) != len(record.values):
+        raise WireError(f"scan of {len(record.values)} values has {len(record.quality)} qualities")
+
+
+def captured_ns(record: Record, clock: Clock) -> int | None:
+    """Return when a record was captured, UTC in ns; None while the boot that made it has not learned the time."""
+    at = record.wall_ns
+    if at is None and clock.offset_ns is not None:
+        at = record.mono_ns + clock.offset_ns
+    if at is not None and not 0 <= at <= INT_MAX:
+        raise WireError(f"time {at} ns is out of range")
+    return at
+
+
+def quality_of(record: ScanRecord, index: int) -> int:
+    """Return the quality of one value of a scan."""
+    return record.quality[index] if record.quality else int(Quality.GOOD)
+
+
+def split_value(value: Value) -> tuple[float | None, str | None]:
+    """Split a value into a number (true is 1) and a text. What is not finite is no number."""
+    if value is None:
+        return None, None
+    if isinstance(value, str):
+        return None, value.replace("\0", "")
+    number = float(value)
+    return (number, None) if math.isfinite(number) else (None, None)

@@ -1,0 +1,267 @@
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+from prometheus_client import CollectorRegistry
+
+from fleet.alarms.models import Alarm, AlarmEvent
+from fleet.bootstrap import Services
+from fleet.committer import Committer, DatabaseDownError, Incoming, Reply
+from fleet.gateways import service as gateways
+from fleet.gateways.models import Cursor, Gateway, Tag
+from fleet.metrics import IngestMetrics
+from fleet.readings.models import Quarantined, Reading, Record
+from tests.fleet import edge
+from tests.fleet.conftest import START_NS, Clock
+from wire.conversation import Ack, Greet, Refused, Welcome
+from wire.conversation import Clock as WireClock
+from wire.record import ActionRecord, AuditRecord, Lane, Layout, encode_record, layout_id
+from wire.sample import Quality
+from wire.topics import Up, format_topic
+
+
+class Fleet:
+    """A committer on a database with one registered gateway."""
+
+    def __init__(self, services: Services) -> None:
+        self.services = services
+        self.registry = CollectorRegistry()
+        self.committer = Committer(services.database, IngestMetrics(self.registry), services.clock)
+        with services.database.writing() as session:
+            gateways.register(session, edge.GATEWAY, "", None, services.clock())
+
+    def send(self, *incoming: Incoming) -> list[Any]:
+        return [reply.message for reply in self.committer.commit(incoming)]
+
+    def open(self) -> str:
+        (welcome,) = self.send(edge.up(Up.HELLO, edge.hello()))
+        assert isinstance(welcome, Welcome)
+        return welcome.session
+
+    def batch(self, *args: Any, **kwargs: Any) -> Any:
+        (reply,) = self.send(edge.up(Up.BATCH, edge.batch(*args, **kwargs)))
+        return reply
+
+    def rows(self, query: sa.Select[Any]) -> Sequence[Any]:
+        with self.services.database.reading() as session:
+            return session.scalars(query).all()
+
+    def count(self, name: str, **labels: str) -> float:
+        return self.registry.get_sample_value(f"fengsui_ingest_{name}_total", labels) or 0.0
+
+
+@pytest.fixture
+def fleet(services: Services) -> Fleet:
+    return Fleet(services)
+
+
+def test_records_readings_and_cursor_are_committed_before_the_ack(fleet: Fleet) -> None:
+    session = fleet.open()
+    ack = fleet.batch(session, 1, edge.scan(1, 50.0, 20.5), edge.scan(2, 51.0, None, quality=b"\x00\x81"))
+    assert ack == Ack(session=session, epoch="e1", lane=Lane.MEASUREMENTS, committed=2)
+    records = fleet.rows(sa.select(Record).order_by(Record.id))
+    assert [(r.epoch, r.lane, r.seq) for r in records] == [("e1", "M", 1), ("e1", "M", 2)]
+    assert {(r.kind, r.samples) for r in records} == {("scan", 2)}
+    assert records[0].body == encode_record(edge.scan(1, 50.0, 20.5))
+    readings = fleet.rows(sa.select(Reading).order_by(Reading.tag_id, Reading.at_ns))
+    assert [(r.value, r.quality) for r in readings] == [(50.0, 0), (51.0, 0), (20.5, 0), (None, 0x81)]
+    assert [r.at_ns - START_NS for r in readings] == [1_000_000_000, 2_000_000_000] * 2
+    (cursor,) = fleet.rows(sa.select(Cursor))
+    assert (cursor.committed, cursor.boot) == (2, "boot-1")
+    assert fleet.count("records", lane="M") == 2
+    assert fleet.count("samples") == 4
+
+
+def test_a_batch_sent_again_is_acknowledged_and_stored_once(fleet: Fleet) -> None:
+    session = fleet.open()
+    first = fleet.batch(session, 1, edge.scan(1, 1.0, 1.0))
+    assert fleet.batch(session, 1, edge.scan(1, 1.0, 1.0)) == first
+    assert fleet.batch(session, 1, edge.scan(1, 1.0, 1.0), edge.scan(2, 2.0, 2.0)).committed == 2
+    assert [r.seq for r in fleet.rows(sa.select(Record).order_by(Record.id))] == [1, 2]
+    assert fleet.count("trimmed") == 2
+
+
+def test_a_gap_is_refused_with_its_round_and_keeps_nothing(fleet: Fleet) -> None:
+    session = fleet.open()
+    refused = fleet.batch(session, 5, edge.scan(1, 1.0, 1.0), round=7)
+    assert refused == Refused(session=session, round=7, epoch="e1", lane=Lane.MEASUREMENTS, expected=1)
+    assert fleet.rows(sa.select(Record)) == []
+
+
+def test_an_unknown_session_is_greeted_at_most_every_two_seconds(fleet: Fleet, clock: Clock) -> None:
+    message = edge.up(Up.BATCH, edge.batch("stale", 1, edge.scan(1, 1.0, 1.0)))
+    assert isinstance(fleet.send(message)[0], Greet)
+    assert fleet.send(message, message) == []
+    clock.advance(2.1)
+    assert isinstance(fleet.send(message)[0], Greet)
+    assert fleet.rows(sa.select(Record)) == []
+
+
+def test_a_restarted_ingest_knows_no_session_and_welcomes_with_the_cursor(fleet: Fleet, services: Services) -> None:
+    session = fleet.open()
+    fleet.batch(session, 1, edge.scan(1, 1.0, 1.0))
+    again = Committer(services.database, IngestMetrics(CollectorRegistry()), services.clock)
+    (greet,) = again.commit([edge.up(Up.BATCH, edge.batch(session, 2, edge.scan(2, 1.0, 1.0)))])
+    assert isinstance(greet.message, Greet)
+    (welcome,) = again.commit([edge.up(Up.HELLO, edge.hello())])
+    assert isinstance(welcome.message, Welcome)
+    assert welcome.message.cursors == {"e1": {Lane.MEASUREMENTS: 1}}
+    assert welcome.message.session != session
+
+
+def test_acks_of_one_transaction_are_joined_in_order(fleet: Fleet) -> None:
+    session = fleet.open()
+    replies = fleet.send(
+        *(edge.up(Up.BATCH, edge.batch(session, n, edge.scan(n, 1.0, 1.0))) for n in range(1, 6)),
+        edge.up(Up.BATCH, edge.batch(session, 1, edge.alarm(3, "raised"), lane=Lane.ALARMS)),
+    )
+    assert [(ack.lane, ack.committed) for ack in replies] == [(Lane.MEASUREMENTS, 5), (Lane.ALARMS, 1)]
+
+
+def test_an_unregistered_gateway_is_ignored_and_counted(fleet: Fleet) -> None:
+    assert fleet.send(edge.up(Up.HELLO, edge.hello(gateway="gw-stranger"), gateway="gw-stranger")) == []
+    assert fleet.count("unregistered") == 1
+
+
+def test_a_hello_of_another_gateway_on_ones_own_topic_is_quarantined(fleet: Fleet) -> None:
+    assert fleet.send(edge.up(Up.HELLO, edge.hello(gateway="gw-other-0001"))) == []
+    (kept,) = fleet.rows(sa.select(Quarantined))
+    assert "gw-other-0001" in kept.reason
+
+
+def test_undecodable_items_are_quarantined_one_by_one_and_count_as_committed(fleet: Fleet) -> None:
+    session = fleet.open()
+    good = encode_record(edge.scan(2, 2.0, 2.0))
+    garbled = good[:-1] + bytes((good[-1] ^ 1,))
+    ack = fleet.batch(session, 1, edge.scan(1, 1.0, 1.0), garbled, edge.scan(3, 3.0, 3.0), b"", edge.scan(5, 1.0))
+    assert ack.committed == 5
+    assert [r.seq for r in fleet.rows(sa.select(Record).order_by(Record.seq))] == [1, 3]
+    kept = fleet.rows(sa.select(Quarantined).order_by(Quarantined.seq))
+    assert [(q.seq, q.body) for q in kept[:2]] == [(2, garbled), (4, b"")]
+    assert [q.reason for q in kept] == [
+        "record fails its CRC", "record of 0 octets is too short", "scan of 1 values, its layout has 2",
+    ]  # fmt: skip
+    assert fleet.count("quarantined") == 3
+
+
+def test_a_scan_without_its_layout_or_in_the_wrong_lane_is_quarantined(fleet: Fleet) -> None:
+    session = fleet.open()
+    fleet.batch(session, 1, edge.scan(1, 1.0, 1.0), layouts={})
+    fleet.batch(session, 2, edge.alarm(1, "raised"), layouts={})
+    lie = Layout("g", ("x.y", "x.z"))
+    fleet.batch(session, 3, edge.scan(1, 1.0, 1.0), layouts={layout_id(edge.TANK): lie})
+    reasons = [q.reason for q in fleet.rows(sa.select(Quarantined).order_by(Quarantined.seq))]
+    assert reasons[1] == "a record of kind 'alarm' does not belong in lane M"
+    assert all("was never sent" in reason for reason in (reasons[0], reasons[2]))
+
+
+def test_a_layout_is_remembered_across_a_restart(fleet: Fleet, services: Services) -> None:
+    fleet.batch(fleet.open(), 1, edge.scan(1, 1.0, 1.0))
+    fleet.committer = Committer(services.database, IngestMetrics(CollectorRegistry()), services.clock)
+    session = fleet.open()
+    assert fleet.batch(session, 2, edge.scan(2, 1.0, 1.0), layouts={}).committed == 2
+    assert fleet.rows(sa.select(Quarantined)) == []
+
+
+def test_an_undecodable_message_is_kept_up_to_a_bound(fleet: Fleet) -> None:
+    garbage = Incoming(format_topic(edge.GATEWAY, Up.BATCH), b"\x00" + b"\xc1" * 100_000, START_NS)
+    for _ in range(30):
+        assert fleet.send(garbage) == []
+    kept = fleet.rows(sa.select(Quarantined))
+    assert len(kept) == 20
+    assert len(kept[0].body) == 64 * 1024
+    assert fleet.count("undecodable", kind="batch") == 30
+
+
+@pytest.mark.parametrize("topic", ["fs/2/gw-yufu-0001/up/batch", "fs/1/GW/up/batch", "other", "fs/1/gw-yufu-0001/up/x"])
+def test_a_message_on_a_wrong_topic_is_counted(fleet: Fleet, topic: str) -> None:
+    assert fleet.send(Incoming(topic, b"\x00\x80", START_NS)) == []
+    assert fleet.count("undecodable", kind="topic") == 1
+
+
+def test_time_comes_from_the_record_then_from_the_clock_of_the_boot_then_is_unknown(fleet: Fleet) -> None:
+    session = fleet.open()
+    fleet.batch(session, 1, edge.scan(1, 1.0, 1.0, wall=False))
+    fleet.batch(session, 2, edge.scan(2, 1.0, 1.0, wall=False), clock=WireClock())
+    records = fleet.rows(sa.select(Record).order_by(Record.seq))
+    assert [r.captured_ns for r in records] == [START_NS + 1_000_000_000, None]
+    assert len(fleet.rows(sa.select(Reading))) == 2
+
+
+def test_values_that_are_no_number_are_stored_as_what_they_are(fleet: Fleet) -> None:
+    session = fleet.open()
+    wide = Layout("g", ("a.bool", "a.text", "a.nan", "a.big"))
+    fleet.batch(session, 1, edge.scan(1, True, "开", float("nan"), 2**63, layout=wide), layouts={layout_id(wide): wide})
+    rows = fleet.rows(sa.select(Reading).join(Tag, Tag.id == Reading.tag_id).order_by(Tag.id))
+    assert [(r.value, r.text, r.quality) for r in rows] == [
+        (1.0, None, 0), (None, "开", 0), (None, None, Quality.BAD_SENSOR), (2.0**63, None, 0),
+    ]  # fmt: skip
+
+
+def test_alarm_state_follows_the_journal(fleet: Fleet) -> None:
+    session = fleet.open()
+    fleet.batch(session, 1, edge.alarm(1, "raised"), edge.alarm(2, "raised", level="high-high"), lane=Lane.ALARMS)
+    fleet.batch(session, 3, edge.alarm(9, "cleared", value=85.0), lane=Lane.ALARMS)
+    action = ActionRecord(10**9, None, "siren", "on", "tank-01.level:high", 3_000_000)
+    fleet.batch(session, 4, action, AuditRecord(1, None, "started", "0.1.0"), lane=Lane.ALARMS)
+    state = {a.level: a for a in fleet.rows(sa.select(Alarm))}
+    assert (state["high"].active, state["high"].value) == (False, 85.0)
+    assert state["high"].raised_ns == START_NS + 10**9
+    assert state["high"].cleared_ns == START_NS + 9 * 10**9
+    assert state["high-high"].active
+    events = fleet.rows(sa.select(AlarmEvent).order_by(AlarmEvent.id))
+    assert [e.kind for e in events] == ["raised", "raised", "cleared", "action", "audit"]
+    assert (events[3].output, events[3].state, events[3].delay_ns) == ("siren", "on", 3_000_000)
+    assert events[3].alarm == "tank-01.level:high"
+
+
+def test_reported_describes_the_tags_and_unlists_those_that_are_gone(fleet: Fleet) -> None:
+    fleet.send(edge.up(Up.REPORTED, edge.reported(version=3)))
+    level, temperature = fleet.rows(sa.select(Tag).order_by(Tag.position))
+    assert (level.title, level.unit, level.high, level.limits) == ("液位", "%", 100.0, {"high": 90.0})
+    fleet.send(edge.up(Up.REPORTED, edge.reported(tags=edge.reported().tags[:1])))
+    assert [t.name for t in fleet.rows(sa.select(Tag).where(Tag.listed))] == ["tank-01.level"]
+    (gateway,) = fleet.rows(sa.select(Gateway))
+    assert (gateway.title, gateway.reported_version) == ("罐区", 0)
+    assert temperature.name == "tank-01.temperature"
+
+
+def test_a_record_that_the_database_cannot_take_is_quarantined_alone(fleet: Fleet) -> None:
+    session = fleet.open()
+    absurd = ActionRecord(1, None, "siren", "on", "x", 2**64 - 1)
+    records = [*(AuditRecord(n, None, "configured") for n in (1, 2)), absurd, AuditRecord(3, None, "ended")]
+    ack = fleet.send(edge.up(Up.BATCH, edge.batch(session, 1, *records, lane=Lane.ALARMS)))[-1]
+    assert ack.committed == 4
+    assert [r.seq for r in fleet.rows(sa.select(Record).order_by(Record.seq))] == [1, 2, 4]
+    (kept,) = fleet.rows(sa.select(Quarantined))
+    assert kept.seq == 3
+    assert kept.body == encode_record(absurd)
+
+
+def test_a_locked_database_is_not_acknowledged_and_everybody_says_hello_again(fleet: Fleet, services: Services) -> None:
+    session = fleet.open()
+    fleet.batch(session, 1, edge.scan(1, 1.0, 1.0))
+    message = edge.up(Up.BATCH, edge.batch(session, 2, edge.scan(2, 1.0, 1.0)))
+    with services.database.engine.connect() as other:
+        other.exec_driver_sql("COMMIT")
+        other.exec_driver_sql("BEGIN EXCLUSIVE")
+        sa.event.listen(services.database.engine, "checkout", _hurry)
+        with pytest.raises(DatabaseDownError):
+            fleet.send(message)
+        other.exec_driver_sql("ROLLBACK")
+    assert isinstance(fleet.send(message)[0], Greet)
+    assert fleet.batch(fleet.open(), 2, edge.scan(2, 1.0, 1.0)).committed == 2
+    assert [r.seq for r in fleet.rows(sa.select(Record).order_by(Record.seq))] == [1, 2]
+
+
+def _hurry(connection: Any, *_: object) -> None:
+    connection.execute("PRAGMA busy_timeout=50")
+
+
+def test_replies_name_their_gateway(fleet: Fleet) -> None:
+    replies = fleet.committer.commit([edge.up(Up.HELLO, edge.hello())])
+    assert [type(reply) for reply in replies] == [Reply]
+    assert replies[0].gateway == edge.GATEWAY
