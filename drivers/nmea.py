@@ -32,6 +32,9 @@ SPEEDS = {"M": 1.0, "N": KNOT, "K": 1 / 3.6, "S": 1609.344 / 3600}
 
 HPA_PER_INHG = 33.8638866667
 
+DECIMALS = 6
+"""What a converted unit keeps: no talker knows more, and 0.9824 bar is 982.4 hPa and not 982.4000000000001."""
+
 
 class NmeaSettings(LineSettings, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One line."""
@@ -164,7 +167,7 @@ def _first(*reads: Read) -> Read:
 def _times(read_plain: Read, factor: float) -> Read:
     def read(sentence: Sentence) -> float | None:
         value = read_plain(sentence)
-        return None if value is None else value * factor
+        return None if value is None else round(value * factor, DECIMALS)
 
     return read
 
@@ -175,7 +178,7 @@ def _mwv(read_plain: Read) -> Read:
 
 def _mwv_speed(sentence: Sentence) -> float | None:
     value, factor = _number(sentence.field(3)), SPEEDS.get(sentence.field(4))
-    return None if value is None or factor is None else value * factor
+    return None if value is None or factor is None else round(value * factor, DECIMALS)
 
 
 NAMES: dict[str, dict[str, Read]] = {

@@ -435,6 +435,11 @@ class Replay:
         self._inbox = Inbox()
         self._sent = bytearray()
 
+    def load(self, steps: tuple[Step, ...], *, hangs_up: bool = False) -> None:
+        """Put another capture on the line, from the next `open` on."""
+        self._steps = steps
+        self._hangs_up = hangs_up
+
     @property
     def is_done(self) -> bool:
         """Tell whether the whole capture was replayed."""

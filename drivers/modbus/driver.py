@@ -82,6 +82,7 @@ class Driver:
         """Open the line. Replies still owed stay noted: an RTU line may carry them after it is opened again."""
         await self._line.open()
         self._buffer.clear()
+        self._number = 0
 
     async def close(self) -> None:
         """Close the line; a read or write that waits ends with LinkError."""

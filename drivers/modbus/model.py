@@ -50,10 +50,8 @@ class Source(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     scale: float = 1.0
     offset: float = 0.0
     invalid: Annotated[tuple[float, ...], Meta(description="raw numbers, of the tag's type, that mean: no value")] = ()
-    bit: Annotated[int | None, Meta(ge=0, le=63, description="take this bit, 0 the lowest, as a bool")] = None
-    mask: Annotated[int | None, Meta(ge=1, description="take these bits of an integer, as a number of their own")] = (
-        None
-    )
+    bit: Annotated[int, Meta(ge=0, le=63, description="take this bit, 0 the lowest, as a bool")] | None = None
+    mask: Annotated[int, Meta(ge=1, description="take these bits, as a number of their own")] | None = None
 
     @property
     def is_bits(self) -> bool:
