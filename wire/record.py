@@ -125,5 +125,5 @@ def decode_record(item: bytes) -> Record:
         raise DecodeError("record fails its CRC")
     try:
         return _decoder.decode(body)
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise DecodeError(f"record cannot be read: {error}") from error
