@@ -1,0 +1,103 @@
+"""One example of every message and record, with nothing left at its default."""
+
+from __future__ import annotations
+
+from wire.conversation import Ack, Batch, Clock, Greet, Hello, Refused, Span, Welcome
+from wire.health import BusHealth, GroupHealth, Health, LaneHealth, OutputHealth
+from wire.record import (
+    ActionRecord,
+    AlarmRecord,
+    AuditRecord,
+    Lane,
+    Layout,
+    Record,
+    ScanRecord,
+    encode_record,
+    layout_id,
+)
+from wire.sample import Live, Quality
+from wire.topics import Down, Up
+from wire.twin import AlarmInfo, Desired, DeviceInfo, Reported, TagInfo
+
+EPOCH = "00000001-0123456789abcdef0123456789abcdef"
+MONO_NS = 5_000_000_000
+WALL_NS = 1_790_000_000_000_000_000
+CLOCK = Clock(offset_ns=WALL_NS - MONO_NS, quality="synced")
+LAYOUT = Layout("tank.fast", ("tank.level", "tank.温度", "tank.mode"))
+
+RECORDS: dict[str, Record] = {
+    "record-scan": ScanRecord(
+        layout_id(LAYOUT), MONO_NS, WALL_NS, (52.5, None, "auto"), bytes((0, Quality.BAD_TIMEOUT, Quality.UNCERTAIN))
+    ),
+    "record-alarm": AlarmRecord(
+        MONO_NS, WALL_NS, "tank.level:high-high", "tank.level", "high-high", "raised", 1, 95.5, 90.0, 0x41
+    ),
+    "record-action": ActionRecord(MONO_NS, WALL_NS, "siren", "on", "tank.level:high-high", 12_000_000, "没有应答"),
+    "record-audit": AuditRecord(MONO_NS, None, "configured", "version 3"),
+}
+
+MESSAGES = {
+    Up.HELLO: Hello(
+        gateway="gw-test-0001",
+        boot="boot-1",
+        release="0.1.0",
+        machine="machine-1",
+        clock=CLOCK,
+        epochs={EPOCH: {Lane.ALARMS: Span(first=1, head=3), Lane.MEASUREMENTS: Span(first=10, head=99)}},
+    ),
+    Up.BATCH: Batch(
+        session="7",
+        round=2,
+        epoch=EPOCH,
+        lane=Lane.MEASUREMENTS,
+        first=10,
+        items=tuple(encode_record(record) for record in RECORDS.values()),
+        boot="boot-1",
+        clock=CLOCK,
+        layouts={layout_id(LAYOUT): LAYOUT},
+    ),
+    Up.LIVE: Live(tags={"tank.level": (52.5, 0, WALL_NS), "tank.mode": ("auto", 0x40, None)}),
+    Up.REPORTED: Reported(
+        version=3,
+        release="0.1.0",
+        title="罐区",
+        site="yufu-chem",
+        sector="chemical",
+        config={"bus": [{"name": "plc", "kind": "modbus"}]},
+        tags=(
+            TagInfo(
+                name="tank.level",
+                title="液位",
+                unit="%",
+                device="tank",
+                group="fast",
+                low=0.0,
+                high=100.0,
+                limits={"high": 80.0},
+            ),
+        ),
+        alarms=(
+            AlarmInfo(name="tank.level:high", tag="tank.level", level="high", limit=80.0, priority=2, title="高液位"),
+        ),
+        devices=(DeviceInfo(name="tank", title="1# 罐", bus="plc", profile="acme_tank"),),
+        refused=2,
+        reason="bus[1].kind: there is no driver 'modbuss'",
+    ),
+    Up.HEALTH: Health(
+        release="0.1.0",
+        uptime_s=12.5,
+        clock="holdover",
+        lanes={Lane.ALARMS: LaneHealth(assigned=5, delivered=3, pending=1, tombstoned=1)},
+        groups={"tank.fast": GroupHealth(due=10, good=7, bad=2, missed=1)},
+        buses={"plc": BusHealth(kind="modbus", up=True, devices=2, devices_bad=1, busy=0.25, error="no answer")},
+        outputs={"siren": OutputHealth(state="on", since_ns=WALL_NS, error="no answer")},
+        spool_bytes=4096,
+        spool_max_bytes=1_000_000,
+        live_tags=3,
+    ),
+    Down.WELCOME: Welcome(session="7", window=65536, time=WALL_NS, cursors={EPOCH: {Lane.MEASUREMENTS: 9}}),
+    Down.ACK: Ack(session="7", epoch=EPOCH, lane=Lane.MEASUREMENTS, committed=13),
+    Down.REFUSED: Refused(session="7", round=2, epoch=EPOCH, lane=Lane.MEASUREMENTS, expected=4),
+    Down.GREET: Greet(reason="ingest restarted"),
+    Down.DESIRED: Desired(version=4, config={"bus": [{"name": "plc", "kind": "modbus", "timeout_s": 0.5}]}),
+}

@@ -1,0 +1,50 @@
+"""What an earlier release put on the wire is read by this one: octets kept in tests/cases/wire/release-*."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from tests.wire.messages import MESSAGES, RECORDS
+from wire import codec
+from wire.conversation import Batch
+from wire.record import decode_record
+
+CASES = Path(__file__).parents[1] / "cases" / "wire"
+CAPTURED = sorted(CASES.glob("release-*/*.bin"))
+MODELS = {kind.value: model for kind, model in codec.KINDS.items()}
+
+
+def contains(now: Any, then: Any) -> bool:
+    """Tell whether everything that was said then is still said: maps may have gained keys, arrays an end."""
+    if isinstance(then, dict):
+        return isinstance(now, dict) and all(key in now and contains(now[key], value) for key, value in then.items())
+    if isinstance(then, list):
+        return isinstance(now, list) and len(now) >= len(then) and all(map(contains, now, then))
+    return type(now) is type(then) and bool(now == then)
+
+
+@pytest.mark.parametrize("case", CAPTURED, ids=lambda case: f"{case.parent.name}/{case.stem}")
+def test_octets_of_an_earlier_release_mean_what_they_meant(case) -> None:
+    octets = case.read_bytes()
+    is_record = case.stem.startswith("record-")
+    meant = decode_record(octets) if is_record else codec.decode(octets, MODELS[case.stem])
+    if isinstance(meant, Batch):
+        assert [type(decode_record(item)) for item in meant.items] == [type(record) for record in RECORDS.values()]
+    assert contains(json.loads(msgspec.json.encode(meant)), json.loads(case.with_suffix(".json").read_text("utf-8")))
+
+
+def test_every_message_and_record_of_the_first_release_is_kept() -> None:
+    kept = {case.stem for case in CAPTURED if case.parent.name == "release-0.1"}
+    assert kept >= {kind.value for kind in MESSAGES} | set(RECORDS) - {"layout"}
+
+
+def test_contains_notices_what_changed() -> None:
+    assert contains({"a": 1, "b": 2}, {"a": 1})
+    assert not contains({"b": 1}, {"a": 1})
+    assert not contains([1, 3], [1, 2])
+    assert not contains({"a": 1.0}, {"a": 1})

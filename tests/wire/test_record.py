@@ -1,0 +1,162 @@
+from __future__ import annotations
+
+import zlib
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.wire.messages import LAYOUT, RECORDS
+from wire.errors import DecodeError, WireError
+from wire.record import (
+    ActionRecord,
+    AlarmRecord,
+    AuditRecord,
+    Layout,
+    Record,
+    ScanRecord,
+    decode_record,
+    encode_record,
+    layout_id,
+)
+
+pack = msgspec.msgpack.encode
+INT64 = st.integers(-(2**63), 2**63 - 1)
+VALUES = st.none() | st.booleans() | INT64 | st.floats(allow_nan=False) | st.text()
+WALLS = st.none() | INT64
+PARTS = {
+    ScanRecord: st.builds(ScanRecord, st.binary(), INT64, WALLS, st.lists(VALUES).map(tuple), st.binary()),
+    AlarmRecord: st.builds(
+        AlarmRecord,
+        INT64,
+        WALLS,
+        st.text(),
+        st.text(),
+        st.text(),
+        st.text(),
+        st.integers(1, 4),
+        VALUES,
+        st.none() | st.floats(allow_nan=False),
+        st.integers(0, 255),
+    ),
+    ActionRecord: st.builds(ActionRecord, INT64, WALLS, st.text(), st.text(), st.text(), INT64, st.text()),
+    AuditRecord: st.builds(AuditRecord, INT64, WALLS, st.text(), st.text()),
+}
+
+
+def sealed(body: bytes) -> bytes:
+    """What a writer of another release, or a malicious one, could send with the right CRC."""
+    return zlib.crc32(body).to_bytes(4, "big") + body
+
+
+def test_every_kind_of_record_is_tried_here() -> None:
+    assert set(PARTS) == set(Record.__args__) == {type(record) for record in RECORDS.values()}
+
+
+@given(st.one_of(*PARTS.values()))
+def test_record_survives_the_round_trip(record) -> None:
+    assert decode_record(encode_record(record)) == record
+
+
+def test_true_stays_true_and_does_not_become_one() -> None:
+    record = ScanRecord(b"12345678", 1, 2, (True, 1, 1.0, "1"))
+    back = decode_record(encode_record(record))
+    assert isinstance(back, ScanRecord)
+    assert [type(value) for value in back.values] == [bool, int, float, str]
+
+
+@pytest.mark.parametrize("record", RECORDS.values(), ids=RECORDS)
+def test_every_flipped_bit_and_every_truncation_is_noticed(record) -> None:
+    item = encode_record(record)
+    for at in range(len(item)):
+        for bit in range(8):
+            flipped = bytearray(item)
+            flipped[at] ^= 1 << bit
+            with pytest.raises(DecodeError, match="CRC"):
+                decode_record(bytes(flipped))
+        with pytest.raises(DecodeError):
+            decode_record(item[:at])
+
+
+@pytest.mark.parametrize("item", [b"", b"\0", b"\0\0\0\0"])
+def test_item_too_short_for_a_record_is_refused(item) -> None:
+    with pytest.raises(DecodeError, match="too short"):
+        decode_record(item)
+
+
+def test_kind_of_a_newer_release_is_refused_for_quarantine() -> None:
+    with pytest.raises(DecodeError, match="wave"):
+        decode_record(sealed(pack(["wave", 1, 2, b"..."])))
+
+
+@pytest.mark.parametrize("record", RECORDS.values(), ids=RECORDS)
+def test_elements_of_a_newer_release_at_the_end_are_ignored(record) -> None:
+    array = msgspec.msgpack.decode(pack(record))
+    assert decode_record(sealed(pack([*array, "future", {"of": [None, 1]}]))) == record
+
+
+def test_elements_that_an_older_release_did_not_write_take_their_defaults() -> None:
+    old = decode_record(sealed(pack(["alarm", 1, 2, "t:high", "t", "high", "raised", 2, 5.0])))
+    assert old == AlarmRecord(1, 2, "t:high", "t", "high", "raised", 2, 5.0, None, 0)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        pack(["audit", 1, 2]),
+        pack(["audit", "1", 2, "started"]),
+        pack({"type": "audit"}),
+        pack([]),
+        pack([1]),
+        pack("audit"),
+        pack(["audit", 1, 2, "started"]) + b"more",
+        b"\xc1",
+        b"\x95\xa5audit\x01\x02\xa1\xff\xa0",
+        b"\x95\xa1\xff\x01\x02\xa1a\xa0",
+        b"\x96\xa5audit\x01\x02\xa1a\xa0" + b"\x91" * 5000 + b"\x90",
+    ],
+    ids=[
+        "too few elements",
+        "wrong type",
+        "a map",
+        "no tag",
+        "tag is a number",
+        "no array",
+        "octets behind it",
+        "no msgpack",
+        "text that is not UTF-8",
+        "tag that is not UTF-8",
+        "too deep",
+    ],
+)
+def test_body_with_a_right_crc_that_is_no_record_is_refused(body) -> None:
+    with pytest.raises(DecodeError):
+        decode_record(sealed(body))
+
+
+@given(st.binary())
+def test_random_octets_with_a_right_crc_only_ever_raise_wire_errors(body) -> None:
+    try:
+        decode_record(sealed(body))
+    except WireError:
+        return
+
+
+@given(st.binary(), st.sampled_from(["scan", "alarm", "action", "audit"]))
+def test_random_octets_behind_a_known_tag_only_ever_raise_wire_errors(rest, tag) -> None:
+    try:
+        decode_record(sealed(b"\x99" + pack(tag) + rest))
+    except WireError:
+        return
+
+
+def test_layout_is_named_by_its_content() -> None:
+    assert layout_id(LAYOUT) == layout_id(Layout("tank.fast", LAYOUT.tags))
+    others = [
+        Layout("tank.slow", LAYOUT.tags),
+        Layout("tank.fast", LAYOUT.tags[::-1]),
+        Layout("tank.fast", LAYOUT.tags[:1]),
+    ]
+    assert len({layout_id(layout) for layout in (LAYOUT, *others)}) == 4
+    assert len(layout_id(LAYOUT)) == 8
