@@ -1,0 +1,246 @@
+"""The district in a box: instruments, agents, fleet and platform on one machine, started and stopped in order."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import shutil
+import time
+from collections.abc import Callable
+from importlib import resources
+from pathlib import Path
+
+import msgspec
+
+from lab import report
+from lab.control import Control, Scenario, is_running
+from lab.errors import LabError
+from lab.fleet_side import FleetSide
+from lab.gateway_side import GatewaySide
+from lab.ledger import Ledger
+from lab.platform import Book, Platform, RaisedAlarm, Stream
+from lab.site_file import Identity, read_identity, read_rules
+from lab.stations import Bridge, ChemicalPark, Station, WeatherSite
+from lab.truth import Truth
+
+MARKER = "demo.json"
+"""Says that a folder is a demo's and may be emptied by the next one."""
+FLOWING_S = 90.0
+DRAIN_S = 90.0
+SETTLE_S = 1.5
+"""Pause after the last record, in which a duplicate may still show up."""
+LOOK_S = 0.25
+LINK_LOST_S = 20.0
+
+Tell = Callable[[str], None]
+"""Told, for people, what happens."""
+
+
+class Progress(msgspec.Struct, frozen=True):
+    """The run at a glance."""
+
+    acquired: int
+    relayed: int
+    behind: int
+    alarms: int
+    duplicates: int
+
+
+class District:
+    """All of it. ``open`` returns when data from every instrument has reached the platform."""
+
+    def __init__(self, folder: Path, tell: Tell) -> None:
+        self._folder = folder
+        self._tell = tell
+        texts = {station.gateway: _text(station.gateway) for station in (ChemicalPark, WeatherSite, Bridge)}
+        self._identities: dict[str, Identity] = {gateway: read_identity(text) for gateway, text in texts.items()}
+        self.truth = Truth(rule for text in texts.values() for rule in read_rules(text))
+        self._park, self._weather, self._bridge = (
+            ChemicalPark(self.truth),
+            WeatherSite(self.truth),
+            Bridge(self.truth),
+        )
+        self._stations: tuple[Station, ...] = (self._park, self._weather, self._bridge)
+        self._gateways: list[GatewaySide] = []
+        self._background: set[asyncio.Task[None]] = set()
+        self.fleet = FleetSide(folder / "fleet")
+        self.scenarios: dict[str, Scenario] = {
+            "overfill": self.overfill,
+            "leak": self.leak,
+            "quake": self.quake,
+            "broker-dies": self.broker_dies,
+            "link-lost": self.link_lost,
+        }
+        self._control = Control(self.scenarios)
+        self.ledgers: list[Ledger] = []
+        self._opened_book: Book | None = None
+        self._platform: Platform | None = None
+
+    async def open(self) -> None:
+        """Start everything. Raises LabError naming what did not come up."""
+        prepare(self._folder)
+        self._tell("instruments: sockets and serial lines")
+        for station in self._stations:
+            await station.open()
+            self.ledgers += station.ledgers
+        self._tell("district platform")
+        platform_url = await self._open_platform()
+        self._tell("fleet: database, sites, gateways, destination")
+        tokens = await self._found_fleet(platform_url)
+        self._tell("fleet: broker, ingest, relay, console")
+        await self.fleet.serve()
+        for station in self._stations:
+            self._tell(f"agent of {station.gateway} {self._identities[station.gateway].title}")
+            gateway = GatewaySide(station, self._folder / station.gateway, self.fleet.broker_port)
+            self._gateways.append(gateway)
+            await gateway.start(tokens[station.gateway])
+        self._tell("waiting until every instrument's data has reached the platform")
+        await self._wait_until_flowing()
+        await self._control.open(self._folder)
+
+    async def close(self) -> None:
+        """Stop everything in the direction of the flow. May be called after a failed `open`."""
+        await self._control.close()
+        for task in tuple(self._background):
+            task.cancel()
+        await asyncio.gather(*self._background, return_exceptions=True)
+        await asyncio.gather(*(gateway.stop() for gateway in self._gateways))
+        await self.fleet.stop()
+        if self._platform is not None:
+            await self._platform.close()
+        for station in self._stations:
+            await station.close()
+        if self._opened_book is not None:
+            self._opened_book.close()
+
+    async def _open_platform(self) -> str:
+        streams = [
+            Stream(gateway=ledger.gateway, counter=ledger.counter, values=ledger.values) for ledger in self.ledgers
+        ]
+        self._opened_book = Book(self._folder / "platform.db", streams)
+        self._platform = Platform(self._opened_book, self._hear)
+        return await self._platform.open()
+
+    def _hear(self, alarm: RaisedAlarm) -> None:
+        self.truth.raised(alarm)
+        self._tell(f"platform: {alarm.gateway} raised {alarm.alarm}")
+
+    async def _found_fleet(self, platform_url: str) -> dict[str, str]:
+        await self.fleet.init()
+        tokens = {}
+        for gateway, identity in self._identities.items():
+            await self.fleet.add_site(identity)
+            tokens[gateway] = await self.fleet.add_gateway(identity)
+        await self.fleet.add_destination("district", platform_url)
+        return tokens
+
+    async def _wait_until_flowing(self) -> None:
+        deadline = time.monotonic() + FLOWING_S
+        while silent := [ledger.name for ledger in self.ledgers if not self._has_arrived(ledger)]:
+            self.check()
+            if time.monotonic() > deadline:
+                logs = ", ".join(str(gateway.agent.log) for gateway in self._gateways)
+                raise LabError(
+                    f"after {FLOWING_S:g} s nothing has reached the platform from {', '.join(silent)}",
+                    hint=f"logs: {logs}, {self.fleet.log}",
+                )
+            await asyncio.sleep(LOOK_S)
+
+    def _has_arrived(self, ledger: Ledger) -> bool:
+        return self._book.arrivals[ledger.gateway, ledger.counter].numbers.count > 0
+
+    @property
+    def _book(self) -> Book:
+        assert self._opened_book is not None
+        return self._opened_book
+
+    def check(self) -> None:
+        """Raise LabError if a program of the district has ended by itself."""
+        self.fleet.check()
+        for gateway in self._gateways:
+            gateway.agent.check()
+
+    def progress(self) -> Progress:
+        """Look at the run."""
+        return Progress(
+            acquired=sum(ledger.samples for ledger in self.ledgers),
+            relayed=self._book.samples,
+            behind=self._behind(),
+            alarms=len(self._book.raised),
+            duplicates=self._book.duplicates,
+        )
+
+    def _behind(self) -> int:
+        missing = (report.missing_scans(ledger, self._book) for ledger in self.ledgers)
+        return sum(last - first + 1 for ranges in missing for first, last in ranges)
+
+    async def drain(self) -> bool:
+        """Silence the instruments and wait until all they served is at the platform; False if that does not come."""
+        for station in self._stations:
+            station.power_off()
+        deadline = time.monotonic() + DRAIN_S
+        while self._behind() or self.truth.unreported or self._book.gaps():
+            if time.monotonic() > deadline:
+                return False
+            self.check()
+            await asyncio.sleep(LOOK_S)
+        await asyncio.sleep(SETTLE_S)
+        return True
+
+    def figures(self, setup_s: float | None) -> tuple[report.Figures, list[str]]:
+        """Count, and say what falls short."""
+        committed = report.count_committed(self.fleet.database)
+        figures = report.gather(self.ledgers, self._book, self.truth, committed, setup_s)
+        return figures, report.find_shortfalls(figures, self.ledgers, self._book, self.truth)
+
+    async def overfill(self) -> str:
+        """Overfill a tank of the chemical park."""
+        self._park.overfill()
+        return "tank T103 of 鱼复化工 is being overfilled: 90 % and 95 % follow within seconds"
+
+    async def leak(self) -> str:
+        """Let gas leak in the chemical park."""
+        self._park.leak()
+        return "gas reaches detector GD-04 of 鱼复化工: 25 and 50 %LEL follow within seconds"
+
+    async def quake(self) -> str:
+        """Let the earthquake arrive at the bridge."""
+        self._bridge.quake()
+        return "the record of the 2019 Ridgecrest M7.1 earthquake runs at 水土立交桥: its peak comes after 39 s"
+
+    async def broker_dies(self) -> str:
+        """Kill the broker; the fleet has to start it again."""
+        pid = self.fleet.kill_broker()
+        return f"the broker (process {pid}) was killed: agents keep their records until the fleet has it up again"
+
+    async def link_lost(self) -> str:
+        """Cut one gateway's link for a while."""
+        gateway = self._gateways[0]
+        if gateway.link.is_cut:
+            raise LabError(f"the link of {gateway.station.gateway} is cut already")
+        gateway.link.cut()
+        task = asyncio.create_task(self._heal(gateway))
+        self._background.add(task)
+        task.add_done_callback(self._background.discard)
+        return f"the link of {gateway.station.gateway} is cut for {LINK_LOST_S:g} s"
+
+    async def _heal(self, gateway: GatewaySide) -> None:
+        await asyncio.sleep(LINK_LOST_S)
+        gateway.link.heal()
+        self._tell(f"the link of {gateway.station.gateway} is healed")
+
+
+def _text(gateway: str) -> str:
+    return resources.files("lab.sites").joinpath(f"{gateway}.toml").read_text("utf-8")
+
+
+def prepare(folder: Path) -> None:
+    """Make an empty folder. Raises LabError rather than emptying what is not a demo's."""
+    if folder.exists():
+        if is_running(folder):
+            raise LabError(f"a demo runs on {folder}", hint="stop it, or name another folder with --data")
+        if not (folder / MARKER).is_file() and any(folder.iterdir()):
+            raise LabError(f"{folder} holds something else than a demo", hint="name another folder with --data")
+        shutil.rmtree(folder)
+    folder.mkdir(parents=True)
+    (folder / MARKER).write_text(json.dumps({"what": "a demo's data, replaced by the next one"}) + "\n", "utf-8")

@@ -1,0 +1,110 @@
+"""The fleet of the district: founded and served through its command line, like anybody's."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import secrets
+import signal
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+from lab.errors import LabError
+from lab.processes import Child, descendants, free_port, program, run_once
+from lab.site_file import Identity
+
+CONSOLE_PORT = 8080
+"""Tried first; any free one if somebody has it."""
+UP_S = 60.0
+LOOK_S = 0.2
+BROKERS = ("mosquitto", "amqtt", "fleet.broker")
+
+
+class FleetSide:
+    """A fleet on a folder of its own."""
+
+    user = "admin"
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._program = program("fengsui-fleet")
+        self._serve = Child("the fleet", folder.with_suffix(".log"))
+        self._http = f"127.0.0.1:{free_port(CONSOLE_PORT)}"
+        self.broker_port = free_port()
+        self.password = secrets.token_urlsafe(9)
+
+    @property
+    def console_url(self) -> str:
+        """Where the console is."""
+        return f"http://{self._http}/"
+
+    @property
+    def database(self) -> Path:
+        """The fleet's database file."""
+        return self._folder / "fleet.db"
+
+    @property
+    def log(self) -> Path:
+        """The log of its processes."""
+        return self._serve.log
+
+    async def init(self) -> None:
+        """Make the database and the first account."""
+        arguments = ["init", "--data", str(self._folder), "--user", self.user, "--password-stdin"]
+        await run_once([self._program, *arguments], self.password + "\n")
+
+    async def add_site(self, identity: Identity) -> None:
+        """Register a site."""
+        await self._run("site", "add", identity.site, "--title", identity.title, "--sector", identity.sector)
+
+    async def add_gateway(self, identity: Identity) -> str:
+        """Register a gateway and return its token."""
+        words = await self._run("gateway", "add", identity.id, "--site", identity.site, "--title", identity.title)
+        return words.split()[-1]
+
+    async def add_destination(self, name: str, url: str) -> None:
+        """Have records relayed to an address."""
+        await self._run("destination", "add", name, "--url", url)
+
+    async def serve(self) -> None:
+        """Start all of its programs and wait until it is well. Raises LabError."""
+        ports = {"--ingest-metrics": free_port(), "--relay-metrics": free_port(), "--mqtt": self.broker_port}
+        addresses = [word for name, port in ports.items() for word in (name, f"127.0.0.1:{port}")]
+        data = ["--data", str(self._folder)]
+        await self._serve.start([self._program, "serve", *data, "--http", self._http, *addresses])
+        deadline = time.monotonic() + UP_S
+        while not await asyncio.to_thread(self._is_well):
+            self.check()
+            if time.monotonic() > deadline:
+                raise LabError(
+                    f"the fleet was not well after {UP_S:g} s:\n{self._serve.tail()}", hint=f"log: {self.log}"
+                )
+            await asyncio.sleep(LOOK_S)
+
+    def check(self) -> None:
+        """Raise LabError if it has ended by itself."""
+        self._serve.check()
+
+    async def stop(self) -> None:
+        """End it. May be called twice."""
+        await self._serve.stop()
+
+    def kill_broker(self) -> int:
+        """Kill the broker that the fleet brought, and return its process id. Raises LabError if there is none."""
+        for pid, command in descendants(self._serve.pid).items():
+            if any(name in command for name in BROKERS):
+                os.kill(pid, signal.SIGKILL)
+                return pid
+        raise LabError("the fleet has no broker of its own running", hint="it may just be starting again")
+
+    async def _run(self, *arguments: str) -> str:
+        return await run_once([self._program, *arguments, "--data", str(self._folder)])
+
+    def _is_well(self) -> bool:
+        try:
+            with urllib.request.urlopen(f"{self.console_url}healthz", timeout=2.0) as response:  # noqa: S310
+                return bool(response.status == 200)
+        except (OSError, urllib.error.URLError):
+            return False
