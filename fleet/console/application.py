@@ -144,6 +144,7 @@ def add_filters(app: Flask) -> None:
         lane_word=partial(words.find_word, words.LANES),
         output_word=partial(words.find_word, words.OUTPUTS),
         state_word=partial(words.find_word, words.STATES),
+        short_title=tagview.shorten_title,
         tag_title=tagview.name_tag,
         row_view=tagview.view_row,
         alarm_bar=tagview.draw_alarm,

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 
 import msgspec
 
-from fleet.overview.figures import Point, Rule
+from fleet.overview.figures import Label, Point, Rule
 
 UPPER = ("high-high", "high")
 LOWER = ("low", "low-low")
@@ -82,9 +82,16 @@ class Trend(msgspec.Struct, frozen=True):
     limits: tuple[tuple[float, int], ...] = ()
 
 
-def _extent(points: Sequence[Point], rules: Sequence[Rule]) -> tuple[float, float]:
+CALM = 0.04
+"""Share of the range that fills a drawing at least: noise stays flat instead of being blown up to a mountain range."""
+
+
+def _extent(points: Sequence[Point], rules: Sequence[Rule], scale: Scale | None) -> tuple[float, float]:
     """The span of values to show: what was measured, and a limit if it is near enough to matter."""
     low, high = min(point.low for point in points), max(point.high for point in points)
+    least = (scale.high - scale.low) * CALM if scale else 0.0
+    if high - low < least:
+        low, high = (low + high - least) / 2, (low + high + least) / 2
     reach = (high - low) or abs(high) * 0.02 or 1.0
     for rule in rules:
         if low - reach <= rule.limit <= high + reach:
@@ -94,12 +101,12 @@ def _extent(points: Sequence[Point], rules: Sequence[Rule]) -> tuple[float, floa
 
 
 def draw_trend(
-    points: Sequence[Point], rules: Sequence[Rule], begin: int, end: int, width: int = 120, height: int = 28
+    points: Sequence[Point], label: Label, begin: int, end: int, width: int = 120, height: int = 28
 ) -> Trend | None:
     """A sparkline of the means between two times in ns. A hole longer than three steps breaks the line."""
     if not points:
         return None
-    low, high = _extent(points, rules)
+    low, high = _extent(points, label.rules, find_scale(label.low, label.high, label.rules))
 
     def place_y(value: float) -> float:
         return round(height - (value - low) / (high - low) * height, 1)
@@ -113,7 +120,7 @@ def draw_trend(
         x, y = round((point.time_ns - begin) / span * width, 1), place_y(point.mean)
         parts.append(f"{'M' if before is None or point.time_ns - before > hole else 'L'}{x} {y}")
         before = point.time_ns
-    limits = tuple((place_y(rule.limit), rule.priority) for rule in rules if low < rule.limit < high)
+    limits = tuple((place_y(rule.limit), rule.priority) for rule in label.rules if low < rule.limit < high)
     return Trend(width, height, "".join(parts), (x, y), limits)
 
 
@@ -136,13 +143,13 @@ class Still(msgspec.Struct, frozen=True):
 
 
 def draw_still(
-    points: Sequence[Point], rules: Sequence[Rule], begin: int, end: int, width: int = 1000, height: int = 320
+    points: Sequence[Point], label: Label, begin: int, end: int, width: int = 1000, height: int = 320
 ) -> Still | None:
     """The chart of a tag between two times in ns."""
-    trend = draw_trend(points, rules, begin, end, width, height)
+    trend = draw_trend(points, label, begin, end, width, height)
     if trend is None:
         return None
-    low, high = _extent(points, rules)
+    low, high = _extent(points, label.rules, find_scale(label.low, label.high, label.rules))
     span = max(end - begin, 1)
 
     def corner(time_ns: int, value: float) -> str:

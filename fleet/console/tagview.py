@@ -52,7 +52,7 @@ def view_row(row: TagRow, now_ns: int) -> TagView:
         priority=row.alarm.priority if row.alarm else 0,
         at_ms=change.at_ms,
         age=write_age(now_ns - at_ns) if at_ns is not None else "—",
-        trend=draw_trend(row.trend, row.label.rules, now_ns - HOUR_NS, now_ns),
+        trend=draw_trend(row.trend, row.label, now_ns - HOUR_NS, now_ns),
     )
 
 
@@ -87,6 +87,11 @@ def name_tag(label: Label) -> str:
     return title if not label.device or title.startswith(label.device) or not label.title else f"{label.device} {title}"
 
 
+def shorten_title(label: Label) -> str:
+    """The title of a tag where its device stands beside it."""
+    return label.title.removeprefix(label.device).strip() or label.title
+
+
 def show_alarm_value(alarm: Alarm) -> object:
     """The value to show of an active alarm: the newest, else the one that raised it."""
     if alarm.reading is not None and alarm.reading.value is not None:
@@ -102,7 +107,7 @@ def draw_alarm(alarm: Alarm) -> Bar | None:
 
 def draw_alarm_trend(alarm: Alarm, now_ns: int) -> Trend | None:
     """The last hour of the tag of an alarm."""
-    return draw_trend(alarm.trend, alarm.label.rules, now_ns - HOUR_NS, now_ns)
+    return draw_trend(alarm.trend, alarm.label, now_ns - HOUR_NS, now_ns)
 
 
 def describe_alarm(alarm: Alarm) -> str:

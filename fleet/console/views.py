@@ -32,7 +32,7 @@ csrf = CSRFProtect()
 
 OPEN = {"console.sign_in", "console.prefer", "console.static"}
 """What may be reached without having signed in."""
-LANGUAGES = {"zh": "zh_CN", "en": "en"}
+LANGUAGES = {"zh": "zh_Hans_CN", "en": "en"}
 THEMES = ("auto", "light", "dark")
 
 
@@ -176,7 +176,7 @@ def tag(name: str, tag: str) -> str:
             "console/tag.html",
             page=page,
             view=view_row(row, sources.now_ns),
-            still=draw_still(page.points, page.label.rules, page.begin_ns, page.end_ns),
+            still=draw_still(page.points, page.label, page.begin_ns, page.end_ns),
             spans=SPANS,
             now_ns=sources.now_ns,
             events=url_for("console.gateway_events", name=name),

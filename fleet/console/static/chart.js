@@ -31,6 +31,7 @@ function drawLimits(u) {
   ctx.save();
   ctx.lineWidth = ratio;
   ctx.setLineDash([4 * ratio, 4 * ratio]);
+  ctx.textAlign = "left";
   ctx.font = `${11 * ratio}px ${color("--face")}`;
   for (const limit of series.limits) {
     const y = Math.round(u.valToPos(limit.limit, "y", true));
