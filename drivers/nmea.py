@@ -66,8 +66,8 @@ class Field(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     sentence: Annotated[str, Meta(pattern="^[A-Z][A-Z0-9]{2,7}$", description="MWV, MDA, XDR, MTW, ..., PXXXX")]
     field: Annotated[str | int, Meta(description="name or number of the field; the transducer's name for XDR")]
     reference: Annotated[Literal["R", "T"] | None, Meta(description="MWV: only relative or only true wind")] = None
-    scale: float = 1.0
-    offset: float = 0.0
+    scale: Annotated[float, Meta(description="factor")] = 1.0
+    offset: Annotated[float, Meta(description="added after the factor")] = 0.0
 
 
 class Sentence(msgspec.Struct, frozen=True):

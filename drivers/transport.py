@@ -69,8 +69,8 @@ class LineSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     url: Annotated[str, msgspec.Meta(description="serial:///dev/ttyUSB0 or tcp://host:port")]
     baud: Baud = 9600
     parity: Annotated[Literal["N", "E", "O"], msgspec.Meta(description="none, even or odd")] = "N"
-    data_bits: Literal[7, 8] = 8
-    stop_bits: Literal[1, 2] = 1
+    data_bits: Annotated[Literal[7, 8], msgspec.Meta(description="data bits of a serial port")] = 8
+    stop_bits: Annotated[Literal[1, 2], msgspec.Meta(description="stop bits of a serial port")] = 1
 
 
 def open_line(settings: LineSettings) -> Transport:

@@ -57,9 +57,12 @@ class Channel(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     ``temperature_raw`` is its 16 bits as they came, 0 to 65535, for sensors that put something else there.
     """
 
-    channel: Literal["ax", "ay", "az", "temperature", "temperature_raw"]
-    scale: float = 1.0
-    offset: float = 0.0
+    channel: Annotated[
+        Literal["ax", "ay", "az", "temperature", "temperature_raw"],
+        Meta(description="acceleration of an axis, or the temperature"),
+    ]
+    scale: Annotated[float, Meta(description="factor")] = 1.0
+    offset: Annotated[float, Meta(description="added after the factor")] = 0.0
 
 
 class Splitter:

@@ -21,7 +21,7 @@ from wire.sample import Quality, Value
 
 BROADCAST = 0
 TCP_PORT = 502
-NUMBERS = 65_536
+NUMBERS = ADDRESSES = 65_536
 
 RTU_SILENT_CHARACTERS = 3.5
 RTU_SILENCE_MIN_S = 0.00175
@@ -74,6 +74,7 @@ class Driver:
         self._readings = {group.name: _prepare(group, is_rtu) for group in groups}
         self._lock = asyncio.Lock()
         self._buffer = bytearray()
+        self._heard = bytearray()
         self._number = 0
         self._quiet_since_ns = 0
         self._late: dict[int, Late] = {}
@@ -165,9 +166,9 @@ class Driver:
                 return await self._receive(request)
         except TimeoutError as error:
             self._note_late(request)
-            if self._buffer:
+            if self._heard:
                 raise FrameError(
-                    f"unit {request.unit}: what arrived is no answer: {bytes(self._buffer[:16]).hex(' ')}",
+                    f"unit {request.unit}: what arrived is no answer: {self._heard[:16].hex(' ')}",
                     hint="check baud, parity, the two wires and the terminator",
                 ) from error
             raise LinkTimeoutError(
@@ -181,8 +182,11 @@ class Driver:
             self._quiet_since_ns = self._clock()
 
     async def _receive(self, request: Request) -> bytes:
+        self._heard.clear()
         while True:
-            self._buffer += await self._line.read()
+            data = await self._line.read()
+            self._buffer += data
+            self._heard += data
             pdu = self._framing.decode(self._buffer, request, self._number)
             if pdu is not None:
                 return pdu
@@ -215,8 +219,10 @@ def _prepare(group: Group, is_rtu: bool) -> tuple[Reading, ...]:
         if not isinstance(source, Source):
             raise SettingsError(f"{tag}: not a Modbus source")
         check_source(tag, source)
-        if source.address + span(source) > NUMBERS:
+        if source.address + span(source) > ADDRESSES:
             raise SettingsError(f"{tag}: ends past address 65535")
+        if not source.is_bits and span(source) > device.max_registers:
+            raise SettingsError(f"{tag}: {span(source)} registers are more than max_registers = {device.max_registers}")
         sources.append(source)
     return tuple(_reading(block, sources, device) for block in plan(sources, device))
 
@@ -270,4 +276,4 @@ def _probe(request: Request, owed: Request) -> Request:
         return short
     # One octet or word more: two registers, or nine bits. At the very end of the address space, start before it.
     count = 2 if function in {HOLDING_REGISTERS, 4} else 9
-    return read_request(request.unit, function, min(address, NUMBERS - count), count)
+    return read_request(request.unit, function, min(address, ADDRESSES - count), count)

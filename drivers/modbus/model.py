@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
-from drivers.bits import NumberType, Order
+from drivers.bits import NumberType, Order, width
 from drivers.errors import SettingsError
 from drivers.transport import LineSettings
 
@@ -47,8 +47,8 @@ class Source(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         NumberType | Literal["bool"] | None, Meta(description="u16 if left out; bool for functions 1 and 2")
     ] = None
     order: Annotated[Order, Meta(description="how the octets of a number lie in its registers")] = "ABCD"
-    scale: float = 1.0
-    offset: float = 0.0
+    scale: Annotated[float, Meta(description="factor")] = 1.0
+    offset: Annotated[float, Meta(description="added after the factor")] = 0.0
     invalid: Annotated[tuple[float, ...], Meta(description="raw numbers, of the tag's type, that mean: no value")] = ()
     bit: Annotated[int, Meta(ge=0, le=63, description="take this bit, 0 the lowest, as a bool")] | None = None
     mask: Annotated[int, Meta(ge=1, description="take these bits, as a number of their own")] | None = None
@@ -81,3 +81,6 @@ def check_source(tag: str, source: Source) -> None:
         raise SettingsError(f"{tag}: bit and mask exclude each other", hint="mask can name that bit too")
     if source.number_type.startswith("f") and (source.bit is not None or source.mask is not None):
         raise SettingsError(f"{tag}: {source.type} has no bits to take", hint="use type u16 or u32")
+    size = 8 * width(source.number_type)
+    if (source.bit or 0) >= size or (source.mask or 0) >= 1 << size:
+        raise SettingsError(f"{tag}: {source.number_type} has only {size} bits", hint="bits count from 0")
