@@ -115,6 +115,7 @@ class Splitter:
         self._rest = rest
         sentences = []
         for line in lines:
+            self._skips = self._skips or len(line) > LINE_OCTETS_MAX
             sentence = self._take(bytes(line).strip(b"\r"))
             if sentence is not None:
                 sentences.append(sentence)

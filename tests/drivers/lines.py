@@ -41,5 +41,8 @@ class Answering:
     def discard(self) -> int:
         return self._inbox.discard()
 
+    def arrive(self, data: bytes) -> None:
+        self._inbox.feed(data)
+
     def hang_up(self) -> None:
         self._inbox.fail(LinkError("hung up"))
