@@ -10,14 +10,16 @@ from typing import Any
 
 from flask import Flask, Response, request, url_for
 from flask_babel import Babel, gettext, lazy_gettext
-from flask_login import current_user
+from flask_login import LoginManager, current_user
 
+from fleet.accounts import service as accounts
+from fleet.accounts.service import Identity
 from fleet.bootstrap import Services
 from fleet.console import notation, tagview, words
 from fleet.console.state import EXTENSION, Console, find_console
 from fleet.console.troubles import TROUBLES, show_trouble
 from fleet.console.views import LANGUAGES, THEMES, blueprint, csrf
-from fleet.overview import service as overview
+from fleet.overview.alarms import count_active
 
 ZONE = "Asia/Shanghai"
 FOLDER = Path(__file__).parent
@@ -41,6 +43,8 @@ MENU = (
     ("alarms", lazy_gettext("Alarms"), ("console.alarms",)),
     ("relay", lazy_gettext("Relay"), ("console.relay",)),
 )
+
+
 def register(app: Flask, services: Services) -> None:
     """Add the console to an application."""
     app.config["SESSION_COOKIE_HTTPONLY"] = True
@@ -53,12 +57,20 @@ def register(app: Flask, services: Services) -> None:
     app.extensions[EXTENSION] = Console(services)
     Babel(app, default_locale=LANGUAGES["zh"], default_timezone=ZONE, locale_selector=find_locale)
     csrf.init_app(app)
+    if not hasattr(app, "login_manager"):
+        LoginManager(app).user_loader(find_account)
     add_filters(app)
     app.context_processor(describe_page)
     app.register_blueprint(blueprint)
     app.after_request(add_headers)
     for status in TROUBLES:
         app.register_error_handler(status, show_trouble)
+
+
+def find_account(account_id: str) -> Identity | None:
+    """Who a session belongs to."""
+    with find_console().services.database.reading() as session:
+        return accounts.find(session, account_id)
 
 
 def find_locale() -> str:
@@ -99,7 +111,7 @@ def describe_page() -> dict[str, Any]:
 def describe_menu() -> list[dict[str, Any]]:
     """The entries of the menu, each a page that exists."""
     with find_console().services.database.reading() as session:
-        active, worst = overview.count_active(session)
+        active, worst = count_active(session)
     return [
         {
             "href": url_for(f"console.{name}"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
+from itertools import pairwise
 
 import msgspec
 
@@ -126,7 +127,7 @@ def draw_trend(
 
 def _step(points: Sequence[Point]) -> int:
     """The usual distance of points in ns: the median, so that holes do not count."""
-    gaps = sorted(after.time_ns - before.time_ns for before, after in zip(points, points[1:], strict=False))
+    gaps = sorted(after.time_ns - before.time_ns for before, after in pairwise(points))
     return gaps[len(gaps) // 2] if gaps else 0
 
 
@@ -153,7 +154,9 @@ def draw_still(
     span = max(end - begin, 1)
 
     def corner(time_ns: int, value: float) -> str:
-        return f"{round((time_ns - begin) / span * width, 1)} {round(height - (value - low) / (high - low) * height, 1)}"
+        return (
+            f"{round((time_ns - begin) / span * width, 1)} {round(height - (value - low) / (high - low) * height, 1)}"
+        )
 
     upper = [corner(point.time_ns, point.high) for point in points]
     lower = [corner(point.time_ns, point.low) for point in reversed(points)]

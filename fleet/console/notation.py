@@ -25,7 +25,7 @@ def write_value(value: object, label: Label) -> str:
     if value is None:
         return NOTHING
     if isinstance(value, bool):
-        return gettext("on") if value else gettext("off")
+        return str(gettext("on") if value else gettext("off"))
     if not isinstance(value, int | float):
         return str(value)
     if not math.isfinite(value):
@@ -114,12 +114,12 @@ def write_size(octets: int) -> str:
 
 def write_time(ns: int) -> str:
     """A time in the console's zone, to the second."""
-    return format_datetime(to_datetime(ns), "yyyy-MM-dd HH:mm:ss")
+    return str(format_datetime(to_datetime(ns), "yyyy-MM-dd HH:mm:ss"))
 
 
 def write_short_time(ns: int) -> str:
     """A time within the last days."""
-    return format_datetime(to_datetime(ns), "MM-dd HH:mm:ss")
+    return str(format_datetime(to_datetime(ns), "MM-dd HH:mm:ss"))
 
 
 def to_datetime(ns: int) -> datetime:

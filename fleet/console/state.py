@@ -12,7 +12,7 @@ from flask import current_app
 from fleet.bootstrap import Services
 from fleet.console.streams import Slots
 from fleet.console.throttle import Throttle
-from fleet.overview.service import Sources
+from fleet.overview.sources import Sources
 from fleet.overview.trends import Trends
 
 EXTENSION = "fengsui-console"

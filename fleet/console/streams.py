@@ -54,7 +54,10 @@ Draw = Callable[[Mapping[str, Any]], Mapping[str, Any]]
 def stream_changes(
     live: Live, gateway: str | None, draw: Draw | None = None, lifetime_s: float = LIFETIME_S
 ) -> Iterator[str]:
-    """Tell what changes, of one gateway or of any: ``tags`` with what to draw, ``changed`` when to read the page again."""
+    """Tell what changes, of one gateway or of any.
+
+    ``tags`` carries what to draw of tags, ``changed`` asks to read the page again.
+    """
     end = time.monotonic() + lifetime_s
     version = 0 if draw else live.version
     read_again = time.monotonic() + AGAIN_S

@@ -12,7 +12,10 @@ TROUBLES = {
     403: (lazy_gettext("Not allowed"), lazy_gettext("Your account may not do that.")),
     404: (lazy_gettext("Nothing here"), lazy_gettext("There is no page at this address.")),
     405: (lazy_gettext("Nothing here"), lazy_gettext("There is no page at this address.")),
-    500: (lazy_gettext("Something went wrong"), lazy_gettext("It has been written to the log. Gateways are not affected.")),
+    500: (
+        lazy_gettext("Something went wrong"),
+        lazy_gettext("It has been written to the log. Gateways are not affected."),
+    ),
     503: (lazy_gettext("The database does not answer"), lazy_gettext("Gateways keep their data until it is back.")),
 }
 

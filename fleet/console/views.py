@@ -23,6 +23,9 @@ from fleet.console.words import LEVELS, SPANS, find_word
 from fleet.errors import FleetError
 from fleet.overview import service as overview
 from fleet.overview.figures import Label, Point, TagRow
+from fleet.overview.labels import read_labels
+from fleet.overview.relay import list_relay
+from fleet.overview.values import CHART_POINTS, live_reading
 
 blueprint = Blueprint(
     "console", __name__, template_folder="templates", static_folder="static", static_url_path="/assets"
@@ -73,21 +76,20 @@ def sign_in() -> ResponseReturnValue:
         return render_template("console/sign_in.html", target=request.args.get("next"), name="", trouble="")
     name, password = request.form.get("name", "").strip(), request.form.get("password", "")
     console = find_console()
-    keys = (f"{request.remote_addr}", f"{name.casefold()}@{request.remote_addr}")
-    wait_s = console.throttle.wait_s(keys[1])
+    key = f"{name.casefold()}@{request.remote_addr}"
+    wait_s = console.throttle.wait_s(key)
     if wait_s > 0:
         minutes = int(wait_s // 60) + 1
         trouble = gettext("Too many failed tries. Try again in %(minutes)s min.", minutes=minutes)
-        return _sign_in_again(name, trouble, 429), {"Retry-After": str(int(wait_s) + 1)}
+        return *_sign_in_again(name, trouble, 429), {"Retry-After": str(int(wait_s) + 1)}
     with console.services.database.reading() as db:
         account = accounts.authenticate(db, name, password)
     if account is None:
-        console.throttle.note_failure(keys[1])
+        console.throttle.note_failure(key)
         return _sign_in_again(name, gettext("User name or password is wrong."), 401)
-    console.throttle.forget(keys[1])
-    kept = {key: session[key] for key in ("language", "theme") if key in session}
-    session.clear()  # a session from before the sign-in is worth nothing afterwards
-    session.update(kept)
+    console.throttle.forget(key)
+    session.clear()  # what a session held before the sign-in is worth nothing afterwards
+    session.permanent = True
     login_user(account)
     return redirect(target)
 
@@ -101,7 +103,7 @@ def _sign_in_again(name: str, trouble: str, status: int) -> tuple[str, int]:
 def sign_out() -> ResponseReturnValue:
     """End the session."""
     logout_user()
-    session.pop("_csrf_token", None)
+    session.clear()
     return redirect(url_for("console.sign_in"))
 
 
@@ -188,7 +190,7 @@ def history(name: str, tag: str) -> dict[str, Any]:
     """The history of a tag as the chart draws it, in columns."""
     with find_console().reading() as sources:
         page = overview.find_tag(sources, name, tag, request.args.get("span", "1h"))
-    points = break_holes(page.points, (page.end_ns - page.begin_ns) // overview.CHART_POINTS)
+    points = break_holes(page.points, (page.end_ns - page.begin_ns) // CHART_POINTS)
     return {
         "begin": page.begin_ns / NS,
         "end": page.end_ns / NS,
@@ -249,7 +251,7 @@ def alarms() -> str:
 def relay() -> str:
     """The platforms that records are handed on to."""
     with find_console().reading() as sources:
-        rows = overview.list_relay(sources)
+        rows = list_relay(sources)
         return render_template(
             "console/relay.html", rows=rows, now_ns=sources.now_ns, events=url_for("console.events"), teach=teach()
         )
@@ -280,12 +282,10 @@ def events() -> Response:
 def gateway_events(name: str) -> Response:
     """Send the newest values of a gateway's tags, and tell when its page changes."""
     with find_console().reading() as sources:
-        labels = {tag: label for tag, (_, label) in overview.read_labels(sources.session, name).items()}
+        labels = {tag: label for tag, (_, label) in read_labels(sources.session, name).items()}
 
     def draw(values: Mapping[str, Any]) -> Mapping[str, Any]:
-        return {
-            tag: view_change(labels[tag], overview.live_reading(value)) for tag, value in values.items() if tag in labels
-        }
+        return {tag: view_change(labels[tag], live_reading(value)) for tag, value in values.items() if tag in labels}
 
     return _stream(name, draw)
 

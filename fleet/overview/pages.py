@@ -53,6 +53,7 @@ class NowPage(msgspec.Struct, frozen=True, kw_only=True):
     relay: tuple[RelayLine, ...]
     relay_lag_s: float | None
     alarms: tuple[Alarm, ...]
+    recent: tuple[Alarm, ...]
 
 
 class GatewaysPage(msgspec.Struct, frozen=True, kw_only=True):
@@ -191,7 +192,10 @@ class TagPage(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class AlarmsPage(msgspec.Struct, frozen=True, kw_only=True):
-    """Active alarms (``state`` empty) or the journal. ``older`` is the last number of a full journal page, to go on before."""
+    """Active alarms (``state`` empty) or the journal.
+
+    ``older`` is the last number on a full page of the journal: the next page is what came before.
+    """
 
     rows: tuple[Alarm, ...]
     active: int

@@ -32,6 +32,7 @@ function drawLimits(u) {
   ctx.lineWidth = ratio;
   ctx.setLineDash([4 * ratio, 4 * ratio]);
   ctx.textAlign = "left";
+  ctx.textBaseline = "bottom";
   ctx.font = `${11 * ratio}px ${color("--face")}`;
   for (const limit of series.limits) {
     const y = Math.round(u.valToPos(limit.limit, "y", true));
@@ -42,7 +43,7 @@ function drawLimits(u) {
     ctx.moveTo(u.bbox.left, y);
     ctx.lineTo(u.bbox.left + u.bbox.width, y);
     ctx.stroke();
-    ctx.fillText(limit.text, u.bbox.left + 6 * ratio, y - 4 * ratio);
+    ctx.fillText(limit.text, u.bbox.left + 6 * ratio, y - 2 * ratio);
   }
   ctx.restore();
 }
