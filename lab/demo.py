@@ -13,6 +13,8 @@ from lab.district import District
 from lab.report import Figures
 
 LOOK_S = 0.5
+TELL_S = 10.0
+"""How often progress is told where no status line can be shown."""
 OVERFILL_AT, LEAK_AT = 0.2, 0.4
 """When a timed run triggers them, as shares of its length. The quake comes at once: its record peaks after 39 s."""
 
@@ -33,6 +35,7 @@ class Demo:
         self._console = console
         self._status = status
         self._stopped = stopped
+        self._told_s = 0.0
         self._district = District(folder, self._tell)
 
     async def run(self, seconds: float | None, setup_s: float | None) -> Outcome:
@@ -102,10 +105,14 @@ class Demo:
     def _show_progress(self, elapsed: float, seconds: float | None) -> None:
         now = self._district.progress()
         length = "" if seconds is None else f" of {seconds:.0f}"
-        self._status.update(
+        words = (
             f"{elapsed:.0f}{length} s   served {now.acquired:,}   at the platform {now.relayed:,}   "
             f"under way {now.behind:,} scans   alarms {now.alarms}   duplicates {now.duplicates}"
         )
+        self._status.update(words)
+        if not self._console.is_terminal and elapsed >= self._told_s + TELL_S:
+            self._told_s = elapsed
+            self._tell(words)
 
     def _tell(self, text: str) -> None:
         self._console.print(f"[dim]·[/dim] {text}")

@@ -86,14 +86,14 @@ class District:
         self._tell("district platform")
         platform_url = await self._open_platform()
         self._tell("fleet: database, sites, gateways, destination")
-        tokens = await self._found_fleet(platform_url)
+        await self._found_fleet(platform_url)
         self._tell("fleet: broker, ingest, relay, console")
         await self.fleet.serve()
         for station in self._stations:
             self._tell(f"agent of {station.gateway} {self._identities[station.gateway].title}")
             gateway = GatewaySide(station, self._folder / station.gateway, self.fleet.broker_port)
             self._gateways.append(gateway)
-            await gateway.start(tokens[station.gateway])
+            await gateway.start()
         self._tell("waiting until every instrument's data has reached the platform")
         await self._wait_until_flowing()
         await self._control.open(self._folder)
@@ -125,14 +125,14 @@ class District:
         self.truth.raised(alarm)
         self._tell(f"platform: {alarm.gateway} raised {alarm.alarm}")
 
-    async def _found_fleet(self, platform_url: str) -> dict[str, str]:
+    async def _found_fleet(self, platform_url: str) -> None:
         await self.fleet.init()
-        tokens = {}
         for gateway, identity in self._identities.items():
+            folder = self._folder / gateway
+            folder.mkdir()
             await self.fleet.add_site(identity)
-            tokens[gateway] = await self.fleet.add_gateway(identity)
+            await self.fleet.add_gateway(identity, folder / f"{gateway}.token")
         await self.fleet.add_destination("district", platform_url)
-        return tokens
 
     async def _wait_until_flowing(self) -> None:
         deadline = time.monotonic() + FLOWING_S

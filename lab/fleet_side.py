@@ -19,7 +19,7 @@ CONSOLE_PORT = 8080
 """Tried first; any free one if somebody has it."""
 UP_S = 60.0
 LOOK_S = 0.2
-BROKERS = ("mosquitto", "amqtt", "fleet.broker")
+BROKER = "fleet.broker"
 
 
 class FleetSide:
@@ -59,10 +59,10 @@ class FleetSide:
         """Register a site."""
         await self._run("site", "add", identity.site, "--title", identity.title, "--sector", identity.sector)
 
-    async def add_gateway(self, identity: Identity) -> str:
-        """Register a gateway and return its token."""
-        words = await self._run("gateway", "add", identity.id, "--site", identity.site, "--title", identity.title)
-        return words.split()[-1]
+    async def add_gateway(self, identity: Identity, token_file: Path) -> None:
+        """Register a gateway and have its token written to a file."""
+        where = ("--site", identity.site, "--title", identity.title, "--token-file", str(token_file))
+        await self._run("gateway", "add", identity.id, *where)
 
     async def add_destination(self, name: str, url: str) -> None:
         """Have records relayed to an address."""
@@ -94,13 +94,13 @@ class FleetSide:
     def kill_broker(self) -> int:
         """Kill the broker that the fleet brought, and return its process id. Raises LabError if there is none."""
         for pid, command in descendants(self._serve.pid).items():
-            if any(name in command for name in BROKERS):
+            if BROKER in command.split():
                 os.kill(pid, signal.SIGKILL)
                 return pid
         raise LabError("the fleet has no broker of its own running", hint="it may just be starting again")
 
-    async def _run(self, *arguments: str) -> str:
-        return await run_once([self._program, *arguments, "--data", str(self._folder)])
+    async def _run(self, *arguments: str) -> None:
+        await run_once([self._program, *arguments, "--data", str(self._folder)])
 
     def _is_well(self) -> bool:
         try:

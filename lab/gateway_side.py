@@ -6,7 +6,7 @@ from pathlib import Path
 
 from lab.processes import Child, free_port, program, run_once
 from lab.proxy import Link
-from lab.site_file import read_identity, render
+from lab.site_file import render
 from lab.stations import Station
 
 
@@ -20,15 +20,11 @@ class GatewaySide:
         self._config = folder / f"{station.gateway}.toml"
         self.agent = Child(f"the agent of {station.gateway}", folder / "agent.log")
 
-    async def start(self, token: str) -> None:
-        """Write its files, have the configuration checked, and start the agent."""
-        self.folder.mkdir(parents=True)
+    async def start(self) -> None:
+        """Write the configuration, have it checked, and start the agent. The token lies in the folder already."""
         uplink = {"broker_port": await self.link.open(), "health_port": free_port()}
         text = render(self.station.gateway, {**self.station.places, **uplink})
         self._config.write_text(text, "utf-8")
-        secret = self.folder / f"{read_identity(text).id}.token"
-        secret.touch(mode=0o600)
-        secret.write_text(token, "utf-8")
         edge = program("fengsui-edge")
         await run_once([edge, "check", str(self._config)])
         await self.agent.start([edge, "run", "--config", str(self._config), "--data", str(self.folder / "data")])

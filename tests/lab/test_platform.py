@@ -140,3 +140,9 @@ async def test_posts_are_answered_and_alarms_are_heard(book):
         await asyncio.sleep(0)
     assert [alarm.at_ns for alarm in heard] == [7]
     assert platform.posts == 1
+
+
+def test_a_resend_after_the_fleet_was_restored_differs_in_received_at_only(book):
+    book.receive([{**scan(1, 1), "received_at": "2026-01-01T00:00:01Z"}], 0)
+    book.receive([{**scan(1, 1), "received_at": "2026-01-01T09:00:00Z"}], 1)
+    assert (book.resends, book.duplicates) == (1, 0)
