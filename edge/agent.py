@@ -20,7 +20,7 @@ from pathlib import Path
 
 from edge.acquisition import Acquisition
 from edge.clock import SystemClock
-from edge.configuration import read_configuration
+from edge.configuration import read_desired
 from edge.errors import EdgeError, TwinError
 from edge.health import HealthServer, State
 from edge.live import Newest
@@ -83,7 +83,7 @@ class Agent:
         if self._twin.config is None:
             return seed
         mistakes = Mistakes()
-        configuration = read_configuration(self._twin.config, mistakes)
+        configuration = read_desired(self._twin.config, mistakes)
         if configuration is not None:
             return configuration
         reason = describe(mistakes)
@@ -146,7 +146,7 @@ class Agent:
             self.uplink.ask_report()
             return
         mistakes = Mistakes()
-        configuration = read_configuration(desired.config, mistakes)
+        configuration = read_desired(desired.config, mistakes)
         try:
             if configuration is None:
                 reason = describe(mistakes)
@@ -239,9 +239,10 @@ def read_token(path: Path) -> str:
     """Read the gateway's password. Raises EdgeError if it cannot be read."""
     try:
         return path.read_text("utf-8").strip()
-    except OSError as error:
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is no text"
         raise EdgeError(
-            f"token file {path} cannot be read: {error.strerror}",
+            f"token file {path} cannot be read: {reason}",
             hint="put the token there that 'fengsui-fleet gateway add' wrote",
         ) from error
 

@@ -10,9 +10,21 @@ import os
 from pathlib import Path
 from typing import Any
 
+import msgspec
 from tinydb import Storage, TinyDB
 
 from edge.errors import TwinError
+
+MOVE_AWAY = "move the file away: the gateway then starts from its configuration file"
+
+
+class State(msgspec.Struct, frozen=True, kw_only=True):
+    """What is kept."""
+
+    version: int = 0
+    config: dict[str, Any] | None = None
+    refused: int | None = None
+    reason: str = ""
 
 
 class AtomicStorage(Storage):
@@ -30,14 +42,12 @@ class AtomicStorage(Storage):
             return None
         except OSError as error:
             raise TwinError(f"{self._path} cannot be read: {error.strerror}") from error
+        except UnicodeDecodeError as error:
+            raise TwinError(f"{self._path} is not UTF-8", hint=MOVE_AWAY) from error
         try:
-            content: dict[str, dict[str, Any]] = json.loads(text)
-        except ValueError as error:
-            raise TwinError(
-                f"{self._path} is not readable JSON: {error}",
-                hint="move the file away: the gateway then starts from its configuration file",
-            ) from error
-        return content
+            return msgspec.convert(json.loads(text), dict[str, dict[str, Any]] | None)
+        except (ValueError, RecursionError) as error:
+            raise TwinError(f"{self._path} is not readable JSON: {error}", hint=MOVE_AWAY) from error
 
     def write(self, data: dict[str, dict[str, Any]]) -> None:
         """Replace the content. Raises TwinError, and the old content stays."""
@@ -62,12 +72,15 @@ class Twin:
 
     def __init__(self, path: Path) -> None:
         self._db = TinyDB(path, storage=AtomicStorage)
-        documents = self._db.all()
-        state: dict[str, Any] = dict(documents[0]) if documents else {}
-        self.version: int = state.get("version", 0)
-        self.config: dict[str, Any] | None = state.get("config")
-        self.refused: int | None = state.get("refused")
-        self.reason: str = state.get("reason", "")
+        tables = self._db.storage.read() or {}
+        try:
+            state = msgspec.convert(tables.get("_default", {}).get("1", {}), State)
+        except msgspec.ValidationError as error:
+            raise TwinError(f"{path} holds no twin: {error}", hint=MOVE_AWAY) from error
+        self.version = state.version
+        self.config = state.config
+        self.refused = state.refused
+        self.reason = state.reason
 
     def is_news(self, version: int) -> bool:
         """Tell whether a desired version is newer than what runs and what was refused."""
@@ -82,9 +95,8 @@ class Twin:
         self._save(self.version, self.config, version, reason)
 
     def _save(self, version: int, config: dict[str, Any] | None, refused: int | None, reason: str) -> None:
-        state = {"version": version, "config": config, "refused": refused, "reason": reason}
-        self._db.storage.write({"_default": {"1": state}})
-        self._db.clear_cache()
+        state = State(version=version, config=config, refused=refused, reason=reason)
+        self._db.storage.write({"_default": {"1": msgspec.structs.asdict(state)}})
         self.version, self.config, self.refused, self.reason = version, config, refused, reason
 
     def close(self) -> None:
