@@ -149,7 +149,7 @@ def kinds() -> tuple[str, ...]:
 
 def find(kind: str) -> DriverKind:
     """Load a driver by its kind. Raises SettingsError with the known kinds if there is none."""
-    if kind in CONTRACT_MODULES or not kind.isidentifier():
+    if kind in CONTRACT_MODULES or kind.startswith("_") or not kind.isidentifier():
         raise SettingsError(f"'{kind}' is not a driver", hint=f"use one of: {', '.join(kinds())}")
     try:
         module = importlib.import_module(f"drivers.{kind}")

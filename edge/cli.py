@@ -83,7 +83,9 @@ def load(path: Path) -> tuple[BootSettings, Configuration]:
     text = _read(path)
     try:
         document: dict[str, Any] = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except RecursionError as error:
+        raise ConfigurationError(f"{path}: lists are nested too deeply\n    write: [[bus]], [[device]], ...") from error
+    except ValueError as error:  # tomllib.TOMLDecodeError, or a number with more digits than Python reads
         raise ConfigurationError(f"{path}: not TOML: {error}\n    write: key = value, strings in quotes") from error
     mistakes = Mistakes()
     boot = read_boot(document, mistakes)
@@ -95,7 +97,7 @@ def load(path: Path) -> tuple[BootSettings, Configuration]:
 
 def _read(path: Path) -> str:
     try:
-        return path.read_text("utf-8")
+        return path.read_text("utf-8-sig")  # Windows editors put a mark in front
     except OSError as error:
         raise EdgeError(f"{path} cannot be read: {error.strerror}", hint="name the configuration file") from error
     except UnicodeDecodeError as error:

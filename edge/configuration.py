@@ -77,9 +77,12 @@ def read_configuration(document: Mapping[str, Any], mistakes: Mistakes) -> Confi
     return reader.build(kept)
 
 
-def fleet_part(document: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the part of a document that the fleet may rule."""
-    return {name: document[name] for name in FLEET_TABLES if name in document}
+def read_desired(document: Mapping[str, Any], mistakes: Mistakes) -> Configuration | None:
+    """Read what the fleet wants, which is applied whole: a table that it may not rule is a mistake too."""
+    for key in document:
+        if key not in FLEET_TABLES:
+            mistakes.add((key,), f"the fleet cannot set '{key}'", suggest(key, FLEET_TABLES))
+    return read_configuration(document, mistakes)
 
 
 def _tables(document: Mapping[str, Any], name: str, mistakes: Mistakes) -> list[tuple[Place, Any]]:
@@ -108,6 +111,7 @@ class _Reader:
         self._buses: dict[str, _BusDraft] = {}
         self._broken_buses: set[str] = set()
         self._devices: dict[str, Device] = {}
+        self._groups: set[str] = set()
         self._tags: dict[str, TagInfo] = {}
         self._tag_buses: dict[str, _BusDraft] = {}
         self._alarms: dict[str, tuple[Place, AlarmRule]] = {}
@@ -158,11 +162,11 @@ class _Reader:
         if entry.name in self._devices:
             self._mistakes.add(place, f"a second device is called '{entry.name}'", "give it a name of its own")
         self._devices[entry.name] = Device(name=entry.name, title=entry.title, bus=entry.bus, profile=entry.profile)
-        groups = merge_groups(profile.group if profile else [], entry.group)
+        groups = merge_groups(profile.group if profile else [], entry.group, place)
         if not groups and not (entry.profile and profile is None):
             self._mistakes.add(place, f"device '{entry.name}' has nothing to read", "add [[device.group]] or a profile")
-        for index, group in enumerate(groups):
-            self._read_group(group, (*place, "group", index), entry, device, bus)
+        for group in groups:
+            self._read_group(group, entry, device, bus)
 
     def _bus_of(self, table: Any, place: Place) -> _BusDraft | None:
         name = table.get("bus") if isinstance(table, Mapping) else None
@@ -190,24 +194,29 @@ class _Reader:
         return profile
 
     def _read_group(
-        self, table: Any, place: Place, device: DeviceEntry, settings: msgspec.Struct | None, bus: _BusDraft
+        self, group_table: GroupTable, device: DeviceEntry, settings: msgspec.Struct | None, bus: _BusDraft
     ) -> None:
-        entry = read_struct(GroupEntry, table, place, self._mistakes)
+        place = group_table.place
+        entry = read_struct(GroupEntry, group_table.table, place, self._mistakes)
         if entry is None:
             return
+        name = f"{device.name}.{entry.name}"
+        if name in self._groups:
+            self._mistakes.add(place, f"a second group is called '{name}'", "group names are unique in a device")
+        self._groups.add(name)
         is_polled = hasattr(bus.kind.build, Polled.read.__name__)
         if is_polled and entry.poll_s is None:
             self._mistakes.add(
                 place, f"'poll_s' is missing: {bus.kind.kind} is asked, not listened to", "add: poll_s = 1.0"
             )
-        tags = [self._read_tag(tag, (*place, "tag", n), device, entry, bus) for n, tag in enumerate(entry.tag)]
+        tags = [self._read_tag(tag, tag_place, device, entry, bus) for tag_place, tag in group_table.tags]
         if not tags:
             self._mistakes.add(place, f"group '{entry.name}' has no tags", "add [[device.group.tag]]")
         read = [tag for tag in tags if tag is not None]
         if settings is None or len(read) < len(tags):
             return
         group = Group(
-            name=f"{device.name}.{entry.name}",
+            name=name,
             device_name=device.name,
             device=settings,
             tags=tuple(name for name, _ in read),
@@ -340,26 +349,49 @@ def _names(model: type[msgspec.Struct]) -> tuple[str, ...]:
     return tuple(field.encode_name for field in msgspec.structs.fields(model))
 
 
-def merge_groups(base: list[dict[str, Any]], own: list[dict[str, Any]]) -> list[dict[str, Any]]:
+class GroupTable(msgspec.Struct):
+    """A group as profile and file make it together. What a profile brought has the place of the device."""
+
+    table: dict[str, Any]
+    place: Place
+    tags: list[tuple[Place, dict[str, Any]]]
+    is_own: bool
+
+
+def merge_groups(base: list[dict[str, Any]], own: list[dict[str, Any]], device: Place) -> list[GroupTable]:
     """Merge a device's own groups into those of its profile, by name: its keys win, its tags are added or changed."""
-    merged = [{**group, "tag": list(group.get("tag", []))} for group in base]
-    for group in own:
-        same = _same_name(merged, group)
+    merged = [GroupTable(group, device, [(device, tag) for tag in group.get("tag", [])], False) for group in base]
+    for index, table in enumerate(own):
+        place: Place = (*device, "group", index)
+        group = GroupTable(table, place, [((*place, "tag", n), tag) for n, tag in enumerate(_tags_of(table))], True)
+        same = next((known for known in merged if not known.is_own and _is_same(known.table, table)), None)
         if same is None:
             merged.append(group)
-            continue
-        tags = list(same["tag"])
-        for tag in group.get("tag", []):
-            known = _same_name(tags, tag)
-            if known is None:
-                tags.append(tag)
-            else:
-                tags[tags.index(known)] = {**known, **tag}
-        same.update({**group, "tag": tags})
+        else:
+            group.table = {**same.table, **table}
+            group.tags = _merge_tags(same.tags, group.tags)
+            merged[merged.index(same)] = group
     return merged
 
 
-def _same_name(tables: list[dict[str, Any]], table: Any) -> dict[str, Any] | None:
-    if not isinstance(table, Mapping):
-        return None
-    return next((known for known in tables if known.get("name") == table.get("name")), None)
+def _merge_tags(
+    base: list[tuple[Place, dict[str, Any]]], own: list[tuple[Place, dict[str, Any]]]
+) -> list[tuple[Place, dict[str, Any]]]:
+    merged = list(base)
+    for place, tag in own:
+        same = next((known for known in base if known in merged and _is_same(known[1], tag)), None)
+        if same is None:
+            merged.append((place, tag))
+        else:
+            merged[merged.index(same)] = (place, {**same[1], **tag})
+    return merged
+
+
+def _tags_of(table: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The tags of a group as far as they are any; what they are instead is told when the group is read."""
+    tags = table.get("tag", [])
+    return [tag for tag in tags if isinstance(tag, dict)] if isinstance(tags, list) else []
+
+
+def _is_same(known: Mapping[str, Any], table: Mapping[str, Any]) -> bool:
+    return isinstance(table.get("name"), str) and known.get("name") == table.get("name")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import math
 from collections.abc import Collection, Mapping
 from typing import Any, TypeVar
 
@@ -10,6 +11,9 @@ import msgspec
 
 from drivers.errors import DriverError
 from edge.places import Place
+
+INTEGER_LEAST, INTEGER_MOST = -(2**63), 2**64 - 1
+"""What msgpack can carry."""
 
 S = TypeVar("S", bound=msgspec.Struct)
 
@@ -52,18 +56,32 @@ def read_struct(
     fields = {field.encode_name: field for field in msgspec.structs.fields(model)}
     for key in table:
         if key not in fields and key not in also_known:
-            mistakes.add((*place, key), f"unknown key '{key}'", suggest(key, sorted({*fields, *also_known})))
+            mistakes.add((*place, str(key)), f"unknown key '{key}'", suggest(str(key), sorted({*fields, *also_known})))
     values: dict[str, Any] = {}
     for name, field in fields.items():
         if name not in table:
             if field.required:
                 mistakes.add(place, f"'{name}' is missing", f"add: {name} = {example(field.type)}")
             continue
+        if not _is_sendable(table[name]):
+            mistakes.add(
+                (*place, name), f"'{name}' is no number that can be used", f"write: {name} = {example(field.type)}"
+            )
+            continue
         try:
             values[field.name] = msgspec.convert(table[name], field.type)
         except msgspec.ValidationError as error:
             mistakes.add((*place, name), f"'{name}' is wrong: {error}", f"write: {name} = {example(field.type)}")
     return _build(model, values, place, mistakes) if len(mistakes.found) == before else None
+
+
+def _is_sendable(value: Any) -> bool:
+    """TOML knows nan, inf and numbers of any length; a limit, a period or a message to the fleet does not."""
+    if isinstance(value, float):
+        return math.isfinite(value)
+    if isinstance(value, int):
+        return INTEGER_LEAST <= value <= INTEGER_MOST
+    return not isinstance(value, list) or not any(isinstance(part, int) and not _is_sendable(part) for part in value)
 
 
 def _build(model: type[S], values: dict[str, Any], place: Place, mistakes: Mistakes) -> S | None:
@@ -84,13 +102,17 @@ def suggest(word: str, known: Collection[str]) -> str:
     return f"use one of: {', '.join(sorted(known))}" if known else "none is defined"
 
 
-_EXAMPLES: Mapping[object, str] = {str: '"..."', int: "1", float: "1.0", bool: "true"}
-
-
 def example(kind: Any) -> str:
     """Show what a value of a type looks like in TOML."""
-    info = msgspec.inspect.type_info(kind)
+    return _example(msgspec.inspect.type_info(kind))
+
+
+def _example(info: msgspec.inspect.Type) -> str:
     match info:
+        case msgspec.inspect.Metadata(extra_json_schema={"examples": [str(first), *_]}):
+            return f'"{first}"'
+        case msgspec.inspect.Metadata(type=inner):
+            return _example(inner)
         case msgspec.inspect.LiteralType(values=values) | msgspec.inspect.EnumType(cls=values):
             return " or ".join(f'"{value}"' if isinstance(value, str) else str(value) for value in values)
         case msgspec.inspect.StrType():
@@ -99,31 +121,27 @@ def example(kind: Any) -> str:
             return "true or false"
         case msgspec.inspect.IntType() | msgspec.inspect.FloatType():
             return _example_number(info)
-        case msgspec.inspect.ListType() | msgspec.inspect.VarTupleType() | msgspec.inspect.TupleType():
-            return '["..."]'
+        case msgspec.inspect.ListType(item_type=msgspec.inspect.DictType()):
+            return "[{...}]"
+        case msgspec.inspect.ListType(item_type=item) | msgspec.inspect.VarTupleType(item_type=item):
+            return f"[{_example(item)}]"
         case msgspec.inspect.UnionType(types=types):
-            shown = [example_of for part in types if (example_of := _EXAMPLES.get(_plain(part)))]
+            shown = [_example(part) for part in types if not isinstance(part, msgspec.inspect.NoneType)]
             return " or ".join(dict.fromkeys(shown)) or "..."
         case _:
             return "..."
 
 
 def _example_number(info: msgspec.inspect.IntType | msgspec.inspect.FloatType) -> str:
-    least = info.ge if info.ge is not None else info.gt
-    most = info.le if info.le is not None else info.lt
     number = "a whole number" if isinstance(info, msgspec.inspect.IntType) else "a number"
-    if least is None and most is None:
-        return number
-    if most is None:
-        return f"{number} {'of at least' if info.ge is not None else 'above'} {least:g}"
-    return f"{number} from {least if least is not None else '...'} to {most:g}"
+    least = "" if info.ge is None else f"from {_format_number(info.ge)}"
+    above = "" if info.gt is None else f"above {_format_number(info.gt)}"
+    most = "" if info.le is None else f"to {_format_number(info.le)}"
+    below = "" if info.lt is None else f"below {_format_number(info.lt)}"
+    if least and not (most or below):
+        least = least.replace("from", "of at least")
+    return " ".join(part for part in (number, least or above, most or below) if part)
 
 
-def _plain(info: msgspec.inspect.Type) -> object:
-    kinds = {
-        msgspec.inspect.StrType: str,
-        msgspec.inspect.IntType: int,
-        msgspec.inspect.FloatType: float,
-        msgspec.inspect.BoolType: bool,
-    }
-    return kinds.get(type(info))
+def _format_number(number: float) -> str:
+    return str(int(number)) if number == int(number) else f"{number:g}"

@@ -20,7 +20,7 @@ def find_places(text: str) -> Mapping[Place, int]:
     lines: dict[Place, int] = {(): 1}
     counts: dict[Place, int] = {}
     here: Place = ()
-    for number, line in enumerate(text.splitlines(), start=1):
+    for number, line in enumerate(text.split("\n"), start=1):
         if table := _TABLE.match(line):
             here = _enter(table[2], array=table[1] == "[[", counts=counts)
             lines.setdefault(here, number)

@@ -12,22 +12,34 @@ from drivers.base import DriverKind, Group
 from wire.topics import is_gateway
 from wire.twin import TagInfo
 
-Name = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$", max_length=64)]
-TagName = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*\.[A-Za-z0-9][A-Za-z0-9_-]*$")]
-Seconds = Annotated[float, Meta(ge=0)]
+Name = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$(?!\n)", max_length=64, examples=["gd-01"])]
+TagName = Annotated[
+    str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*\.[A-Za-z0-9][A-Za-z0-9_-]*$(?!\n)", examples=["gd-01.gas"])
+]
+Seconds = Annotated[float, Meta(ge=0, le=86400)]
+Hours = Annotated[float, Meta(ge=0, le=87_600)]
 Period = Annotated[float, Meta(ge=0.01, le=86400)]
 Level = Literal["high-high", "high", "low", "low-low"]
 
 MQTT_PORTS = {"mqtt": 1883, "mqtts": 8883}
+PORT_MOST = 65_535
+
+
+def _is_broker(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        return parts.scheme in MQTT_PORTS and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # a port that is none, half an IPv6 address
+        return False
 
 
 class GatewaySettings(msgspec.Struct, frozen=True, kw_only=True):
     """[gateway]: who this is. ``id`` is the name on the wire, ``site`` the key of the place it stands at."""
 
-    id: str
-    title: str = ""
-    site: str = ""
-    sector: str = ""
+    id: Annotated[str, Meta(description="name on the wire, user name at the broker: 7 to 63 of a-z, 0-9 and '-'")]
+    title: Annotated[str, Meta(description="name for people")] = ""
+    site: Annotated[str, Meta(description="key of the place it stands at")] = ""
+    sector: Annotated[str, Meta(description="chemical, weather, earthquake, ...")] = ""
 
     def __post_init__(self) -> None:
         if not is_gateway(self.id):
@@ -41,16 +53,19 @@ class UplinkSettings(msgspec.Struct, frozen=True, kw_only=True):
     broker; ``live_s`` is the shortest time between two live messages.
     """
 
-    url: str
-    token_file: str = ""
-    ca_file: str = ""
-    keepalive_s: Annotated[int, Meta(ge=5, le=3600)] = 20
-    live_s: Seconds = 0.1
-    health_s: Period = 5.0
+    url: Annotated[str, Meta(description="mqtt://host[:port] or mqtts://host[:port]")]
+    token_file: Annotated[
+        str, Meta(description="file with the gateway's password, relative to the configuration file; none if empty")
+    ] = ""
+    ca_file: Annotated[
+        str, Meta(description="CA of an mqtts broker, relative to the configuration file; the system's if empty")
+    ] = ""
+    keepalive_s: Annotated[int, Meta(ge=5, le=3600, description="silence after which the broker is asked")] = 20
+    live_s: Annotated[Seconds, Meta(description="shortest time between two live messages")] = 0.1
+    health_s: Annotated[Period, Meta(description="time between two health messages")] = 5.0
 
     def __post_init__(self) -> None:
-        parts = urlsplit(self.url)
-        if parts.scheme not in MQTT_PORTS or not parts.hostname:
+        if not _is_broker(self.url):
             raise ValueError(f"url '{self.url}' is not a broker's address: write mqtt://host:1883 or mqtts://host:8883")
 
     @property
@@ -74,19 +89,21 @@ class SpoolSettings(msgspec.Struct, frozen=True, kw_only=True):
     """[spool]: ``commit_s`` between group commits of measurements, ``max_bytes`` on disk, ``keep_h`` hours that
     delivered records stay so that a restored fleet can be refilled."""
 
-    commit_s: Annotated[float, Meta(ge=0.01, le=60)] = 1.0
-    max_bytes: Annotated[int, Meta(ge=1_000_000)] = 1_000_000_000
-    keep_h: Seconds = 72.0
+    commit_s: Annotated[float, Meta(ge=0.01, le=60, description="time between group commits of measurements")] = 1.0
+    max_bytes: Annotated[int, Meta(ge=1_000_000, description="octets on disk")] = 1_000_000_000
+    keep_h: Annotated[
+        Hours, Meta(description="how long delivered records stay, so that a restored fleet can be refilled")
+    ] = 72.0
 
 
 class HealthSettings(msgspec.Struct, frozen=True, kw_only=True):
     """[health]: where /healthz and /metrics are served; empty for nowhere."""
 
-    listen: str = "127.0.0.1:9101"
+    listen: Annotated[str, Meta(description="host:port; nowhere if empty")] = "127.0.0.1:9101"
 
     def __post_init__(self) -> None:
-        host, colon, port = self.listen.rpartition(":")
-        if self.listen and not (host and colon and port.isdigit()):
+        host, _, port = self.listen.rpartition(":")
+        if self.listen and not (host and port.isdecimal() and int(port) <= PORT_MOST):
             raise ValueError(f'listen \'{self.listen}\' is not host:port: write "127.0.0.1:9101", or "" for none')
 
     @property
@@ -108,37 +125,41 @@ class BootSettings(msgspec.Struct, frozen=True, kw_only=True):
 class BusEntry(msgspec.Struct, frozen=True, kw_only=True):
     """[[bus]] less what belongs to the driver."""
 
-    name: Name
-    kind: str
+    name: Annotated[Name, Meta(description="unique on the gateway")]
+    kind: Annotated[str, Meta(description="the driver; its settings follow")]
 
 
 class DeviceEntry(msgspec.Struct, frozen=True, kw_only=True):
     """[[device]] less what belongs to the driver. ``group`` extends the profile's groups."""
 
-    name: Name
-    bus: str
-    title: str = ""
-    profile: str = ""
-    group: list[dict[str, Any]] = []
+    name: Annotated[Name, Meta(description="unique on the gateway")]
+    bus: Annotated[str, Meta(description="name of the line it is on")]
+    title: Annotated[str, Meta(description="name for people")] = ""
+    profile: Annotated[str, Meta(description="what is known of its kind: brings groups, tags and alarms")] = ""
+    group: Annotated[
+        list[dict[str, Any]], Meta(description="scan groups; one of a profile's names changes or extends that group")
+    ] = []
 
 
 class GroupEntry(msgspec.Struct, frozen=True, kw_only=True):
     """[[device.group]]. ``poll_s`` is required of polled drivers and meaningless to streaming ones."""
 
-    name: Name
-    poll_s: Period | None = None
-    tag: list[dict[str, Any]] = []
+    name: Annotated[Name, Meta(description="unique in the device")]
+    poll_s: Annotated[
+        Period | None, Meta(description="time between two readings; instruments that speak by themselves have none")
+    ] = None
+    tag: Annotated[list[dict[str, Any]], Meta(description="what is read together, at one time")] = []
 
 
 class TagEntry(msgspec.Struct, frozen=True, kw_only=True):
     """[[device.group.tag]] less what belongs to the driver. ``low`` and ``high`` are the instrument's range."""
 
-    name: Name
-    title: str = ""
-    unit: str = ""
-    low: float | None = None
-    high: float | None = None
-    alarm: list[dict[str, Any]] = []
+    name: Annotated[Name, Meta(description="unique in the device; the full name is <device>.<tag>")]
+    title: Annotated[str, Meta(description="name for people")] = ""
+    unit: Annotated[str, Meta(description="unit of its values, limits and deadbands")] = ""
+    low: Annotated[float | None, Meta(description="where the instrument's range begins")] = None
+    high: Annotated[float | None, Meta(description="where the instrument's range ends")] = None
+    alarm: Annotated[list[dict[str, Any]], Meta(description="alarm rules of this tag, as [[alarm]] less `tag`")] = []
 
     def __post_init__(self) -> None:
         if self.low is not None and self.high is not None and self.low >= self.high:
@@ -151,15 +172,15 @@ class AlarmRule(msgspec.Struct, frozen=True, kw_only=True):
     """[[alarm]]: raise when ``tag`` is at or beyond ``limit`` for ``on_delay_s``; clear when it has been back by
     ``deadband`` for ``off_delay_s``. Limit and deadband are in the tag's unit; priority 1 is the most urgent."""
 
-    tag: TagName
-    level: Level
-    limit: float
-    deadband: Annotated[float, Meta(ge=0)] = 0.0
-    priority: Annotated[int, Meta(ge=1, le=4)] = 2
-    on_delay_s: Seconds = 0.0
-    off_delay_s: Seconds = 0.0
-    outputs: tuple[Name, ...] = ()
-    title: str = ""
+    tag: Annotated[TagName, Meta(description="full name of the tag it watches")]
+    level: Annotated[Level, Meta(description="which side, and how far out")]
+    limit: Annotated[float, Meta(description="raised at or beyond it, in the tag's unit")]
+    deadband: Annotated[float, Meta(ge=0, description="how far back from the limit it clears")] = 0.0
+    priority: Annotated[int, Meta(ge=1, le=4, description="1 is the most urgent")] = 2
+    on_delay_s: Annotated[Seconds, Meta(description="how long the value must be beyond the limit")] = 0.0
+    off_delay_s: Annotated[Seconds, Meta(description="how long the value must be back")] = 0.0
+    outputs: Annotated[tuple[Name, ...], Meta(description="names of the outputs that are on while it is raised")] = ()
+    title: Annotated[str, Meta(description="name for people")] = ""
 
     @property
     def name(self) -> str:
@@ -175,11 +196,11 @@ class AlarmRule(msgspec.Struct, frozen=True, kw_only=True):
 class OutputEntry(msgspec.Struct, frozen=True, kw_only=True):
     """[[output]]: a writable tag that alarms switch, and the values that mean on and off."""
 
-    name: Name
-    tag: TagName
-    title: str = ""
-    on: bool | int | float = 1
-    off: bool | int | float = 0
+    name: Annotated[Name, Meta(description="unique on the gateway")]
+    tag: Annotated[TagName, Meta(description="full name of the writable tag that switches it")]
+    title: Annotated[str, Meta(description="name for people")] = ""
+    on: Annotated[bool | int | float, Meta(description="value written to switch it on")] = 1
+    off: Annotated[bool | int | float, Meta(description="value written to switch it off")] = 0
 
 
 class Bus(msgspec.Struct, frozen=True, kw_only=True):
