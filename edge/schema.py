@@ -1,0 +1,225 @@
+"""Writes the JSON Schema of a configuration and the settings page of the manual, both from the models.
+
+``python -m edge.schema`` writes, ``python -m edge.schema --check`` compares only. The fleet, which may run a newer or
+older release than a gateway, checks a desired configuration against the schema of the gateway's release.
+
+JSON Schema cannot follow a device to its bus, so a device fits if it fits any driver. A device with a profile may leave
+out whatever the profile brings. What else `edge.configuration` checks (names that refer to each other, the order of
+limits), a schema cannot say.
+"""
+
+from __future__ import annotations
+
+import inspect
+import sys
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from drivers.base import DriverKind, find, kinds
+from edge.configuration import BOOT_TABLES
+from edge.mistakes import example
+from edge.settings import AlarmRule, BusEntry, DeviceEntry, GroupEntry, OutputEntry, TagEntry
+from wire.schema import format_schema, keep
+
+Model = type[msgspec.Struct]
+
+ROOT = Path(__file__).parents[1]
+SCHEMA_FILE = Path(__file__).parent / "schemas" / "configuration.json"
+PAGE_FILE = ROOT / "docs" / "operate" / "settings.md"
+
+FLEET_MODELS: Mapping[str, Model] = {
+    "[[bus]]": BusEntry,
+    "[[device]]": DeviceEntry,
+    "[[device.group]]": GroupEntry,
+    "[[device.group.tag]]": TagEntry,
+    "[[alarm]]": AlarmRule,
+    "[[output]]": OutputEntry,
+}
+
+
+def files() -> dict[Path, str]:
+    """Make every generated file of the agent: path and text."""
+    return {SCHEMA_FILE: format_schema(configuration_schema()), PAGE_FILE: settings_page()}
+
+
+def configuration_schema() -> dict[str, Any]:
+    """Make the schema of a whole file; ``$defs/desired`` is that of what the fleet may send."""
+    drivers = [find(kind) for kind in kinds()]
+    boot = {name: _table(model) for name, model in BOOT_TABLES.items()}
+    alarm = _table(AlarmRule)
+    desired = {
+        "bus": _array({"oneOf": [_bus(driver) for driver in drivers]}),
+        "device": _array({"anyOf": [_device(driver, has_profile=p) for driver in drivers for p in (False, True)]}),
+        "alarm": _array({"$ref": "#/$defs/alarm"}),
+        "output": _array(_table(OutputEntry)),
+    }
+    return {
+        "title": "Configuration of a Fengsui gateway",
+        "type": "object",
+        "properties": {**boot, **desired},
+        "required": ["gateway", "uplink"],
+        "additionalProperties": False,
+        "$defs": {
+            "alarm": alarm,
+            "tag_alarm": _without(alarm, "tag"),
+            "desired": {
+                "title": "Desired configuration",
+                "type": "object",
+                "properties": desired,
+                "additionalProperties": False,
+            },
+        },
+    }
+
+
+def _bus(driver: DriverKind) -> dict[str, Any]:
+    table = _table(BusEntry, driver.settings)
+    table["properties"]["kind"] = {"const": driver.kind}
+    return table
+
+
+def _device(driver: DriverKind, *, has_profile: bool) -> dict[str, Any]:
+    tag = _table(TagEntry, driver.source)
+    tag["properties"]["alarm"] = _array({"$ref": "#/$defs/tag_alarm"})
+    group = _table(GroupEntry)
+    group["properties"]["tag"] = _array(tag)
+    if hasattr(driver.build, "read"):
+        group["required"] = [*group["required"], "poll_s"]
+    device = _table(DeviceEntry, driver.device)
+    device["properties"]["group"] = _array(group)
+    device["title"] = f"Device on a bus of kind {driver.kind}"
+    if has_profile:
+        tag["required"] = group["required"] = ["name"]
+        device["title"] += ", with a profile"
+        device["required"] = ["name", "bus", "profile"]
+        device["properties"]["profile"] = {"type": "string", "minLength": 1}
+    else:
+        device["required"] = [*device["required"], "group"]
+        device["properties"]["profile"] = {"const": ""}
+    return device
+
+
+def _array(items: Mapping[str, Any]) -> dict[str, Any]:
+    return {"type": "array", "items": items}
+
+
+def _table(*models: Model) -> dict[str, Any]:
+    """One table that several models read: the agent's own keys and the driver's."""
+    table: dict[str, Any] = {"type": "object", "properties": {}, "required": [], "additionalProperties": False}
+    for model in models:
+        part = _schema(model)
+        table["properties"].update(part["properties"])
+        table["required"] = [*table["required"], *part["required"]]
+    return table
+
+
+def _schema(model: Model) -> dict[str, Any]:
+    schema = msgspec.json.schema(model)
+    part: dict[str, Any] = schema["$defs"][schema["$ref"].rsplit("/", 1)[1]]
+    return part
+
+
+def _without(table: Mapping[str, Any], key: str) -> dict[str, Any]:
+    return {
+        **table,
+        "properties": {name: value for name, value in table["properties"].items() if name != key},
+        "required": [name for name in table["required"] if name != key],
+    }
+
+
+class Row(msgspec.Struct, frozen=True):
+    """One setting as the manual shows it. ``default`` is empty where it must be given."""
+
+    name: str
+    value: str
+    default: str
+    meaning: str
+
+
+def rows(model: Model) -> list[Row]:
+    """Describe every setting of a model."""
+    described = _schema(model)["properties"]
+    return [
+        Row(
+            field.encode_name,
+            example(field.type),
+            "" if field.required else _format_default(field),
+            _meaning(described[field.encode_name]),
+        )
+        for field in msgspec.structs.fields(model)
+    ]
+
+
+def _meaning(part: Mapping[str, Any]) -> str:
+    """Find the description; that of a bounded optional number stands with the number."""
+    parts = [part, *part.get("anyOf", ())]
+    return next((str(one["description"]) for one in parts if "description" in one), "")
+
+
+def _format_default(field: msgspec.structs.FieldInfo) -> str:
+    value = field.default if field.default is not msgspec.NODEFAULT else []
+    match value:
+        case None | "" | () | []:
+            return "none"
+        case bool():
+            return str(value).lower()
+        case str():
+            return f'"{value}"'
+        case _:
+            return str(value)
+
+
+def settings_page() -> str:
+    """Make the settings page of the manual."""
+    words = [
+        "<!-- generated by: python -m edge.schema -->",
+        "# Settings of a gateway",
+        "How the file is built, with an example: [configuration](../understand/configuration.md). "
+        "`fengsui-edge check FILE` explains every mistake in one. "
+        "A value may be a range: `a number from 0.01 to 60` stands for one such number.",
+        "## Boot settings",
+        "Identity, paths and addresses of this one gateway. The fleet never changes them.",
+    ]
+    for name, model in BOOT_TABLES.items():
+        words += [f"### [{name}]", _table_of(rows(model))]
+    words += ["## What is acquired", "Seeds version 0; afterwards the fleet's desired configuration rules."]
+    for title, model in FLEET_MODELS.items():
+        words += [f"### {title}", _table_of(rows(model))]
+    words += ["## Drivers", "Keys that a driver adds to the tables above, by the bus's `kind`."]
+    for kind in kinds():
+        words += _driver_words(find(kind))
+    return "\n\n".join(words) + "\n"
+
+
+def _driver_words(driver: DriverKind) -> Iterable[str]:
+    yield f"### {driver.kind}"
+    for table, model in (("bus", driver.settings), ("device", driver.device), ("device.group.tag", driver.source)):
+        if settings := rows(model):
+            yield f"#### {driver.kind}: [[{table}]]"
+            yield _notes(model)
+            yield _table_of(settings)
+
+
+def _notes(model: Model) -> str:
+    """The model's docstring: its first line as it is, the rest as laid out there."""
+    first, _, rest = inspect.cleandoc(model.__doc__ or "").partition("\n\n")
+    return f"{first}\n\n```text\n{rest}\n```" if rest else first
+
+
+def _table_of(settings: Iterable[Row]) -> str:
+    lines = ["| key | value | default | meaning |", "| --- | --- | --- | --- |"]
+    for row in settings:
+        default = f"`{row.default}`" if row.default not in ("", "none") else row.default or "must be given"
+        lines.append(f"| `{row.name}` | {_cell(row.value)} | {default} | {_cell(row.meaning)} |")
+    return "\n".join(lines)
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|").replace("<", "&lt;")
+
+
+if __name__ == "__main__":
+    sys.exit(keep(files(), "edge.schema"))
