@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 
 from babel.messages.catalog import Catalog
@@ -25,7 +26,10 @@ KEYWORDS: dict[str, tuple[int | tuple[int, str], ...] | None] = {
     "ngettext": (1, 2),
     "lazy_pgettext": ((1, "c"), 2),
 }
-MADE_BY = "Fengsui"
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+"""Stands for the dates that a catalogue wants: they would make the file differ at every run."""
+UNWANTED = (b"-Date: ", b'"Report-Msgid', b'"Last-Translator', b'"Language-Team', b'"Generated-By')
+"""Lines of the header that say nothing."""
 
 
 def find_languages() -> list[str]:
@@ -50,6 +54,7 @@ def read(language: str) -> Catalog:
 
 def compile_catalogue(catalog: Catalog) -> bytes:
     """The binary form of a catalogue."""
+    catalog.creation_date = catalog.revision_date = EPOCH
     buffer = io.BytesIO()
     write_mo(buffer, catalog)
     return buffer.getvalue()
@@ -80,10 +85,11 @@ def update(language: str) -> None:
     kept.obsolete.clear()
     folder = TRANSLATIONS / language / "LC_MESSAGES"
     buffer = io.BytesIO()
+    kept.header_comment = ""
     write_po(buffer, kept, width=120, no_location=True, omit_header=False, ignore_obsolete=True, sort_output=True)
     lines = buffer.getvalue().splitlines(keepends=True)
-    # Dates would make the file differ at every run.
-    folder.joinpath("messages.po").write_bytes(b"".join(line for line in lines if b"-Date: " not in line))
+    kept_lines = [line for line in lines if not any(word in line for word in UNWANTED)]
+    folder.joinpath("messages.po").write_bytes(b"".join(kept_lines))
     folder.joinpath("messages.mo").write_bytes(compile_catalogue(read(language)))
 
 

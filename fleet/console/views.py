@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import urlsplit
@@ -259,10 +260,10 @@ def relay() -> str:
 
 def teach() -> dict[str, str]:
     """The commands that an empty page tells, with the data directory in use."""
-    data = find_console().services.settings.data_dir
+    data = shlex.quote(str(find_console().services.settings.data_dir))
     return {
         "site": f"fengsui-fleet site add yufu-chem --title 鱼复化工 --sector chemical --data {data}",
-        "register": f"fengsui-fleet gateway add gw-yufu-0001 --site yufu-chem --data {data}",
+        "register": f"fengsui-fleet gateway add gw-yufu-0001 --site yufu-chem --token-file gw-yufu-0001.token --data {data}",
         "check": "fengsui-edge check gw-yufu-0001.toml",
         "run": "fengsui-edge run --config gw-yufu-0001.toml --data /var/lib/fengsui",
         "relay": f"fengsui-fleet destination add district --url https://platform.example/records --data {data}",
