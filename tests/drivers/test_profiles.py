@@ -8,6 +8,8 @@ import pytest
 from drivers import profile
 from drivers.base import Group, find
 from drivers.errors import SettingsError
+from edge.configuration import read_configuration
+from edge.mistakes import Mistakes
 
 LEVELS = ["low-low", "low", "high", "high-high"]
 URLS = {"modbus": "rtu:///dev/ttyS0"}
@@ -121,3 +123,14 @@ def test_unknown_profile_is_named_with_the_known_ones():
 def test_malformed_profile_is_a_settings_error(text):
     with pytest.raises(SettingsError, match="profile 'mine'"):
         profile.parse(text, "mine")
+
+
+def test_profile_is_accepted_in_a_configuration(installed):
+    document = {
+        "bus": [{"name": "line", "kind": installed.kind, "url": URLS.get(installed.kind, "serial:///dev/ttyS0")}],
+        "device": [{"name": "d", "bus": "line", "profile": installed.name}],
+    }
+    mistakes = Mistakes()
+    configuration = read_configuration(document, mistakes)
+    assert mistakes.found == []
+    assert [tag.name for tag in configuration.tags] == [f"d.{tag.name}" for tag in tags_of(installed)]
