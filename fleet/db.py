@@ -71,10 +71,10 @@ def parse_url(text: str) -> URL:
     return url
 
 
-def build_engine(url: URL) -> Engine:
-    """Make the engine. Connects to nothing yet."""
+def build_engine(url: URL, busy_timeout_ms: int = BUSY_TIMEOUT_MS) -> Engine:
+    """Make the engine. Connects to nothing yet. ``busy_timeout_ms``: how long SQLite waits for another writer."""
     if url.get_backend_name() == "sqlite":
-        engine = sa.create_engine(url, connect_args={"timeout": BUSY_TIMEOUT_MS / 1000})
+        engine = sa.create_engine(url, connect_args={"timeout": busy_timeout_ms / 1000})
         event.listen(engine, "connect", _prepare_sqlite)
         event.listen(engine, "begin", _begin_sqlite)
         return engine
@@ -84,7 +84,6 @@ def build_engine(url: URL) -> Engine:
 def _prepare_sqlite(connection: sqlite3.Connection, _record: object) -> None:
     # The driver's own BEGIN comes too late and is never IMMEDIATE: transactions are ours (see _begin_sqlite).
     connection.isolation_level = None
-    connection.execute(f"PRAGMA busy_timeout={BUSY_TIMEOUT_MS}")
     connection.execute("PRAGMA journal_mode=TRUNCATE")
     connection.execute("PRAGMA synchronous=FULL")
     connection.execute("PRAGMA foreign_keys=ON")

@@ -110,8 +110,7 @@ class Ingest:
             await asyncio.gather(*(self._answer(client, reply) for reply in replies))
 
     def _incoming(self, message: aiomqtt.Message) -> Incoming:
-        payload = message.payload if isinstance(message.payload, bytes) else b""
-        return Incoming(str(message.topic), payload, self._services.clock())
+        return Incoming(str(message.topic), message.payload, self._services.clock())
 
     async def _in_thread(self, work: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._thread, work)

@@ -87,7 +87,7 @@ def load(data_dir: Path, overrides: Mapping[str, str | None] | None = None) -> S
         raise SetupError(f"{path}: {error}", hint="correct the file, or restore it from a backup") from error
     given = {key: value for key, value in (overrides or {}).items() if value is not None}
     try:
-        settings = msgspec.convert({**document, **given, "data_dir": str(data_dir)}, Settings)
+        settings = msgspec.convert({**document, **given, "data_dir": data_dir}, Settings)
     except msgspec.ValidationError as error:
         raise SetupError(f"{path}: {error}", hint="correct that setting") from error
     for name in ("http", "mqtt", "ingest_metrics", "relay_metrics"):

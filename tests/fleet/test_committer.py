@@ -10,6 +10,7 @@ from prometheus_client import CollectorRegistry
 from fleet.alarms.models import Alarm, AlarmEvent
 from fleet.bootstrap import Services
 from fleet.committer import Committer, DatabaseDownError, Incoming, Reply
+from fleet.db import Database, build_engine
 from fleet.gateways import service as gateways
 from fleet.gateways.models import Cursor, Gateway, Tag
 from fleet.metrics import IngestMetrics
@@ -242,23 +243,19 @@ def test_a_record_that_the_database_cannot_take_is_quarantined_alone(fleet: Flee
 
 
 def test_a_locked_database_is_not_acknowledged_and_everybody_says_hello_again(fleet: Fleet, services: Services) -> None:
+    hasty = Database(build_engine(services.database.engine.url, busy_timeout_ms=50))
+    fleet.committer = Committer(hasty, IngestMetrics(CollectorRegistry()), services.clock)
     session = fleet.open()
     fleet.batch(session, 1, edge.scan(1, 1.0, 1.0))
     message = edge.up(Up.BATCH, edge.batch(session, 2, edge.scan(2, 1.0, 1.0)))
-    with services.database.engine.connect() as other:
-        other.exec_driver_sql("COMMIT")
-        other.exec_driver_sql("BEGIN EXCLUSIVE")
-        sa.event.listen(services.database.engine, "checkout", _hurry)
+    with services.database.writing() as other:
+        other.execute(sa.text("SELECT 1"))
         with pytest.raises(DatabaseDownError):
             fleet.send(message)
-        other.exec_driver_sql("ROLLBACK")
     assert isinstance(fleet.send(message)[0], Greet)
     assert fleet.batch(fleet.open(), 2, edge.scan(2, 1.0, 1.0)).committed == 2
     assert [r.seq for r in fleet.rows(sa.select(Record).order_by(Record.seq))] == [1, 2]
-
-
-def _hurry(connection: Any, *_: object) -> None:
-    connection.execute("PRAGMA busy_timeout=50")
+    hasty.close()
 
 
 def test_replies_name_their_gateway(fleet: Fleet) -> None:

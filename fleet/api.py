@@ -1,0 +1,86 @@
+"""What all parts of the HTTP API share: the way to the services, who is asking, and the one mapper of errors."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+from apiflask import APIBlueprint, Schema
+from apiflask.fields import Integer, String
+from apiflask.validators import Range
+from flask import Flask, Response, current_app, jsonify, request
+from flask.typing import ResponseReturnValue
+from flask_login import current_user
+from sqlalchemy.exc import SQLAlchemyError
+from werkzeug.exceptions import HTTPException, ServiceUnavailable
+
+from fleet.accounts.service import Identity
+from fleet.bootstrap import Services
+from fleet.errors import FleetError
+
+EXTENSION = "fengsui-services"
+PREFIX = "/api"
+
+
+class PageQuery(Schema):
+    """Which part of a list, newest first."""
+
+    gateway = String(load_default=None, metadata={"description": "Only of this gateway"})
+    before = Integer(load_default=None, metadata={"description": "Only what has a smaller id"})
+    limit = Integer(load_default=100, validate=Range(1, 1000))
+
+
+def find_services() -> Services:
+    """Return the services of the application at work."""
+    services: Services = current_app.extensions[EXTENSION]
+    return services
+
+
+def find_account() -> Identity:
+    """Return who is asking. Every route of the API is behind `require_account`."""
+    account: Identity = current_user._get_current_object()
+    return account
+
+
+def make_blueprint(name: str) -> APIBlueprint:
+    """Make the blueprint of one part of the API: behind sign-in, its errors as JSON."""
+    blueprint = APIBlueprint(f"api_{name}", name, url_prefix=PREFIX, tag=name)
+    blueprint.before_request(require_account)
+    blueprint.register_error_handler(HTTPException, show_http_error)
+    return blueprint
+
+
+def require_account() -> Response | tuple[Response, int, dict[str, str]] | None:
+    """Answer 401 to a stranger."""
+    if current_user.is_authenticated:
+        return None
+    problem = jsonify(error="sign in first", hint="send a name and password (HTTP Basic), or the console's session")
+    return problem, 401, {"WWW-Authenticate": 'Basic realm="fengsui", charset="UTF-8"'}
+
+
+def show_http_error(error: HTTPException) -> tuple[Response, int]:
+    """Answer with JSON what Flask or a check of the input found wrong."""
+    return jsonify(error=error.description or error.name, detail=getattr(error, "data", None)), error.code or 500
+
+
+def add_error_mapper(app: Flask) -> None:
+    """Map our errors to answers, in this one place."""
+    app.register_error_handler(FleetError, _show_fleet_error)
+    app.register_error_handler(SQLAlchemyError, _show_database_error)
+
+
+def _show_fleet_error(error: FleetError) -> tuple[Response, int]:
+    return jsonify(error=str(error), hint=error.hint), error.status
+
+
+def _show_database_error(error: SQLAlchemyError) -> ResponseReturnValue:
+    current_app.logger.error("the database does not answer: %s", error)
+    if request.path.startswith(PREFIX):
+        return jsonify(error="the database does not answer", hint="try again in a moment"), 503
+    page: ResponseReturnValue = current_app.handle_http_exception(ServiceUnavailable())
+    return page
+
+
+def dump(value: Any) -> Any:
+    """Turn what a service returned into what JSON can hold; a number that is not finite becomes null."""
+    return msgspec.json.decode(msgspec.json.encode(value))

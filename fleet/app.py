@@ -1,0 +1,124 @@
+"""The web application: API, console, sign-in, /healthz and /metrics."""
+
+from __future__ import annotations
+
+import logging
+import time
+from importlib.metadata import version
+
+from apiflask import APIFlask
+from flask import Request, Response, jsonify
+from flask_login import LoginManager
+from prometheus_client import CollectorRegistry, Gauge
+from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
+from sqlalchemy.exc import SQLAlchemyError
+
+from fleet import console
+from fleet.accounts import service as accounts
+from fleet.accounts.service import Identity
+from fleet.alarms import service as alarms
+from fleet.alarms import views as _alarms
+from fleet.api import EXTENSION, PREFIX, add_error_mapper
+from fleet.bootstrap import Services
+from fleet.configs import views as _configs
+from fleet.console.throttle import Throttle
+from fleet.gateways import service as gateways
+from fleet.gateways import views as _gateways
+from fleet.livefeed import LiveFeed
+from fleet.readings import views as _readings
+from fleet.relay import views as _relay
+
+log = logging.getLogger(__name__)
+
+REQUEST_MAX_OCTETS = 4 * 1024 * 1024
+BLUEPRINTS = (_gateways, _readings, _alarms, _configs, _relay)
+
+
+def create_app(services: Services, feed: LiveFeed | None = None) -> APIFlask:
+    """Make the application. ``feed`` fills ``services.live``; without one /healthz says nothing of the broker."""
+    app = APIFlask(
+        "fleet",
+        title="Fengsui",
+        version=version("fengsui"),
+        spec_path=f"{PREFIX}/openapi.json",
+        docs_path=None,
+        json_errors=False,
+        static_folder=None,  # type: ignore[arg-type]
+    )
+    app.config["OPENAPI_VERSION"] = "3.1.0"
+    app.config["SECRET_KEY"] = services.settings.secret_key
+    app.config["MAX_CONTENT_LENGTH"] = REQUEST_MAX_OCTETS
+    app.security_schemes = {"basic": {"type": "http", "scheme": "basic"}}
+    app.extensions[EXTENSION] = services
+    _add_sign_in(app, services)
+    add_error_mapper(app)
+    for views in BLUEPRINTS:
+        app.register_blueprint(views.blueprint)
+    _add_health(app, services, feed)
+    _add_metrics(app, services)
+    console.register(app, services)
+    return app
+
+
+def _add_sign_in(app: APIFlask, services: Services) -> None:
+    manager = LoginManager(app)
+    manager.session_protection = "strong"
+    throttle = Throttle(time.monotonic)
+
+    @manager.user_loader  # type: ignore[untyped-decorator]
+    def load_account(account_id: str) -> Identity | None:
+        with services.database.reading() as session:
+            return accounts.find(session, account_id)
+
+    @manager.request_loader  # type: ignore[untyped-decorator]
+    def load_from_request(request: Request) -> Identity | None:
+        """HTTP Basic, for programs; only for the API, so that no page can be driven by a remembered password."""
+        given = request.authorization
+        if not request.path.startswith(f"{PREFIX}/") or given is None or given.type != "basic":
+            return None
+        name, password = given.username or "", given.password or ""
+        key = f"{name.casefold()}@{request.remote_addr}"
+        if throttle.wait_s(key) > 0:
+            return None
+        with services.database.reading() as session:
+            account = accounts.authenticate(session, name, password)
+        if account is None:
+            throttle.note_failure(key)
+        return account
+
+
+def _add_health(app: APIFlask, services: Services, feed: LiveFeed | None) -> None:
+    @app.get("/healthz")
+    @app.doc(hide=True)
+    def show_health() -> tuple[Response, int]:
+        try:
+            services.database.check()
+            database = True
+        except SQLAlchemyError as error:
+            log.warning("health: the database does not answer: %s", error)
+            database = False
+        state = {"database": database, "broker": feed.broker_up if feed else None}
+        ok = all(part is not False for part in state.values())
+        return jsonify(ok=ok, **state), 200 if ok else 503
+
+
+def _add_metrics(app: APIFlask, services: Services) -> None:
+    registry = CollectorRegistry()
+    known = Gauge("fengsui_gateways", "Gateways registered.", registry=registry)
+    silent = Gauge("fengsui_gateways_silent", "Gateways not heard of for 30 s.", registry=registry)
+    active = Gauge("fengsui_alarms_active", "Active alarms.", ["priority"], registry=registry)
+
+    @app.get("/metrics")
+    @app.doc(hide=True)
+    def show_metrics() -> Response:
+        with services.database.reading() as session:
+            rows = gateways.list_all(session)
+            now_ns = services.clock()
+            known.set(len(rows))
+            silent.set(sum(now_ns - (row.last_seen_ns or 0) > 30_000_000_000 for row in rows))
+            active.clear()
+            for priority in range(1, 5):
+                active.labels(str(priority)).set(0)
+            for alarm in alarms.active(session):
+                active.labels(str(alarm.priority)).inc()
+        return Response(generate_latest(registry), mimetype=CONTENT_TYPE_LATEST)

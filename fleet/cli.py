@@ -1,0 +1,236 @@
+"""The command line `fengsui-fleet`."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import secrets
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from sqlalchemy.exc import SQLAlchemyError
+
+from fleet import founding
+from fleet.accounts import service as accounts
+from fleet.accounts.models import Role
+from fleet.bootstrap import Services, bootstrap, check_database, describe
+from fleet.errors import FleetError
+from fleet.gateways import service as gateways
+from fleet.relay import service as destinations
+from fleet.settings import load
+from fleet.sites import service as sites
+
+PROGRAMS = ("serve", "web", "ingest", "relay", "broker")
+OVERRIDES = ("http", "mqtt", "broker_url", "ingest_metrics", "relay_metrics", "database_url")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command. Returns its exit status; an error is one line with a hint, never a traceback."""
+    arguments = build_parser().parse_args(argv)
+    logging.basicConfig(
+        level=logging.DEBUG if arguments.verbose else logging.INFO,
+        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
+    )
+    for noisy in ("httpx", "httpcore", "alembic", "asyncio", "transitions", "amqtt"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)
+    run: Callable[[argparse.Namespace], None] = arguments.run
+    try:
+        run(arguments)
+    except FleetError as error:
+        hint = f"\n  hint: {error.hint}" if error.hint else ""
+        print(f"fengsui-fleet: {error}{hint}", file=sys.stderr)
+        return 1
+    except SQLAlchemyError as error:
+        print(f"fengsui-fleet: the database does not answer: {describe(error)}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+    return 0
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Describe all commands."""
+    parser = argparse.ArgumentParser(prog="fengsui-fleet", description="The fleet manager of Fengsui.")
+    parser.add_argument("--verbose", action="store_true", help="log more")
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+    _add_init(commands)
+    _add_programs(commands)
+    _add_gateway(commands)
+    _add_site(commands)
+    _add_destination(commands)
+    _add_account(commands)
+    return parser
+
+
+Commands = argparse._SubParsersAction
+
+
+def _command(commands: Commands[argparse.ArgumentParser], name: str, about: str) -> argparse.ArgumentParser:
+    parser = commands.add_parser(name, help=about, description=about)
+    parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="the fleet's data directory")
+    return parser
+
+
+def _add_init(commands: Commands[argparse.ArgumentParser]) -> None:
+    parser = _command(commands, "init", "make a fleet, or bring one to this release")
+    parser.add_argument("--user", "--admin", default="admin", metavar="NAME", help="the first administrator")
+    parser.add_argument("--database", default="", metavar="URL", help="PostgreSQL instead of SQLite in the directory")
+    _add_password(parser)
+    parser.set_defaults(run=_init)
+
+
+def _add_password(parser: argparse.ArgumentParser) -> None:
+    given = parser.add_mutually_exclusive_group()
+    given.add_argument(
+        "--password-file", "--admin-password-file", type=Path, metavar="FILE", help="first line of a file"
+    )
+    given.add_argument("--password-stdin", action="store_true", help="first line of the standard input")
+
+
+def _read_password(arguments: argparse.Namespace) -> str | None:
+    if arguments.password_stdin:
+        return sys.stdin.readline().rstrip("\n")
+    return founding.read_secret(arguments.password_file) if arguments.password_file else None
+
+
+def _init(arguments: argparse.Namespace) -> None:
+    chosen = founding.found(arguments.data, arguments.database, arguments.user, _read_password(arguments))
+    print(f"the fleet in {arguments.data} is ready")
+    if chosen is not None:
+        print(f"sign in as {arguments.user} with the password {chosen} (shown this once)")
+
+
+def _add_programs(commands: Commands[argparse.ArgumentParser]) -> None:
+    about = {
+        "serve": "run everything: broker, ingest, relay and web",
+        "web": "run the console and the API",
+        "ingest": "run what commits the gateways' records",
+        "relay": "run what hands records to destinations",
+        "broker": "run the broker that the fleet brings along",
+    }
+    for name in PROGRAMS:
+        parser = _command(commands, name, about[name])
+        parser.add_argument("--http", metavar="HOST:PORT", help="where the console and the API listen")
+        parser.add_argument("--mqtt", metavar="HOST:PORT", help="where our own broker listens")
+        parser.add_argument("--broker-url", metavar="URL", help="use this broker instead, mqtt://host:port")
+        parser.add_argument(
+            "--ingest-metrics", metavar="HOST:PORT", help="/metrics and /healthz of ingest, '' for none"
+        )
+        parser.add_argument("--relay-metrics", metavar="HOST:PORT", help="/metrics and /healthz of relay, '' for none")
+        parser.add_argument(
+            "--database-url", "--database", metavar="URL", help="another database than the settings name"
+        )
+        parser.add_argument("--supervised", type=int, default=0, help=argparse.SUPPRESS)
+        parser.set_defaults(run=_run_program, program=name)
+
+
+def _run_program(arguments: argparse.Namespace) -> None:
+    from fleet import programs, supervisor
+
+    overrides = {name: getattr(arguments, name) for name in OVERRIDES}
+    settings = load(arguments.data.resolve(), overrides)
+    if arguments.program == "serve":
+        supervisor.serve(settings)
+    else:
+        programs.run(arguments.program, settings, arguments.supervised)
+
+
+def _add_gateway(commands: Commands[argparse.ArgumentParser]) -> None:
+    group = commands.add_parser("gateway", help="register gateways").add_subparsers(metavar="ACTION", required=True)
+    parser = _command(group, "add", "register a gateway and make its token")
+    parser.add_argument("name", help="7 to 63 of a-z, 0-9 and '-'")
+    parser.add_argument("--title", default="", help="its name for people")
+    parser.add_argument("--site", metavar="KEY", help="the site where it stands")
+    parser.add_argument("--token-file", type=Path, metavar="FILE", help="write the token there instead of printing it")
+    parser.set_defaults(run=_gateway_add)
+
+
+def _gateway_add(arguments: argparse.Namespace) -> None:
+    def work(services: Services) -> None:
+        with services.database.writing() as session:
+            _, token = gateways.register(session, arguments.name, arguments.title, arguments.site, services.clock())
+            if arguments.token_file:
+                founding.write_token(arguments.token_file, token)
+        if arguments.token_file:
+            print(f"gateway {arguments.name} is registered, its token is in {arguments.token_file}")
+        else:
+            print(f"gateway {arguments.name} is registered, its token (shown this once) is: {token}")
+
+    _with_services(arguments, work)
+
+
+def _add_site(commands: Commands[argparse.ArgumentParser]) -> None:
+    group = commands.add_parser("site", help="add sites").add_subparsers(metavar="ACTION", required=True)
+    parser = _command(group, "add", "add a site")
+    parser.add_argument("key", help="up to 63 of a-z, 0-9 and '-'")
+    parser.add_argument("--title", default="", help="its name for people")
+    parser.add_argument("--sector", default="", help="chemical, weather, earthquake, ...")
+    parser.add_argument("--lat", type=float, help="latitude in degrees")
+    parser.add_argument("--lon", type=float, help="longitude in degrees")
+    parser.set_defaults(run=_site_add)
+
+
+def _site_add(arguments: argparse.Namespace) -> None:
+    def work(services: Services) -> None:
+        with services.database.writing() as session:
+            sites.add(session, arguments.key, arguments.title, arguments.sector, arguments.lat, arguments.lon)
+        print(f"site {arguments.key} is added")
+
+    _with_services(arguments, work)
+
+
+def _add_destination(commands: Commands[argparse.ArgumentParser]) -> None:
+    group = commands.add_parser("destination", help="add platforms to relay to").add_subparsers(
+        metavar="ACTION", required=True
+    )
+    parser = _command(group, "add", "add a platform that gets every record")
+    parser.add_argument("name")
+    parser.add_argument("--url", required=True, help="where to POST")
+    parser.add_argument("--kind", default="http-json", choices=destinations.KINDS)
+    parser.set_defaults(run=_destination_add)
+
+
+def _destination_add(arguments: argparse.Namespace) -> None:
+    def work(services: Services) -> None:
+        with services.database.writing() as session:
+            destinations.add(session, arguments.name, arguments.kind, arguments.url, services.clock())
+        print(f"destination {arguments.name} is added")
+
+    _with_services(arguments, work)
+
+
+def _add_account(commands: Commands[argparse.ArgumentParser]) -> None:
+    group = commands.add_parser("account", help="add people").add_subparsers(metavar="ACTION", required=True)
+    parser = _command(group, "add", "add somebody who signs in")
+    parser.add_argument("name")
+    parser.add_argument("--role", default=Role.OPERATOR.value, choices=[role.value for role in Role])
+    _add_password(parser)
+    parser.set_defaults(run=_account_add)
+
+
+def _account_add(arguments: argparse.Namespace) -> None:
+    given = _read_password(arguments)
+    password = given if given is not None else secrets.token_urlsafe(founding.PASSWORD_OCTETS)
+
+    def work(services: Services) -> None:
+        with services.database.writing() as session:
+            accounts.add(session, arguments.name, password, Role(arguments.role), services.clock())
+        print(f"account {arguments.name} is added")
+        if given is None:
+            print(f"its password (shown this once) is: {password}")
+
+    _with_services(arguments, work)
+
+
+def _with_services(arguments: argparse.Namespace, work: Callable[[Services], None]) -> None:
+    services = bootstrap(load(arguments.data.resolve()))
+    try:
+        check_database(services)
+        work(services)
+    finally:
+        services.close()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

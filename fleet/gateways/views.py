@@ -1,0 +1,148 @@
+"""The API of gateways: list, detail, tags, newest values."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from apiflask import Schema
+from apiflask.fields import Boolean, Dict, Float, Integer, List, Nested, Raw, String
+
+from fleet.api import dump, find_services, make_blueprint
+from fleet.gateways import service
+from fleet.gateways.models import Gateway, Tag
+from wire.sample import quality_class
+
+blueprint = make_blueprint("gateways")
+
+
+class GatewayOut(Schema):
+    """A gateway in a list. Times are UTC in ns since 1970."""
+
+    name = String()
+    title = String()
+    site = String(allow_none=True)
+    release = String()
+    last_seen_ns = Integer(allow_none=True)
+    clock = String()
+    reported_version = Integer(allow_none=True)
+
+
+class GatewayDetail(GatewayOut):
+    """A gateway with what it says of itself."""
+
+    boot = String()
+    machine = String()
+    created_ns = Integer()
+    reported_ns = Integer(allow_none=True)
+    reported = Dict(allow_none=True)
+    health_ns = Integer(allow_none=True)
+    health = Dict(allow_none=True)
+
+
+class TagOut(Schema):
+    """A tag as its gateway reports it."""
+
+    name = String()
+    title = String()
+    unit = String()
+    device = String()
+    group = String()
+    low = Float(allow_none=True)
+    high = Float(allow_none=True)
+    limits = Dict(keys=String(), values=Float())
+    listed = Boolean()
+
+
+class LiveOut(Schema):
+    """The newest value of a tag."""
+
+    tag = String()
+    value = Raw(allow_none=True)
+    quality = String()
+    at_ns = Integer(allow_none=True)
+
+
+class GatewaysOut(Schema):
+    """All gateways."""
+
+    gateways = List(Nested(GatewayOut))
+
+
+class TagsOut(Schema):
+    """A gateway's tags."""
+
+    tags = List(Nested(TagOut))
+
+
+class LivesOut(Schema):
+    """A gateway's newest values; empty until it speaks after the console's start."""
+
+    version = Integer()
+    values = List(Nested(LiveOut))
+
+
+@blueprint.get("/gateways")
+@blueprint.output(GatewaysOut)
+def list_gateways() -> dict[str, Any]:
+    """List all gateways."""
+    with find_services().database.reading() as session:
+        return {"gateways": [_summary(gateway) for gateway in service.list_all(session)]}
+
+
+@blueprint.get("/gateways/<name>")
+@blueprint.output(GatewayDetail)
+def get_gateway(name: str) -> dict[str, Any]:
+    """Show one gateway."""
+    with find_services().database.reading() as session:
+        gateway = service.get(session, name)
+        return {
+            **_summary(gateway),
+            "boot": gateway.boot,
+            "machine": gateway.machine,
+            "created_ns": gateway.created_ns,
+            "reported_ns": gateway.reported_ns,
+            "reported": gateway.reported,
+            "health_ns": gateway.health_ns,
+            "health": gateway.health,
+        }
+
+
+@blueprint.get("/gateways/<name>/tags")
+@blueprint.output(TagsOut)
+def list_tags(name: str) -> dict[str, Any]:
+    """List a gateway's tags, also those it no longer reports."""
+    with find_services().database.reading() as session:
+        service.get(session, name)
+        return {"tags": [_tag(tag) for tag in service.tags(session, name, listed_only=False)]}
+
+
+@blueprint.get("/gateways/<name>/live")
+@blueprint.output(LivesOut)
+def get_live(name: str) -> dict[str, Any]:
+    """Show the newest value of each tag."""
+    services = find_services()
+    with services.database.reading() as session:
+        service.get(session, name)
+    version = services.live.version
+    values = [
+        {"tag": tag, "value": dump(value.value), "quality": quality_class(value.quality), "at_ns": value.at_ns}
+        for tag, value in services.live.snapshot(name).items()
+    ]
+    return {"version": version, "values": values}
+
+
+def _summary(gateway: Gateway) -> dict[str, Any]:
+    return {
+        "name": gateway.name,
+        "title": gateway.title,
+        "site": gateway.site_key,
+        "release": gateway.release,
+        "last_seen_ns": gateway.last_seen_ns,
+        "clock": gateway.clock_quality,
+        "reported_version": gateway.reported_version,
+    }
+
+
+def _tag(tag: Tag) -> dict[str, Any]:
+    names = ("name", "title", "unit", "device", "group", "low", "high", "limits", "listed")
+    return {name: getattr(tag, name) for name in names}

@@ -1,0 +1,98 @@
+"""Run one program in this process until it is told to end."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import socket
+from collections.abc import Callable, Coroutine
+from contextlib import AbstractContextManager, nullcontext, suppress
+from typing import Any
+
+from prometheus_client import CollectorRegistry
+
+from fleet.bootstrap import Services, bootstrap, check_database
+from fleet.errors import SetupError
+from fleet.metrics import Health, MetricsServer
+from fleet.parenthood import follow
+from fleet.settings import Settings, split_address
+
+
+def run(program: str, settings: Settings, supervised_by: int = 0) -> None:
+    """Run a program. ``supervised_by`` is the process that started it: when that one dies, so does this."""
+    if supervised_by:
+        follow(supervised_by)
+    services = bootstrap(settings)
+    try:
+        check_database(services)
+        RUN[program](services)
+    finally:
+        services.close()
+
+
+# Each program imports only its own part: it starts sooner and stays smaller.
+
+
+def _ingest(services: Services) -> None:
+    from fleet.ingest import Ingest
+
+    program = Ingest(services)
+    with _metrics(services.settings.ingest_metrics, program.registry, program.health):
+        _until_told(program.run)
+
+
+def _relay(services: Services) -> None:
+    from fleet.relay.program import Relay
+
+    program = Relay(services)
+    with _metrics(services.settings.relay_metrics, program.registry, program.health):
+        _until_told(program.run)
+
+
+def _broker(services: Services) -> None:
+    from fleet import broker
+
+    _until_told(lambda: broker.run(services.settings))
+
+
+def _web(services: Services) -> None:
+    from fleet import web
+
+    check_free(services.settings.http, "http")
+    web.serve(services)
+
+
+RUN: dict[str, Callable[[Services], None]] = {"ingest": _ingest, "relay": _relay, "broker": _broker, "web": _web}
+
+
+def _metrics(address: str, registry: CollectorRegistry, health: Health) -> AbstractContextManager[object]:
+    return MetricsServer(address, registry, health) if address else nullcontext()
+
+
+def _until_told(work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    """Run until SIGTERM or SIGINT, then cancel and let it finish in order."""
+
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        task = asyncio.create_task(work())
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, task.cancel)
+        with suppress(asyncio.CancelledError):
+            await task
+
+    asyncio.run(main())
+
+
+def check_free(address: str, setting: str) -> None:
+    """Raise SetupError if an address cannot be listened at."""
+    host, port = split_address(address, setting)
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            option = f"--{setting.replace('_', '-')}"
+            raise SetupError(
+                f"cannot listen at {address}: {error.strerror}", hint=f"stop what uses it, or choose another {option}"
+            ) from error

@@ -1,0 +1,108 @@
+"""The API of readings: series of a tag, and the quarantine."""
+
+from __future__ import annotations
+
+from base64 import b64encode
+from typing import Any
+
+import msgspec
+from apiflask import Schema
+from apiflask.fields import Float, Integer, List, Nested, String
+from apiflask.validators import Range
+
+from fleet.api import PageQuery, find_services, make_blueprint
+from fleet.gateways import service as gateways
+from fleet.readings import service
+
+blueprint = make_blueprint("readings")
+
+HOUR_NS = 3_600_000_000_000
+SHOWN_OCTETS = 256
+
+
+class SeriesQuery(Schema):
+    """Which tag, from when to when (UTC in ns since 1970), in how many parts."""
+
+    tag = String(required=True)
+    from_ns = Integer(data_key="from", load_default=None, metadata={"description": "An hour before 'to' unless given"})
+    to_ns = Integer(data_key="to", load_default=None, metadata={"description": "Now unless given"})
+    buckets = Integer(load_default=600, validate=Range(1, service.BUCKETS_MAX))
+
+
+class PointOut(Schema):
+    """One part of the series: its begin, and what was in it."""
+
+    at_ns = Integer()
+    min = Float()
+    max = Float()
+    mean = Float()
+    last = Float()
+
+
+class SeriesOut(Schema):
+    """A series; parts without a value are left out."""
+
+    gateway = String()
+    tag = String()
+    unit = String()
+    points = List(Nested(PointOut))
+
+
+class QuarantinedOut(Schema):
+    """Something that could not be read, with its first octets."""
+
+    id = Integer()
+    gateway = String()
+    kind = String()
+    epoch = String(allow_none=True)
+    lane = String(allow_none=True)
+    seq = Integer(allow_none=True)
+    reason = String()
+    received_ns = Integer()
+    octets = Integer()
+    begin = String(metadata={"description": "Base 64"})
+
+
+class QuarantineOut(Schema):
+    """A page of the quarantine."""
+
+    quarantine = List(Nested(QuarantinedOut))
+
+
+@blueprint.get("/gateways/<name>/readings")
+@blueprint.input(SeriesQuery, location="query")
+@blueprint.output(SeriesOut)
+def get_series(name: str, query_data: dict[str, Any]) -> dict[str, Any]:
+    """Show a tag's values, decimated: smallest, largest, mean and last of each part."""
+    services = find_services()
+    end_ns = query_data["to_ns"] if query_data["to_ns"] is not None else services.clock()
+    start_ns = query_data["from_ns"] if query_data["from_ns"] is not None else end_ns - HOUR_NS
+    with services.database.reading() as session:
+        tag = gateways.get_tag(session, name, query_data["tag"])
+        points = service.series(session, tag.id, start_ns, end_ns, query_data["buckets"])
+        return {
+            "gateway": name,
+            "tag": tag.name,
+            "unit": tag.unit,
+            "points": [msgspec.structs.asdict(point) for point in points],
+        }
+
+
+@blueprint.get("/quarantine")
+@blueprint.input(PageQuery, location="query")
+@blueprint.output(QuarantineOut)
+def list_quarantine(query_data: dict[str, Any]) -> dict[str, Any]:
+    """List what could not be read, newest first."""
+    with find_services().database.reading() as session:
+        rows = service.quarantined(session, **query_data)
+        names = ("id", "gateway", "kind", "epoch", "lane", "seq", "reason", "received_ns")
+        return {
+            "quarantine": [
+                {
+                    **{name: getattr(row, name) for name in names},
+                    "octets": len(row.body),
+                    "begin": b64encode(row.body[:SHOWN_OCTETS]).decode(),
+                }
+                for row in rows
+            ]
+        }

@@ -1,0 +1,113 @@
+"""What a destination is sent: JSON of records with their idempotency keys. Pure."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from typing import Any, assert_never
+
+import msgspec
+
+from fleet.readings.items import quality_of, split_value
+from fleet.relay.service import Columns, OutboxRow
+from wire.record import ActionRecord, AlarmRecord, AuditRecord, ScanRecord, decode_record
+from wire.sample import Value, is_bad, quality_class
+
+FindColumns = Callable[[str, bytes], Columns | None]
+KEY_DIGITS = 32
+
+
+def record_key(destination: str, row: OutboxRow) -> str:
+    """Return the idempotency key of a record at a destination: the same for ever, also after a restore."""
+    return _digest(destination, row.gateway, row.epoch, row.lane, str(row.seq))
+
+
+def batch_key(keys: Sequence[str]) -> str:
+    """Return the key of a request: what it holds decides."""
+    return _digest(*keys)
+
+
+def _digest(*parts: str) -> str:
+    # The length before each part keeps ("a", "bc") apart from ("ab", "c").
+    text = "".join(f"{len(part)}:{part}" for part in parts)
+    return hashlib.sha256(text.encode()).hexdigest()[:KEY_DIGITS]
+
+
+def build(destination: str, rows: Sequence[OutboxRow], find_columns: FindColumns) -> tuple[str, bytes]:
+    """Return the request's idempotency key and its body."""
+    records = [describe(destination, row, find_columns) for row in rows]
+    body = msgspec.json.encode({"destination": destination, "records": records})
+    return batch_key([record["key"] for record in records]), body
+
+
+def describe(destination: str, row: OutboxRow, find_columns: FindColumns) -> dict[str, Any]:
+    """Describe one record."""
+    return {
+        "key": record_key(destination, row),
+        "gateway": row.gateway,
+        "site": row.site,
+        "epoch": row.epoch,
+        "lane": row.lane,
+        "seq": row.seq,
+        "captured_at": write_time(row.captured_ns),
+        "received_at": write_time(row.received_ns),
+        **_describe_body(row, find_columns),
+    }
+
+
+def _describe_body(row: OutboxRow, find_columns: FindColumns) -> dict[str, Any]:
+    record = decode_record(row.body)
+    match record:
+        case ScanRecord():
+            return _describe_scan(record, find_columns(row.gateway, record.layout))
+        case AlarmRecord():
+            return {
+                "kind": "alarm",
+                "alarm": record.alarm,
+                "tag": record.tag,
+                "level": record.level,
+                "change": record.change,
+                "priority": record.priority,
+                "value": _plain(record.value),
+                "limit": record.limit,
+                "quality": quality_class(record.quality),
+            }
+        case ActionRecord():
+            return {
+                "kind": "action",
+                "output": record.output,
+                "state": record.state,
+                "cause": record.cause,
+                "delay_ms": record.delay_ns / 1e6,
+                "error": record.error,
+            }
+        case AuditRecord():
+            return {"kind": "audit", "event": record.event, "detail": record.detail}
+        case _:  # pragma: no cover
+            assert_never(record)
+
+
+def _describe_scan(record: ScanRecord, columns: Columns | None) -> dict[str, Any]:
+    assert columns is not None, "ingest takes no scan without its layout"
+    values = {}
+    for index, (tag, unit, value) in enumerate(zip(columns.tags, columns.units, record.values, strict=True)):
+        quality = quality_of(record, index)
+        plain = None if is_bad(quality) else _plain(value)
+        # A number that is not finite came without a value, whatever was said of it.
+        word = "bad" if plain is None else quality_class(quality)
+        values[tag] = {"value": plain, "quality": word, "unit": unit}
+    return {"kind": "scan", "group": columns.group, "values": values}
+
+
+def _plain(value: Value) -> Value:
+    number, text = split_value(value)
+    return None if number is None and text is None else (text if isinstance(value, str) else value)
+
+
+def write_time(at_ns: int | None) -> str | None:
+    """Write a time as ISO 8601 in UTC with milliseconds."""
+    if at_ns is None:
+        return None
+    moment = datetime.fromtimestamp(at_ns // 1_000_000_000, UTC)
+    return f"{moment:%Y-%m-%dT%H:%M:%S}.{at_ns // 1_000_000 % 1000:03d}Z"
