@@ -101,7 +101,8 @@ def _read(path: Path) -> str:
     except OSError as error:
         raise EdgeError(f"{path} cannot be read: {error.strerror}", hint="name the configuration file") from error
     except UnicodeDecodeError as error:
-        raise ConfigurationError(f"{path}: not UTF-8 at octet {error.start}\n    save the file as UTF-8") from error
+        line = error.object.count(b"\n", 0, error.start) + 1
+        raise ConfigurationError(f"{path}:{line}: not UTF-8\n    save the file as UTF-8") from error
 
 
 def explain(path: Path, text: str, mistakes: Mistakes) -> str:

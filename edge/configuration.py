@@ -110,8 +110,11 @@ class _Reader:
         self._mistakes = mistakes
         self._buses: dict[str, _BusDraft] = {}
         self._broken_buses: set[str] = set()
+        self._has_lost_device = False
         self._devices: dict[str, Device] = {}
         self._groups: set[str] = set()
+        self._broken: set[str] = set()
+        """Devices with mistakes: that one of their tags is missing follows from those."""
         self._tags: dict[str, TagInfo] = {}
         self._tag_buses: dict[str, _BusDraft] = {}
         self._alarms: dict[str, tuple[Place, AlarmRule]] = {}
@@ -151,10 +154,12 @@ class _Reader:
     def _read_device(self, table: Any, place: Place) -> None:
         bus = self._bus_of(table, place)
         if bus is None:
+            self._note_broken(table)
             return
         bus.has_device = True
         entry = read_struct(DeviceEntry, table, place, self._mistakes, also_known=_names(bus.kind.device))
         if entry is None:
+            self._note_broken(table)
             return
         profile = self._profile_of(entry, bus, place)
         values = {**(profile.device if profile else {}), **table}
@@ -168,6 +173,10 @@ class _Reader:
         for group in groups:
             self._read_group(group, entry, device, bus)
 
+    def _note_broken(self, table: Any) -> None:
+        if isinstance(table, Mapping):
+            self._broken.add(str(table.get("name")))
+
     def _bus_of(self, table: Any, place: Place) -> _BusDraft | None:
         name = table.get("bus") if isinstance(table, Mapping) else None
         if not isinstance(name, str):
@@ -175,6 +184,7 @@ class _Reader:
             return None
         if name not in self._buses:
             if name not in self._broken_buses:  # a bus with mistakes of its own is reported once, where it stands
+                self._has_lost_device = True
                 self._mistakes.add((*place, "bus"), f"there is no bus '{name}'", suggest(name, self._buses))
             return None
         return self._buses[name]
@@ -198,21 +208,23 @@ class _Reader:
     ) -> None:
         place = group_table.place
         entry = read_struct(GroupEntry, group_table.table, place, self._mistakes)
-        if entry is None:
-            return
-        name = f"{device.name}.{entry.name}"
+        name = f"{device.name}.{entry.name if entry else group_table.table.get('name')}"
         if name in self._groups:
             self._mistakes.add(place, f"a second group is called '{name}'", "group names are unique in a device")
         self._groups.add(name)
+        tags = [self._read_tag(tag, tag_place, device, name, bus) for tag_place, tag in group_table.tags]
+        read = [tag for tag in tags if tag is not None]
+        if entry is None or len(read) < len(tags):
+            self._broken.add(device.name)
+        if entry is None:
+            return
         is_polled = hasattr(bus.kind.build, Polled.read.__name__)
         if is_polled and entry.poll_s is None:
             self._mistakes.add(
                 place, f"'poll_s' is missing: {bus.kind.kind} is asked, not listened to", "add: poll_s = 1.0"
             )
-        tags = [self._read_tag(tag, tag_place, device, entry, bus) for tag_place, tag in group_table.tags]
         if not tags:
             self._mistakes.add(place, f"group '{entry.name}' has no tags", "add [[device.group.tag]]")
-        read = [tag for tag in tags if tag is not None]
         if settings is None or len(read) < len(tags):
             return
         group = Group(
@@ -225,7 +237,7 @@ class _Reader:
         bus.groups.append(ScanGroup(group=group, poll_s=entry.poll_s if is_polled else None))
 
     def _read_tag(
-        self, table: Any, place: Place, device: DeviceEntry, group: GroupEntry, bus: _BusDraft
+        self, table: Any, place: Place, device: DeviceEntry, group: str, bus: _BusDraft
     ) -> tuple[str, msgspec.Struct] | None:
         entry = read_struct(TagEntry, table, place, self._mistakes, also_known=_names(bus.kind.source))
         source = read_struct(bus.kind.source, table, place, self._mistakes, also_known=_names(TagEntry))
@@ -239,7 +251,7 @@ class _Reader:
             title=entry.title or entry.name,
             unit=entry.unit,
             device=device.name,
-            group=group.name,
+            group=group.partition(".")[2],
             low=entry.low,
             high=entry.high,
         )
@@ -275,7 +287,7 @@ class _Reader:
         """Check what can only be told when everything is read."""
         for place, output in self._outputs.values():
             if output.tag not in self._tags:
-                self._mistakes.add((*place, "tag"), f"there is no tag '{output.tag}'", suggest(output.tag, self._tags))
+                self._report_missing(output.tag, place)
             elif not self._tag_buses[output.tag].kind.writable:
                 kind = self._tag_buses[output.tag].kind.kind
                 self._mistakes.add((*place, "tag"), f"driver {kind} cannot write '{output.tag}'", "use a modbus coil")
@@ -285,10 +297,14 @@ class _Reader:
         for name, bus in self._buses.items():
             self._check_bus(name, bus)
 
+    def _report_missing(self, tag: str, place: Place) -> None:
+        if tag.partition(".")[0] not in self._broken:
+            self._mistakes.add((*place, "tag"), f"there is no tag '{tag}'", suggest(tag, self._tags))
+
     def _check_alarm(self, place: Place, rule: AlarmRule) -> None:
         tag = self._tags.get(rule.tag)
         if tag is None:
-            self._mistakes.add((*place, "tag"), f"there is no tag '{rule.tag}'", suggest(rule.tag, self._tags))
+            self._report_missing(rule.tag, place)
             return
         for output in rule.outputs:
             if output not in self._outputs:
@@ -297,7 +313,7 @@ class _Reader:
                 )
         beyond = (tag.low is not None and rule.limit < tag.low) or (tag.high is not None and rule.limit > tag.high)
         if beyond:
-            message = f"limit {rule.limit:g} is outside the range {tag.low} to {tag.high} {tag.unit} of '{rule.tag}'"
+            message = f"limit {rule.limit:g} is outside the range {tag.low} to {tag.high} of '{rule.tag}'"
             self._mistakes.add((*place, "limit"), message, "such an alarm could never be raised")
 
     def _check_limit_order(self) -> None:
@@ -316,7 +332,7 @@ class _Reader:
     def _check_bus(self, name: str, bus: _BusDraft) -> None:
         if bus.settings is None:
             return
-        if not bus.has_device:
+        if not bus.has_device and not self._has_lost_device:
             self._mistakes.add(bus.place, f"bus '{name}' has no device", "add a [[device]] on it, or remove the bus")
         if not bus.groups:
             return

@@ -71,7 +71,9 @@ def read_struct(
         try:
             values[field.name] = msgspec.convert(table[name], field.type)
         except msgspec.ValidationError as error:
-            mistakes.add((*place, name), f"'{name}' is wrong: {error}", f"write: {name} = {example(field.type)}")
+            mistakes.add(
+                (*place, name), f"'{name}' is wrong: {_explain(error)}", f"write: {name} = {example(field.type)}"
+            )
     return _build(model, values, place, mistakes) if len(mistakes.found) == before else None
 
 
@@ -84,13 +86,19 @@ def _is_sendable(value: Any) -> bool:
     return not isinstance(value, list) or not any(isinstance(part, int) and not _is_sendable(part) for part in value)
 
 
+def _explain(error: msgspec.ValidationError) -> str:
+    """Leave out what means nothing to the author of a TOML file."""
+    return str(error).replace(" | null", "").replace(r"(?!\\n)", "")
+
+
 def _build(model: type[S], values: dict[str, Any], place: Place, mistakes: Mistakes) -> S | None:
     try:
         return model(**values)
     except DriverError as error:
         mistakes.add(place, str(error), error.hint)
-    except (ValueError, TypeError) as error:
-        mistakes.add(place, str(error))
+    except (ValueError, TypeError) as error:  # a model's own check begins its sentence with the key, where it is one
+        key = str(error).split(" ", 1)[0]
+        mistakes.add((*place, key) if key in values else place, str(error))
     return None
 
 

@@ -42,8 +42,10 @@ def _enter(name: str, *, array: bool, counts: dict[Place, int]) -> Place:
 
 
 def line_of(place: Place, lines: Mapping[Place, int]) -> int:
-    """Give the line of a place, or of the nearest table around it."""
+    """Give the line of a place, or of the nearest table around it. A list stands where its first table does."""
     while place and place not in lines:
+        if (*place, 0) in lines:
+            return lines[*place, 0]
         place = place[:-1]
     return lines.get(place, 1)
 
