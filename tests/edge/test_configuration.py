@@ -1,0 +1,235 @@
+"""Each mistake in a configuration is explained with its line, its place and what to write instead; nothing else is."""
+
+from __future__ import annotations
+
+import copy
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from edge import cli
+from edge.alarms import Alarms
+from edge.configuration import read_boot, read_configuration, read_desired
+from edge.errors import ConfigurationError, EdgeError
+from edge.line import Line
+from edge.mistakes import Mistakes
+from edge.settings import BootSettings, Configuration
+
+CASES = Path(__file__).parents[1] / "cases" / "edge"
+VALID = tomllib.loads((CASES / "valid.toml").read_text("utf-8"))
+
+
+@pytest.mark.parametrize("case", sorted(CASES.glob("*.toml")), ids=lambda case: case.stem)
+def test_check_explains(case, capsys, monkeypatch) -> None:
+    monkeypatch.chdir(CASES)
+    status = cli.main(["check", case.name])
+    said = capsys.readouterr()
+    assert f"{said.out}{said.err}exit {status}\n" == case.with_suffix(".txt").read_text("utf-8")
+
+
+def write(folder: Path, content: str | bytes) -> Path:
+    path = folder / "gateway.toml"
+    path.write_bytes(content.encode() if isinstance(content, str) else content)
+    return path
+
+
+def test_file_that_is_not_utf8_is_named_with_the_line(tmp_path) -> None:
+    path = write(tmp_path, '[gateway]\nid = "gw-test-0001"\ntitle = "罐区"\n'.encode("gb18030"))
+    with pytest.raises(ConfigurationError, match=r"gateway.toml:3: not UTF-8\n    save the file as UTF-8"):
+        cli.load(path)
+
+
+def test_file_with_a_byte_order_mark_is_read(tmp_path) -> None:
+    path = write(tmp_path, b"\xef\xbb\xbf" + (CASES / "valid.toml").read_bytes())
+    assert cli.load(path)[0].gateway.id == "gw-test-0001"
+
+
+def test_windows_line_ends_are_read_and_counted(tmp_path) -> None:
+    text = (CASES / "unknown-bus.toml").read_text().replace("\n", "\r\n")
+    with pytest.raises(ConfigurationError, match=r"gateway.toml:14: device\[1\].bus: there is no bus 'plk'"):
+        cli.load(write(tmp_path, text))
+
+
+def test_line_separators_inside_a_string_do_not_shift_the_lines(tmp_path) -> None:
+    text = (CASES / "unknown-bus.toml").read_text().replace("[gateway]", '[gateway]\ntitle = "a\u2028b\u0085c"', 1)
+    with pytest.raises(ConfigurationError, match=r"gateway.toml:15: device"):
+        cli.load(write(tmp_path, text))
+
+
+@pytest.mark.parametrize(
+    "text", ["x = " + "[" * 5000 + "]" * 5000, "x = " + "{a=" * 5000 + "1" + "}" * 5000, "x = " + "9" * 5000]
+)
+def test_absurd_toml_is_refused_without_a_traceback(text, tmp_path) -> None:
+    with pytest.raises(ConfigurationError):
+        cli.load(write(tmp_path, text))
+
+
+@pytest.mark.parametrize("kind", ["missing", "folder"])
+def test_file_that_cannot_be_read_is_named(kind, tmp_path) -> None:
+    path = tmp_path / "gateway.toml"
+    if kind == "folder":
+        path.mkdir()
+    with pytest.raises(EdgeError, match=r"gateway.toml cannot be read: "):
+        cli.load(path)
+
+
+def read(document: Any) -> tuple[BootSettings | None, Configuration | None, Mistakes]:
+    mistakes = Mistakes()
+    boot = read_boot(document, mistakes)
+    return boot, read_configuration(document, mistakes), mistakes
+
+
+def test_valid_configuration_is_tied_together() -> None:
+    boot, configuration, mistakes = read(VALID)
+    assert mistakes.found == []
+    assert boot is not None
+    assert configuration is not None
+    assert (boot.uplink.host, boot.uplink.port, boot.uplink.is_tls) == ("broker.test", 8883, True)
+    assert boot.health.address == ("127.0.0.1", 9101)
+    polled = {g.group.name: (g.group.tags, g.poll_s) for bus in configuration.buses for g in bus.groups}
+    assert polled == {
+        "tank.fast": (("tank.level", "tank.siren"), 0.5),
+        "tank.slow": (("tank.temperature",), 10.0),
+        "gd-01.fast": (("gd-01.gas", "gd-01.status"), 0.4),
+        "wind.mwv": (("wind.speed",), None),
+    }
+    limits = {tag.name: tag.limits for tag in configuration.tags}
+    assert limits["tank.level"] == {"high-high": 90.0, "low": 5.0, "high": 80.0}
+    assert limits["gd-01.gas"] == {"high": 25.0, "high-high": 50.0}
+    assert {rule.name for rule in configuration.alarms} >= {"tank.level:high-high", "gd-01.gas:high"}
+    assert configuration.document == {name: VALID[name] for name in ("bus", "device", "alarm", "output")}
+
+
+def test_reading_leaves_the_document_as_it_was() -> None:
+    document = copy.deepcopy(VALID)
+    read(document)
+    assert document == VALID
+
+
+def test_alarm_apart_replaces_that_of_the_profile() -> None:
+    document = copy.deepcopy(VALID)
+    document["alarm"].append({"tag": "gd-01.gas", "level": "high", "limit": 20.0, "outputs": ["siren"]})
+    _, configuration, _ = read(document)
+    assert configuration is not None
+    (rule,) = (rule for rule in configuration.alarms if rule.name == "gd-01.gas:high")
+    assert (rule.limit, rule.outputs) == (20.0, ("siren",))
+
+
+def test_fleet_cannot_set_boot_settings_or_unknown_tables() -> None:
+    for name in ("uplink", "devices"):
+        mistakes = Mistakes()
+        assert read_desired({"bus": [], name: {}}, mistakes) is None
+        assert [m.place for m in mistakes.found] == [(name,)]
+
+
+def test_empty_configuration_from_the_fleet_is_one_that_acquires_nothing() -> None:
+    mistakes = Mistakes()
+    configuration = read_desired({}, mistakes)
+    assert configuration is not None
+    assert configuration.buses == ()
+
+
+@pytest.mark.parametrize("kind", ["__init__", "base", "transport", "modbus.driver", "../x", "", "os", "模"])
+def test_name_that_is_no_driver_is_a_mistake(kind) -> None:
+    document = copy.deepcopy(VALID)
+    document["bus"][0]["kind"] = kind
+    *_, mistakes = read(document)
+    assert [m.place for m in mistakes.found] == [("bus", 0, "kind")]
+
+
+keys = st.sampled_from(
+    "name kind bus device group tag alarm output gateway uplink id url poll_s profile limit level outputs".split()
+)
+scalars = (
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.text(max_size=5)
+    | st.sampled_from(["plc", "modbus", "nmea", "tank", "tank.level", "siren", "pemtech_pt495", "high", "fast", b"plc"])
+)
+documents = st.recursive(
+    scalars,
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(keys | st.text(max_size=3), inner, max_size=5)
+        | st.dictionaries(st.integers() | st.binary(max_size=2) | st.booleans(), inner, max_size=1)
+    ),
+    max_leaves=15,
+)
+
+
+def explain_or_run(document: Any) -> None:
+    boot, configuration, mistakes = read(document)
+    assert (boot is None or configuration is None) == bool(mistakes)
+    assert all(mistake.message for mistake in mistakes.found)
+    cli.explain(Path("gateway.toml"), "", mistakes)
+    if boot is not None and configuration is not None:
+        msgspec.msgpack.encode((boot.spool.max_bytes, configuration.document))
+        msgspec.json.decode(msgspec.json.encode(configuration.document))
+        Alarms(configuration.alarms, {})
+        for bus in configuration.buses:
+            Line(bus)
+        assert boot.health.address is None or boot.health.address[1] < 65536
+        assert 0 < boot.uplink.port < 65536
+
+
+@given(st.dictionaries(keys, documents, max_size=6))
+def test_any_document_is_read_or_explained(document) -> None:
+    explain_or_run(document)
+
+
+def places(part: Any, place: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+    inner = part.items() if isinstance(part, dict) else enumerate(part) if isinstance(part, list) else ()
+    return [place, *(found for key, value in inner for found in places(value, (*place, key)))]
+
+
+PLACES = [place for place in places(VALID) if place]
+
+
+@settings(max_examples=300)
+@given(st.data())
+def test_valid_document_with_a_part_exchanged_is_read_or_explained(data) -> None:
+    document = copy.deepcopy(VALID)
+    for _ in range(data.draw(st.integers(1, 2))):
+        *path, last = data.draw(st.sampled_from(PLACES))
+        at: Any = document
+        try:
+            for key in path:
+                at = at[key]
+            if data.draw(st.booleans()):
+                at[last] = data.draw(documents)
+            else:
+                del at[last]
+        except (KeyError, IndexError, TypeError):
+            continue
+    explain_or_run(document)
+
+
+fragments = st.sampled_from(
+    [
+        "[gateway]\n",
+        "[[device]]\n",
+        "[[device.group]]\n",
+        "[bus]\n",
+        'name = "x"\n',
+        "id = 1\n",
+        '"a.b" = [',
+        "]\n",
+        '"""',
+        "\n",
+    ]
+)
+
+
+@given(st.lists(fragments | st.text(max_size=4)).map("".join) | st.binary(max_size=40))
+def test_any_file_is_read_or_refused_in_words(tmp_path_factory, content) -> None:
+    path = tmp_path_factory.getbasetemp() / "any.toml"
+    path.write_bytes(content if isinstance(content, bytes) else content.encode("utf-8", "replace"))
+    with pytest.raises(ConfigurationError, match="any.toml"):
+        cli.load(path)
