@@ -6,7 +6,7 @@ import logging
 import time
 from importlib.metadata import version
 
-from apiflask import APIFlask
+from apiflask import APIBlueprint, APIFlask
 from flask import Request, Response, jsonify
 from flask_login import LoginManager
 from prometheus_client import CollectorRegistry, Gauge
@@ -57,6 +57,10 @@ def create_app(services: Services, feed: LiveFeed | None = None) -> APIFlask:
     _add_health(app, services, feed)
     _add_metrics(app, services)
     console.register(app, services)
+    for blueprint in app.blueprints.values():
+        if not isinstance(blueprint, APIBlueprint):
+            # The writer of the OpenAPI document asks every blueprint, and Flask's own do not know the question.
+            blueprint.enable_openapi = False  # type: ignore[attr-defined]
     return app
 
 
