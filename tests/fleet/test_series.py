@@ -1,0 +1,76 @@
+from __future__ import annotations
+
+import time
+
+import pytest
+import sqlalchemy as sa
+
+from fleet.bootstrap import Services
+from fleet.errors import InvalidError
+from fleet.gateways import service as gateways
+from fleet.readings import service
+from fleet.readings.models import Reading
+from tests.fleet.conftest import START_NS
+
+SECOND_NS = 10**9
+
+
+@pytest.fixture
+def tag_id(services: Services) -> int:
+    with services.database.writing() as session:
+        gateways.register(session, "gw-yufu-0001", "", None, 0)
+        return gateways.tag_ids(session, "gw-yufu-0001", ["tank-01.level"])["tank-01.level"]
+
+
+def add(services: Services, tag_id: int, values: dict[float, float | None], record_id: int = 1) -> None:
+    rows = [
+        {
+            "tag_id": tag_id, "at_ns": START_NS + int(at * SECOND_NS), "record_id": record_id + index,
+            "value": value, "text": None, "quality": 0 if value is not None else 0x81,
+        }
+        for index, (at, value) in enumerate(values.items())
+    ]  # fmt: skip
+    with services.database.writing() as session:
+        session.execute(sa.insert(Reading), rows)
+
+
+def read(services: Services, tag_id: int, start: float, end: float, buckets: int) -> list[service.Point]:
+    with services.database.reading() as session:
+        return service.series(
+            session, tag_id, START_NS + int(start * SECOND_NS), START_NS + int(end * SECOND_NS), buckets
+        )
+
+
+def test_each_bucket_has_smallest_largest_mean_and_last(services: Services, tag_id: int) -> None:
+    add(services, tag_id, {0: 1.0, 1: 5.0, 2: 3.0, 10: 7.0, 11: None, 19.9: 9.0, 20: 100.0})
+    first, second = read(services, tag_id, 0, 20, 2)
+    assert first == service.Point(START_NS, 1.0, 5.0, 3.0, 3.0)
+    assert second == service.Point(START_NS + 10 * SECOND_NS, 7.0, 9.0, 8.0, 9.0)
+
+
+def test_empty_buckets_and_bad_values_are_left_out(services: Services, tag_id: int) -> None:
+    add(services, tag_id, {0: 1.0, 5: None, 9: 2.0})
+    assert [point.at_ns for point in read(services, tag_id, 0, 10, 10)] == [START_NS, START_NS + 9 * SECOND_NS]
+
+
+def test_of_two_records_of_one_time_the_later_is_last(services: Services, tag_id: int) -> None:
+    add(services, tag_id, {0: 1.0}, record_id=1)
+    add(services, tag_id, {0: 2.0}, record_id=2)
+    assert [(point.min, point.last) for point in read(services, tag_id, 0, 1, 1)] == [(1.0, 2.0)]
+
+
+@pytest.mark.parametrize(("start", "end", "buckets"), [(5, 5, 10), (6, 5, 10), (0, 5, 0), (0, 5, 10**6)])
+def test_an_impossible_range_is_invalid(
+    services: Services, tag_id: int, start: float, end: float, buckets: int
+) -> None:
+    with pytest.raises(InvalidError):
+        read(services, tag_id, start, end, buckets)
+
+
+def test_a_day_of_seconds_is_read_in_a_fraction_of_a_second(services: Services, tag_id: int) -> None:
+    add(services, tag_id, {float(at): float(at % 60) for at in range(86_400)})
+    began = time.perf_counter()
+    points = read(services, tag_id, 0, 86_400, 600)
+    assert time.perf_counter() - began < 0.5
+    assert len(points) == 600
+    assert {(point.min, point.max) for point in points} == {(0.0, 59.0)}
