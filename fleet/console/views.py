@@ -263,7 +263,8 @@ def teach() -> dict[str, str]:
     data = shlex.quote(str(find_console().services.settings.data_dir))
     return {
         "site": f"fengsui-fleet site add yufu-chem --title 鱼复化工 --sector chemical --data {data}",
-        "register": f"fengsui-fleet gateway add gw-yufu-0001 --site yufu-chem --token-file gw-yufu-0001.token --data {data}",
+        "register": "fengsui-fleet gateway add gw-yufu-0001 --site yufu-chem"
+        f" --token-file gw-yufu-0001.token --data {data}",
         "check": "fengsui-edge check gw-yufu-0001.toml",
         "run": "fengsui-edge run --config gw-yufu-0001.toml --data /var/lib/fengsui",
         "relay": f"fengsui-fleet destination add district --url https://platform.example/records --data {data}",

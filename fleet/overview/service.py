@@ -160,14 +160,14 @@ def find_alarms(
         if journal
         else list_active(sources, gateway=gateway, priority=priority)
     )
-    names = sources.session.execute(sa.select(Gateway.name, Gateway.title).order_by(Gateway.name)).tuples().all()
+    names = sources.session.execute(sa.select(Gateway.name, Gateway.title).order_by(Gateway.name)).all()
     return AlarmsPage(
         rows=rows,
         active=count_active(sources.session)[0],
         state="journal" if journal else "",
         priority=priority,
         gateway=gateway,
-        gateway_title=dict(names).get(gateway, ""),
+        gateway_title=next((title for name, title in names if name == gateway), ""),
         gateways=tuple((name, title) for name, title in names),
         older=rows[-1].number if journal and len(rows) == JOURNAL_PAGE else None,
     )

@@ -35,7 +35,7 @@ function drawLimits(u) {
   ctx.textBaseline = "bottom";
   ctx.font = `${11 * ratio}px ${color("--face")}`;
   for (const limit of series.limits) {
-    const y = Math.round(u.valToPos(limit.limit, "y", true));
+    const y = Math.round(u.valToPos(limit.limit, "y", true)) + 0.5; // on a pixel, not between two
     if (y < u.bbox.top || y > u.bbox.top + u.bbox.height) continue;
     ctx.strokeStyle = color(`--p${limit.priority}`);
     ctx.fillStyle = color(`--p${limit.priority}-ink`);
