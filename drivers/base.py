@@ -26,7 +26,7 @@ from wire.sample import Quality, Value
 Clock = Callable[[], int]
 """Monotonic time in ns. Injected, so that tests own it."""
 
-CONTRACT_MODULES = frozenset({"base", "bits", "errors", "profile", "profiles", "transport"})
+CONTRACT_MODULES = frozenset({"base", "bits", "errors", "profile", "profiles", "replay", "transport"})
 """Modules of this package that are not drivers. A driver is a module, or a package where one file would be too long."""
 
 
@@ -81,6 +81,7 @@ class Driver(Protocol):
     """What every driver has. The constructor does no I/O: ``Driver(settings, groups, clock=time.monotonic_ns)``.
 
     It raises SettingsError if the groups cannot be read by it.
+    Drivers also take ``line``, a `drivers.transport.Transport` to use instead of the one that the settings name.
     """
 
     Settings: ClassVar[type[msgspec.Struct]]

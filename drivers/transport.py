@@ -1,4 +1,4 @@
-"""Byte lines to instruments: TCP, serial port, and a replay of captured bytes. Nothing here knows a protocol.
+"""Byte lines to instruments: TCP and serial port. Nothing here knows a protocol; `drivers.replay` is the fake.
 
     line = open_line(settings)        tcp://host:port, serial:///dev/ttyUSB0
     await line.open()
@@ -18,7 +18,6 @@ import select
 import socket
 import stat
 import termios
-from collections.abc import Iterator
 from typing import Annotated, Literal, Protocol, cast
 from urllib.parse import urlsplit
 
@@ -269,6 +268,7 @@ class Serial:
         self._inbox = Inbox()
         self._port: serial.Serial | None = None
         self._reads = False
+        self._has_room = asyncio.Event()
 
     async def open(self) -> None:
         """Open and lock the port, in a thread since drivers may take their time. Raises LinkError, SettingsError."""
@@ -289,6 +289,8 @@ class Serial:
         self._inbox.fail(LinkError("the line was closed"))
         if port is not None:
             self._pause(port.fd)
+            asyncio.get_running_loop().remove_writer(port.fd)
+            self._has_room.set()
             with contextlib.suppress(OSError, termios.error):
                 # Otherwise the kernel waits up to 30 s for unsent octets.
                 termios.tcflush(port.fd, termios.TCIOFLUSH)
@@ -311,7 +313,7 @@ class Serial:
             try:
                 rest = rest[os.write(fd, rest) :]
             except BlockingIOError:
-                await _writable(fd)
+                await self._writable(fd)
             except OSError as error:
                 self._fail(f"cannot write to {self._path}: {error}")
 
@@ -348,6 +350,17 @@ class Serial:
                 self._pause(fd)
         elif _is_gone(fd):
             self._fail(f"{self._path} is gone")
+
+    async def _writable(self, fd: int) -> None:
+        """Wait until the port has room, or is closed."""
+        self._has_room.clear()
+        loop = asyncio.get_running_loop()
+        loop.add_writer(fd, self._has_room.set)
+        try:
+            await self._has_room.wait()
+        finally:
+            if self._port is not None and self._port.fd == fd:
+                loop.remove_writer(fd)
 
     def _fail(self, reason: str) -> None:
         if self._port is not None:
@@ -387,98 +400,3 @@ def _is_gone(fd: int) -> bool:
     poll = select.poll()
     poll.register(fd, select.POLLIN)
     return bool(poll.poll(0))
-
-
-async def _writable(fd: int) -> None:
-    loop = asyncio.get_running_loop()
-    ready = asyncio.Event()
-    loop.add_writer(fd, ready.set)
-    try:
-        await ready.wait()
-    finally:
-        loop.remove_writer(fd)
-
-
-class Step(msgspec.Struct, frozen=True):
-    """One step of a captured conversation: octets we sent, or octets that came."""
-
-    sent: bool
-    data: bytes
-
-
-def parse_capture(text: str) -> tuple[Step, ...]:
-    """Read a capture: ``> 01 03`` was sent, ``< 01 83`` came, ``<" text\\r\\n`` came as text, ``#`` is a comment."""
-    return tuple(_steps(text))
-
-
-def _steps(text: str) -> Iterator[Step]:
-    for number, line in enumerate(text.splitlines(), 1):
-        mark, _, rest = line.strip().partition(" ")
-        if not mark or mark.startswith("#"):
-            continue
-        if mark not in {">", "<", '>"', '<"'}:
-            raise ValueError(f"line {number}: '{mark}' is neither > nor < nor #")
-        data = rest.encode().decode("unicode_escape").encode("latin-1") if '"' in mark else bytes.fromhex(rest)
-        yield Step(mark.startswith(">"), data)
-
-
-class Replay:
-    """A line that replays a capture: what came comes again once what was sent before it was sent again.
-
-    After the last step the line stays silent, or goes down if ``hangs_up``. Each `open` starts from the first step.
-    """
-
-    def __init__(self, steps: tuple[Step, ...], *, hangs_up: bool = False) -> None:
-        self._steps = steps
-        self._hangs_up = hangs_up
-        self._next = 0
-        self._inbox = Inbox()
-        self._sent = bytearray()
-
-    def load(self, steps: tuple[Step, ...], *, hangs_up: bool = False) -> None:
-        """Put another capture on the line, from the next `open` on."""
-        self._steps = steps
-        self._hangs_up = hangs_up
-
-    @property
-    def is_done(self) -> bool:
-        """Tell whether the whole capture was replayed."""
-        return self._next == len(self._steps)
-
-    async def open(self) -> None:
-        """Start from the first step."""
-        self._next = 0
-        self._sent.clear()
-        self._inbox.start()
-        self._play()
-
-    async def close(self) -> None:
-        """Close the line."""
-        self._inbox.fail(LinkError("the line was closed"))
-
-    async def read(self) -> bytes:
-        """Return what the capture holds next."""
-        return await self._inbox.read()
-
-    async def write(self, data: bytes) -> None:
-        """Compare with what was sent in the capture. Raises ValueError, which no driver catches, if it differs."""
-        self._inbox.check()
-        self._sent += data
-        expected = self._steps[self._next].data if not self.is_done else b""
-        if not expected.startswith(bytes(self._sent)):
-            raise ValueError(f"sent {self._sent.hex(' ')} where the capture has {expected.hex(' ') or 'its end'}")
-        if len(self._sent) == len(expected):
-            self._sent.clear()
-            self._next += 1
-            self._play()
-
-    def discard(self) -> int:
-        """Throw away what has come."""
-        return self._inbox.discard()
-
-    def _play(self) -> None:
-        while not self.is_done and not self._steps[self._next].sent:
-            self._inbox.feed(self._steps[self._next].data)
-            self._next += 1
-        if self.is_done and self._hangs_up:
-            self._inbox.fail(LinkError("the capture ends here"))

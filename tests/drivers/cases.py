@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from drivers.base import Driver, Group, Scan, find
-from drivers.transport import Replay, Step, parse_capture
+from drivers.replay import Replay, Step, parse_capture
 
 FOLDER = Path(__file__).parent.parent / "cases"
 OWN_TAG_KEYS = ("name",)

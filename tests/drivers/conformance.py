@@ -10,7 +10,7 @@ import pytest
 
 from drivers.base import Driver, Polled, Streaming, find
 from drivers.errors import DriverError, LinkError, SettingsError
-from drivers.transport import Step
+from drivers.replay import Step
 from tests.drivers.cases import Bench, Case, columns, expected_columns, groups_of
 
 SOON_S = 2.0

@@ -8,7 +8,8 @@ import tty
 import pytest
 
 from drivers.errors import LinkError, SettingsError
-from drivers.transport import HELD_OCTETS, LineSettings, Replay, Serial, Step, Tcp, open_line, parse_capture
+from drivers.replay import Replay, Step, parse_capture
+from drivers.transport import HELD_OCTETS, LineSettings, Serial, Tcp, open_line
 from tests.servers import free_port
 
 
@@ -103,6 +104,17 @@ async def test_write_waits_for_a_port_that_is_full(port):
     await writing
     assert got == data
     await line.close()
+
+
+async def test_write_that_waits_for_room_ends_when_the_line_is_closed(port):
+    _, path = port
+    line = serial_line(path)
+    await line.open()
+    writing = asyncio.create_task(line.write(os.urandom(200_000)))
+    await asyncio.sleep(0.01)
+    await line.close()
+    with pytest.raises(LinkError):
+        await asyncio.wait_for(writing, 1)
 
 
 async def test_reader_that_is_late_stops_the_port_and_loses_nothing(port):

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from drivers.base import Group, find
 from drivers.errors import LinkTimeoutError, SettingsError
-from drivers.transport import Replay, Step
+from drivers.replay import Replay, Step
 from drivers.witmotion import Splitter
 from tests.drivers.lines import Answering
 

@@ -1,0 +1,95 @@
+"""A line that replays captured bytes: what tests put in place of an instrument, with every driver alike."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import msgspec
+
+from drivers.errors import LinkError
+from drivers.transport import Inbox
+
+
+class Step(msgspec.Struct, frozen=True):
+    """One step of a captured conversation: octets we sent, or octets that came."""
+
+    sent: bool
+    data: bytes
+
+
+def parse_capture(text: str) -> tuple[Step, ...]:
+    """Read a capture: ``> 01 03`` was sent, ``< 01 83`` came, ``<" text\\r\\n`` came as text, ``#`` is a comment."""
+    return tuple(_steps(text))
+
+
+def _steps(text: str) -> Iterator[Step]:
+    for number, line in enumerate(text.splitlines(), 1):
+        mark, _, rest = line.strip().partition(" ")
+        if not mark or mark.startswith("#"):
+            continue
+        if mark not in {">", "<", '>"', '<"'}:
+            raise ValueError(f"line {number}: '{mark}' is neither > nor < nor #")
+        data = rest.encode().decode("unicode_escape").encode("latin-1") if '"' in mark else bytes.fromhex(rest)
+        yield Step(mark.startswith(">"), data)
+
+
+class Replay:
+    """A line that replays a capture: what came comes again once what was sent before it was sent again.
+
+    After the last step the line stays silent, or goes down if ``hangs_up``. Each `open` starts from the first step.
+    """
+
+    def __init__(self, steps: tuple[Step, ...], *, hangs_up: bool = False) -> None:
+        self._steps = steps
+        self._hangs_up = hangs_up
+        self._next = 0
+        self._inbox = Inbox()
+        self._sent = bytearray()
+
+    def load(self, steps: tuple[Step, ...], *, hangs_up: bool = False) -> None:
+        """Put another capture on the line, from the next `open` on."""
+        self._steps = steps
+        self._hangs_up = hangs_up
+
+    @property
+    def is_done(self) -> bool:
+        """Tell whether the whole capture was replayed."""
+        return self._next == len(self._steps)
+
+    async def open(self) -> None:
+        """Start from the first step."""
+        self._next = 0
+        self._sent.clear()
+        self._inbox.start()
+        self._play()
+
+    async def close(self) -> None:
+        """Close the line."""
+        self._inbox.fail(LinkError("the line was closed"))
+
+    async def read(self) -> bytes:
+        """Return what the capture holds next."""
+        return await self._inbox.read()
+
+    async def write(self, data: bytes) -> None:
+        """Compare with what was sent in the capture. Raises ValueError, which no driver catches, if it differs."""
+        self._inbox.check()
+        self._sent += data
+        expected = self._steps[self._next].data if not self.is_done else b""
+        if not expected.startswith(bytes(self._sent)):
+            raise ValueError(f"sent {self._sent.hex(' ')} where the capture has {expected.hex(' ') or 'its end'}")
+        if len(self._sent) == len(expected):
+            self._sent.clear()
+            self._next += 1
+            self._play()
+
+    def discard(self) -> int:
+        """Throw away what has come."""
+        return self._inbox.discard()
+
+    def _play(self) -> None:
+        while not self.is_done and not self._steps[self._next].sent:
+            self._inbox.feed(self._steps[self._next].data)
+            self._next += 1
+        if self.is_done and self._hangs_up:
+            self._inbox.fail(LinkError("the capture ends here"))
