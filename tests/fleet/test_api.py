@@ -16,9 +16,15 @@ from fleet.live import LiveValue
 from fleet.metrics import IngestMetrics
 from fleet.relay import service as destinations
 from tests.fleet import edge
-from tests.fleet.conftest import START_NS
+from tests.fleet.conftest import START_NS, both_databases
 from wire.record import Lane
 from wire.topics import Up
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.peer)])
+def database_url(request: pytest.FixtureRequest) -> str:
+    return both_databases(request)
+
 
 PASSWORD = "correct horse"
 
@@ -144,7 +150,9 @@ def test_health_and_metrics(client: FlaskClient) -> None:
     assert "fengsui_gateways 1.0" in metrics
 
 
-def test_health_tells_of_a_database_that_is_gone(client: FlaskClient, services: Services) -> None:
+def test_health_tells_of_a_database_that_is_gone(client: FlaskClient, services: Services, database_url: str) -> None:
+    if database_url:
+        pytest.skip("takes the file away")
     services.database.close()
     (services.settings.data_dir / "fleet.db").unlink()
     (services.settings.data_dir / "fleet.db").mkdir()

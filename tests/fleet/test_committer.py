@@ -16,12 +16,17 @@ from fleet.gateways.models import Cursor, Gateway, Tag
 from fleet.metrics import IngestMetrics
 from fleet.readings.models import Quarantined, Reading, Record
 from tests.fleet import edge
-from tests.fleet.conftest import START_NS, Clock
+from tests.fleet.conftest import START_NS, Clock, both_databases
 from wire.conversation import Ack, Greet, Refused, Welcome
 from wire.conversation import Clock as WireClock
 from wire.record import ActionRecord, AuditRecord, Lane, Layout, encode_record, layout_id
 from wire.sample import Quality
 from wire.topics import Up, format_topic
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.peer)])
+def database_url(request: pytest.FixtureRequest) -> str:
+    return both_databases(request)
 
 
 class Fleet:
@@ -242,7 +247,11 @@ def test_a_record_that_the_database_cannot_take_is_quarantined_alone(fleet: Flee
     assert kept.body == encode_record(absurd)
 
 
-def test_a_locked_database_is_not_acknowledged_and_everybody_says_hello_again(fleet: Fleet, services: Services) -> None:
+def test_a_locked_database_is_not_acknowledged_and_everybody_says_hello_again(
+    fleet: Fleet, services: Services, database_url: str
+) -> None:
+    if database_url:
+        pytest.skip("only SQLite has one writer at a time")
     hasty = Database(build_engine(services.database.engine.url, busy_timeout_ms=50))
     fleet.committer = Committer(hasty, IngestMetrics(CollectorRegistry()), services.clock)
     session = fleet.open()
@@ -256,6 +265,13 @@ def test_a_locked_database_is_not_acknowledged_and_everybody_says_hello_again(fl
     assert fleet.batch(fleet.open(), 2, edge.scan(2, 1.0, 1.0)).committed == 2
     assert [r.seq for r in fleet.rows(sa.select(Record).order_by(Record.seq))] == [1, 2]
     hasty.close()
+
+
+def test_a_text_that_only_some_databases_take_is_kept_either_way(fleet: Fleet) -> None:
+    session = fleet.open()
+    records = [AuditRecord(1, None, "started"), AuditRecord(2, None, "odd", "a\0b"), AuditRecord(3, None, "ended")]
+    assert fleet.send(edge.up(Up.BATCH, edge.batch(session, 1, *records, lane=Lane.ALARMS)))[-1].committed == 3
+    assert len(fleet.rows(sa.select(Record))) + len(fleet.rows(sa.select(Quarantined))) == 3
 
 
 def test_replies_name_their_gateway(fleet: Fleet) -> None:

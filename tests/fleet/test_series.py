@@ -10,7 +10,13 @@ from fleet.errors import InvalidError
 from fleet.gateways import service as gateways
 from fleet.readings import service
 from fleet.readings.models import Reading
-from tests.fleet.conftest import START_NS
+from tests.fleet.conftest import START_NS, both_databases
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.peer)])
+def database_url(request: pytest.FixtureRequest) -> str:
+    return both_databases(request)
+
 
 SECOND_NS = 10**9
 
