@@ -61,7 +61,7 @@ class District:
             Bridge(self.truth),
         )
         self._stations: tuple[Station, ...] = (self._park, self._weather, self._bridge)
-        self._gateways: list[GatewaySide] = []
+        self.gateways: list[GatewaySide] = []
         self._background: set[asyncio.Task[None]] = set()
         self.fleet = FleetSide(folder / "fleet")
         self.scenarios: dict[str, Scenario] = {
@@ -92,7 +92,7 @@ class District:
         for station in self._stations:
             self._tell(f"agent of {station.gateway} {self._identities[station.gateway].title}")
             gateway = GatewaySide(station, self._folder / station.gateway, self.fleet.broker_port)
-            self._gateways.append(gateway)
+            self.gateways.append(gateway)
             await gateway.start()
         self._tell("waiting until every instrument's data has reached the platform")
         await self._wait_until_flowing()
@@ -104,7 +104,7 @@ class District:
         for task in tuple(self._background):
             task.cancel()
         await asyncio.gather(*self._background, return_exceptions=True)
-        await asyncio.gather(*(gateway.stop() for gateway in self._gateways))
+        await asyncio.gather(*(gateway.stop() for gateway in self.gateways))
         await self.fleet.stop()
         if self._platform is not None:
             await self._platform.close()
@@ -139,7 +139,7 @@ class District:
         while silent := [ledger.name for ledger in self.ledgers if not self._has_arrived(ledger)]:
             self.check()
             if time.monotonic() > deadline:
-                logs = ", ".join(str(gateway.agent.log) for gateway in self._gateways)
+                logs = ", ".join(str(gateway.agent.log) for gateway in self.gateways)
                 raise LabError(
                     f"after {FLOWING_S:g} s nothing has reached the platform from {', '.join(silent)}",
                     hint=f"logs: {logs}, {self.fleet.log}",
@@ -147,39 +147,47 @@ class District:
             await asyncio.sleep(LOOK_S)
 
     def _has_arrived(self, ledger: Ledger) -> bool:
-        return self._book.arrivals[ledger.gateway, ledger.counter].numbers.count > 0
+        return self.newest_arrived(ledger) > 0
+
+    def newest_arrived(self, ledger: Ledger) -> int:
+        """The number of the newest scan of an instrument that is at the platform."""
+        return self.book.arrivals[ledger.gateway, ledger.counter].numbers.highest
 
     @property
-    def _book(self) -> Book:
+    def book(self) -> Book:
+        """What the platform got."""
         assert self._opened_book is not None
         return self._opened_book
 
     def check(self) -> None:
         """Raise LabError if a program of the district has ended by itself."""
         self.fleet.check()
-        for gateway in self._gateways:
+        for gateway in self.gateways:
             gateway.agent.check()
 
     def progress(self) -> Progress:
         """Look at the run."""
         return Progress(
             acquired=sum(ledger.samples for ledger in self.ledgers),
-            relayed=self._book.samples,
+            relayed=self.book.samples,
             behind=self._behind(),
-            alarms=len(self._book.raised),
-            duplicates=self._book.duplicates,
+            alarms=len(self.book.raised),
+            duplicates=self.book.duplicates,
         )
 
     def _behind(self) -> int:
-        missing = (report.missing_scans(ledger, self._book) for ledger in self.ledgers)
+        missing = (report.missing_scans(ledger, self.book) for ledger in self.ledgers)
         return sum(last - first + 1 for ranges in missing for first, last in ranges)
 
-    async def drain(self) -> bool:
-        """Silence the instruments and wait until all they served is at the platform; False if that does not come."""
+    async def drain(self, *, is_whole: bool = True) -> bool:
+        """Silence the instruments and wait until all they served is at the platform; False if that does not come.
+
+        Not ``is_whole``: an agent was killed with scans in its memory, which nobody can wait for.
+        """
         for station in self._stations:
             station.power_off()
         deadline = time.monotonic() + DRAIN_S
-        while self._behind() or self.truth.unreported or self._book.gaps():
+        while (is_whole and self._behind()) or self.truth.unreported or self.book.gaps():
             if time.monotonic() > deadline:
                 return False
             self.check()
@@ -190,8 +198,8 @@ class District:
     def figures(self, setup_s: float | None) -> tuple[report.Figures, list[str]]:
         """Count, and say what falls short."""
         committed = report.count_committed(self.fleet.database)
-        figures = report.gather(self.ledgers, self._book, self.truth, committed, setup_s)
-        return figures, report.find_shortfalls(figures, self.ledgers, self._book, self.truth)
+        figures = report.gather(self.ledgers, self.book, self.truth, committed, setup_s)
+        return figures, report.find_shortfalls(figures, self.ledgers, self.book, self.truth)
 
     async def overfill(self) -> str:
         """Overfill a tank of the chemical park."""
@@ -215,7 +223,7 @@ class District:
 
     async def link_lost(self) -> str:
         """Cut one gateway's link for a while."""
-        gateway = self._gateways[0]
+        gateway = self.gateways[0]
         if gateway.link.is_cut:
             raise LabError(f"the link of {gateway.station.gateway} is cut already")
         gateway.link.cut()

@@ -31,14 +31,14 @@ class FleetSide:
         self._folder = folder
         self._program = program("fengsui-fleet")
         self._serve = Child("the fleet", folder.with_suffix(".log"))
-        self._http = f"127.0.0.1:{free_port(CONSOLE_PORT)}"
-        self.broker_port = free_port()
+        self._console_port = 0
+        self.broker_port = 0
         self.password = secrets.token_urlsafe(9)
 
     @property
     def console_url(self) -> str:
         """Where the console is."""
-        return f"http://{self._http}/"
+        return f"http://127.0.0.1:{self._console_port}/"
 
     @property
     def database(self) -> Path:
@@ -69,19 +69,39 @@ class FleetSide:
         await self._run("destination", "add", name, "--url", url)
 
     async def serve(self) -> None:
-        """Start all of its programs and wait until it is well. Raises LabError."""
-        ports = {"--ingest-metrics": free_port(), "--relay-metrics": free_port(), "--mqtt": self.broker_port}
+        """Start all of its programs and wait until they are well. Raises LabError.
+
+        Somebody may take a port between our look and theirs: then it starts again on others.
+        """
+        for preferred in (CONSOLE_PORT, 0, 0):
+            await self._start(preferred)
+            if await self._comes_up():
+                return
+        self.check()
+
+    async def _start(self, console_port: int) -> None:
+        self._console_port = free_port(console_port)
+        self.broker_port = free_port()
+        ports = {
+            "--http": self._console_port,
+            "--mqtt": self.broker_port,
+            "--ingest-metrics": free_port(),
+            "--relay-metrics": free_port(),
+        }
         addresses = [word for name, port in ports.items() for word in (name, f"127.0.0.1:{port}")]
-        data = ["--data", str(self._folder)]
-        await self._serve.start([self._program, "serve", *data, "--http", self._http, *addresses])
+        await self._serve.start([self._program, "serve", "--data", str(self._folder), *addresses])
+
+    async def _comes_up(self) -> bool:
+        """Wait until it is well (True) or has ended (False). Raises LabError if neither comes."""
         deadline = time.monotonic() + UP_S
-        while not await asyncio.to_thread(self._is_well):
-            self.check()
+        while self._serve.is_running:
+            if await asyncio.to_thread(self._is_well):
+                return True
             if time.monotonic() > deadline:
-                raise LabError(
-                    f"the fleet was not well after {UP_S:g} s:\n{self._serve.tail()}", hint=f"log: {self.log}"
-                )
+                words = self._serve.tail()
+                raise LabError(f"the fleet was not well after {UP_S:g} s. Its last words:\n{words}", f"log: {self.log}")
             await asyncio.sleep(LOOK_S)
+        return False
 
     def check(self) -> None:
         """Raise LabError if it has ended by itself."""

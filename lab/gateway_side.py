@@ -25,9 +25,13 @@ class GatewaySide:
         uplink = {"broker_port": await self.link.open(), "health_port": free_port()}
         text = render(self.station.gateway, {**self.station.places, **uplink})
         self._config.write_text(text, "utf-8")
-        edge = program("fengsui-edge")
-        await run_once([edge, "check", str(self._config)])
-        await self.agent.start([edge, "run", "--config", str(self._config), "--data", str(self.folder / "data")])
+        await run_once([program("fengsui-edge"), "check", str(self._config)])
+        await self.start_agent()
+
+    async def start_agent(self) -> None:
+        """Start the agent on the configuration that was written."""
+        data = str(self.folder / "data")
+        await self.agent.start([program("fengsui-edge"), "run", "--config", str(self._config), "--data", data])
 
     async def stop(self) -> None:
         """End the agent, then the link."""

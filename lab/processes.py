@@ -96,6 +96,12 @@ class Child:
             return ""
         return "\n".join(lines[-TAIL_LINES:])
 
+    async def kill(self) -> None:
+        """End it with SIGKILL, as a power cut would."""
+        if self._process is not None and self._process.returncode is None:
+            self._process.kill()
+            await self._process.wait()
+
     async def stop(self) -> None:
         """End it with SIGTERM, and with SIGKILL if it does not listen. May be called twice."""
         if self._process is None or self._process.returncode is not None:
