@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import time
+from functools import partial
 from pathlib import Path
 
 from rich.console import Console
+from rich.markup import escape
 from rich.status import Status
 
 from lab.district import District
+from lab.processes import program
 from lab.report import Figures
 
 LOOK_S = 0.5
@@ -69,11 +73,12 @@ class Demo:
 
     def _welcome(self) -> None:
         fleet = self._district.fleet
-        show = self._console.print
+        show = partial(self._console.print, soft_wrap=True)
         show(f"\n[bold]Console[/bold]  {fleet.console_url}")
         show(f"[bold]Sign-in[/bold]  {fleet.user} / {fleet.password}")
         option = "" if self._folder == Path("var/demo").resolve() else f" --data {self._folder}"
-        show(f"[bold]Trigger[/bold]  fengsui-lab trigger overfill|leak|quake|broker-dies|link-lost{option}")
+        command = f"{os.path.relpath(program('fengsui-lab'))} trigger {'|'.join(self._district.scenarios)}"
+        show(f"[bold]Trigger[/bold]  {command}{option}")
         show("[bold]Stop[/bold]     Ctrl-C\n")
 
     async def _run_timed(self, seconds: float, setup_s: float | None) -> Outcome:
@@ -115,4 +120,4 @@ class Demo:
             self._tell(words)
 
     def _tell(self, text: str) -> None:
-        self._console.print(f"[dim]·[/dim] {text}")
+        self._console.print(f"[dim]·[/dim] {escape(text)}", soft_wrap=True)

@@ -33,6 +33,7 @@ class FleetSide:
         self._serve = Child("the fleet", folder.with_suffix(".log"))
         self._console_port = 0
         self.broker_port = 0
+        self._health_ports: tuple[int, ...] = ()
         self.password = secrets.token_urlsafe(9)
 
     @property
@@ -82,11 +83,14 @@ class FleetSide:
     async def _start(self, console_port: int) -> None:
         self._console_port = free_port(console_port)
         self.broker_port = free_port()
+        ingest, relay = free_port(), free_port()
+        # The console's port alone would not do: whoever took it from us may answer there, too.
+        self._health_ports = (ingest, relay, self._console_port)
         ports = {
             "--http": self._console_port,
             "--mqtt": self.broker_port,
-            "--ingest-metrics": free_port(),
-            "--relay-metrics": free_port(),
+            "--ingest-metrics": ingest,
+            "--relay-metrics": relay,
         }
         addresses = [word for name, port in ports.items() for word in (name, f"127.0.0.1:{port}")]
         await self._serve.start([self._program, "serve", "--data", str(self._folder), *addresses])
@@ -123,8 +127,12 @@ class FleetSide:
         await run_once([self._program, *arguments, "--data", str(self._folder)])
 
     def _is_well(self) -> bool:
-        try:
-            with urllib.request.urlopen(f"{self.console_url}healthz", timeout=2.0) as response:  # noqa: S310
-                return bool(response.status == 200)
-        except (OSError, urllib.error.URLError):
-            return False
+        return all(_is_healthy(port) for port in self._health_ports)
+
+
+def _is_healthy(port: int) -> bool:
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/healthz", timeout=2.0) as response:
+            return bool(response.status == 200)
+    except (OSError, urllib.error.URLError):
+        return False
