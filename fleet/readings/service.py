@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 import msgspec
 import sqlalchemy as sa
@@ -12,6 +13,8 @@ from fleet.errors import InvalidError
 from fleet.readings.models import Quarantined, Reading
 
 BUCKETS_MAX = 5000
+SEEK_FROM_NS = 30_000_000_000
+"""Parts at least this wide are read one by one from SQLite."""
 
 
 class Point(msgspec.Struct, frozen=True):
@@ -31,40 +34,61 @@ def series(session: Session, tag_id: int, start_ns: int, end_ns: int, buckets: i
     if not 1 <= buckets <= BUCKETS_MAX:
         raise InvalidError(f"ask for 1 to {BUCKETS_MAX} buckets")
     width = -(-(end_ns - start_ns) // buckets)
-    if session.get_bind().dialect.name == "sqlite":
-        # The portable // wraps the division in a call of FLOOR where the driver divides as floats; here both are
-        # integers, and SQLite's own / is an integer division and twice as fast over a month of seconds.
-        bucket = sa.literal_column(f"(reading.at_ns - {int(start_ns)}) / {int(width)}", sa.BigInteger).label("bucket")
+    if session.get_bind().dialect.name == "sqlite" and width >= SEEK_FROM_NS:
+        rows = _seek(session, tag_id, start_ns, end_ns, width)
     else:
-        bucket = ((Reading.at_ns - start_ns) // width).label("bucket")
+        rows = _group(session, tag_id, start_ns, end_ns, width)
+    # Two records of one time give two rows: the later one stays.
+    found = {row.bucket: row for row in rows}
+    return [Point(start_ns + row.bucket * width, row.low, row.high, row.mean, row.last) for row in found.values()]
+
+
+def _group(session: Session, tag_id: int, start_ns: int, end_ns: int, width: int) -> Iterable[sa.Row[Any]]:
+    """Read all parts in one pass. The database sorts rows into parts, which is slow where there are millions."""
+    in_range = sa.and_(Reading.tag_id == tag_id, Reading.at_ns >= start_ns, Reading.at_ns < end_ns)
     parts = (
         sa.select(
-            bucket,
+            ((Reading.at_ns - start_ns) // width).label("bucket"),
             sa.func.min(Reading.value).label("low"),
             sa.func.max(Reading.value).label("high"),
             sa.func.avg(Reading.value).label("mean"),
             sa.func.max(Reading.at_ns).label("last_ns"),
         )
-        .where(
-            Reading.tag_id == tag_id,
-            Reading.at_ns >= start_ns,
-            Reading.at_ns < end_ns,
-            Reading.value.is_not(None),
-        )
+        .where(in_range, Reading.value.is_not(None))
         .group_by(sa.text("bucket"))
         .subquery()
     )
-    query = (
-        sa.select(parts, Reading.value.label("last"))
-        .join(Reading, sa.and_(Reading.tag_id == tag_id, Reading.at_ns == parts.c.last_ns, Reading.value.is_not(None)))
-        .order_by(parts.c.bucket, Reading.record_id)
-    )
-    # Two records of one time give two rows: the later one stays.
-    found = {
-        row.bucket: Point(start_ns + row.bucket * width, row.low, row.high, row.mean, row.last)
-        for row in session.execute(query)
-    }
-    return list(found.values())
+    is_last = sa.and_(Reading.tag_id == tag_id, Reading.at_ns == parts.c.last_ns, Reading.value.is_not(None))
+    query = sa.select(parts, Reading.value.label("last")).join(Reading, is_last)
+    return session.execute(query.order_by(parts.c.bucket, Reading.record_id))
+
+
+def _seek(session: Session, tag_id: int, start_ns: int, end_ns: int, width: int) -> Iterable[sa.Row[Any]]:
+    """Read part after part along the key: SQLite then sorts nothing, and a month of seconds takes half the time."""
+    for bucket in range(-(-(end_ns - start_ns) // width)):
+        begin = start_ns + bucket * width
+        row = session.execute(
+            _PART, {"tag": tag_id, "number": bucket, "begin": begin, "end": min(begin + width, end_ns)}
+        )
+        part = row.one()
+        if part.low is not None:
+            yield part
+
+
+_in_part = sa.and_(
+    Reading.tag_id == sa.bindparam("tag"),
+    Reading.at_ns >= sa.bindparam("begin"),
+    Reading.at_ns < sa.bindparam("end"),
+    Reading.value.is_not(None),
+)
+_last = sa.select(Reading.value).where(_in_part).order_by(Reading.at_ns.desc(), Reading.record_id.desc()).limit(1)
+_PART = sa.select(
+    sa.bindparam("number", type_=sa.BigInteger).label("bucket"),
+    sa.func.min(Reading.value).label("low"),
+    sa.func.max(Reading.value).label("high"),
+    sa.func.avg(Reading.value).label("mean"),
+    _last.scalar_subquery().label("last"),
+).where(_in_part)
 
 
 def quarantined(session: Session, gateway: str | None, before: int | None, limit: int) -> Sequence[Quarantined]:

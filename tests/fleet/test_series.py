@@ -47,11 +47,15 @@ def read(services: Services, tag_id: int, start: float, end: float, buckets: int
         )
 
 
-def test_each_bucket_has_smallest_largest_mean_and_last(services: Services, tag_id: int) -> None:
-    add(services, tag_id, {0: 1.0, 1: 5.0, 2: 3.0, 10: 7.0, 11: None, 19.9: 9.0, 20: 100.0})
-    first, second = read(services, tag_id, 0, 20, 2)
-    assert first == service.Point(START_NS, 1.0, 5.0, 3.0, 3.0)
-    assert second == service.Point(START_NS + 10 * SECOND_NS, 7.0, 9.0, 8.0, 9.0)
+@pytest.mark.parametrize("stretch", [1, 100], ids=["narrow parts", "wide parts"])
+def test_each_part_has_smallest_largest_mean_and_last(services: Services, tag_id: int, stretch: int) -> None:
+    values = {0: 1.0, 1: 5.0, 2: 3.0, 10: 7.0, 11: None, 19.9: 9.0, 20: 100.0, 41: 2.0}
+    add(services, tag_id, {at * stretch: value for at, value in values.items()})
+    first, second, last = read(services, tag_id, 0, 42 * stretch, 4)[:3]
+    assert first == service.Point(START_NS, 1.0, 7.0, 4.0, 7.0)
+    half = START_NS + int(10.5 * stretch * SECOND_NS)
+    assert second == service.Point(half, 9.0, 100.0, 54.5, 100.0)
+    assert (last.at_ns, last.last) == (half * 3 - 2 * START_NS, 2.0)
 
 
 def test_empty_buckets_and_bad_values_are_left_out(services: Services, tag_id: int) -> None:
