@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import hmac
-import secrets
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -15,14 +12,13 @@ from sqlalchemy.orm import Session
 from fleet.errors import ConflictError, InvalidError, NotFoundError
 from fleet.gateways.models import Cursor, Gateway, Layout, Tag
 from fleet.sites.models import Site
+from provisioning.tokens import hash_token, is_token, mint_token
 from wire.conversation import Hello
 from wire.health import Health
 from wire.record import Lane
 from wire.record import Layout as WireLayout
 from wire.topics import is_gateway
 from wire.twin import Reported, TagInfo
-
-TOKEN_OCTETS = 32
 
 
 def register(session: Session, name: str, title: str, site_key: str | None, now_ns: int) -> tuple[Gateway, str]:
@@ -33,22 +29,17 @@ def register(session: Session, name: str, title: str, site_key: str | None, now_
         raise ConflictError(f"gateway '{name}' is already registered")
     if site_key is not None and session.get(Site, site_key) is None:
         raise NotFoundError(f"there is no site '{site_key}'", hint=f"run: fengsui-fleet site add {site_key}")
-    token = secrets.token_urlsafe(TOKEN_OCTETS)
+    token = mint_token()
     gateway = Gateway(name=name, title=title, site_key=site_key, token_hash=hash_token(token), created_ns=now_ns)
     session.add(gateway)
     session.flush()
     return gateway, token
 
 
-def hash_token(token: str) -> str:
-    """Return what is stored of a token."""
-    return hashlib.sha256(token.encode()).hexdigest()
-
-
 def check_token(session: Session, name: str, token: str) -> bool:
     """Tell whether a token is the gateway's."""
     stored = session.scalar(sa.select(Gateway.token_hash).where(Gateway.name == name))
-    return stored is not None and hmac.compare_digest(stored, hash_token(token))
+    return stored is not None and is_token(token, stored)
 
 
 def get(session: Session, name: str) -> Gateway:
