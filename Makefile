@@ -33,7 +33,7 @@ check: $(VENV)/.dev ## Lint, types, import contracts, generated files
 	@$(BIN)/lint-imports
 	@$(BIN)/python -m wire.schema --check
 	@$(BIN)/python -m edge.schema --check
-	@$(BIN)/python -m fleet.console.translations.catalogue --check
+	@$(BIN)/python -m fleet.console.catalogue check
 	@requirements/compile.sh --check
 
 bench: $(VENV)/.dev ## Measure; figures go to build/bench.json (ONLY=name for a part)

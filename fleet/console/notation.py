@@ -67,14 +67,19 @@ def write_percent_whole(share: float) -> str:
 
 
 def write_seconds(seconds: float | None) -> str:
-    """A lag: tenths below 10 s, else the two largest units."""
+    """A lag: ms, s with a tenth, then the two largest units."""
     if seconds is None:
         return NOTHING
+    if seconds <= 0:
+        return "0 s"
     if seconds < 0.95:
-        return f"{max(seconds, 0) * 1000:.0f} ms"
+        return f"{seconds * 1000:.0f} ms"
     if seconds < 59.95:
         return f"{seconds:.1f} s"
-    return write_duration(int(seconds * NS))
+    whole = int(seconds)
+    if whole < 3600:
+        return f"{whole // 60} {gettext('min')} {whole % 60:02d} {gettext('s')}"
+    return write_duration(whole * NS)
 
 
 def write_duration(ns: int) -> str:

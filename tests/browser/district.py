@@ -32,7 +32,7 @@ from wire.twin import AlarmInfo, DeviceInfo, Reported, TagInfo
 
 NS = 1_000_000_000
 USER, PASSWORD = "值班席 1", "correct horse battery"
-PARK, WEATHER, SILENT = "gw-yufu-0012", "gw-longxing-0007", "gw-shuitu-0031"
+PARK, WEATHER, QUAKE, SILENT = "gw-yufu-0012", "gw-longxing-0007", "gw-jiangbei-0003", "gw-shuitu-0031"
 SCAN_S = 10
 HOUR_S = 3600
 
@@ -97,6 +97,17 @@ def weather_instruments() -> list[Instrument]:
     ]
 
 
+def quake_instruments() -> list[Instrument]:
+    """An accelerometer on a tower."""
+    return [
+        instrument(f"acc-1.{axis}", title, "g", -2, 2, base, {"high": (0.05, 2)})
+        for axis, title, base in (("x", "加速度 东西", 0.001), ("y", "加速度 南北", -0.002), ("z", "加速度 竖向", 0.0))
+    ]
+
+
+STATIONS = {PARK: park_instruments, WEATHER: weather_instruments, QUAKE: quake_instruments}
+
+
 class District:
     """The fleet under test. What it is told goes through `Committer`, as from the broker."""
 
@@ -123,20 +134,21 @@ class District:
             for key, title, sector in (
                 ("yufu-chem", "鱼复化工", "chemical"),
                 ("longxing", "龙兴自动气象站", "weather"),
+                ("tower", "江北嘴大厦", "earthquake"),
                 ("shuitu", "水土立交下穿", "waterlogging"),
             ):
                 sites.add(session, key, title, sector, None, None)
             gateways.register(session, PARK, "鱼复化工 罐区", "yufu-chem", time.time_ns())
             gateways.register(session, WEATHER, "龙兴气象站", "longxing", time.time_ns())
+            gateways.register(session, QUAKE, "江北嘴大厦 强震", "tower", time.time_ns())
             gateways.register(session, SILENT, "水土立交 积水", "shuitu", time.time_ns())
             relay.add(session, "区共享平台", "http-json", "http://127.0.0.1:9/records", time.time_ns())
             relay.add(session, "市级危化", "http-json", "http://127.0.0.1:9/chem", time.time_ns())
         depth = instrument("wl-1.depth", "积水深度", "cm", 0, 200, 3.0, {"high": (15.0, 2), "high-high": (27.0, 1)})
         self.connect(SILENT, [depth], at_ns=time.time_ns() - 18 * 60 * NS)
-        self.connect(PARK, park_instruments())
-        self.connect(WEATHER, weather_instruments())
-        self.pass_hour(PARK, park_instruments())
-        self.pass_hour(WEATHER, weather_instruments())
+        for gateway, instruments in STATIONS.items():
+            self.connect(gateway, instruments())
+            self.pass_hour(gateway, instruments())
         for ago_s, lasted_s in ((3100, 95), (2200, 41)):
             self.alarm(PARK, "gd-03.gas", "high", 27.1, ago_s=ago_s)
             self.alarm(PARK, "gd-03.gas", "high", 22.4, ago_s=ago_s - lasted_s, change="cleared")
@@ -264,7 +276,7 @@ class District:
         limit, priority = rows[tag].rules[level]
         wall = time.time_ns() - int(ago_s * NS)
         record = AlarmRecord(wall - self.began_ns, wall, f"{tag}:{level}", tag, level, change, priority, value, limit)
-        self.send(gateway, Lane.ALARMS, [record])
+        self.send(gateway, Lane.ALARMS, [record], at_ns=wall + 200_000_000)
         self.services.live.note_alarms()
 
     # live
@@ -275,13 +287,18 @@ class District:
             self._held[gateway, tag] = LiveValue(value, quality, time.time_ns())
         self.services.live.put_values(gateway, {tag: self._held[gateway, tag]})
 
+    def forget(self) -> None:
+        """Let every tag follow its instrument again."""
+        with self._lock:
+            self._held.clear()
+
     def keep_talking(self) -> None:
         """Let the gateways that are online send values and health once a second, in a thread of its own."""
         threading.Thread(target=self._talk, name="gateways", daemon=True).start()
 
     def _talk(self) -> None:
         rounds = itertools.count()
-        stations = {PARK: park_instruments(), WEATHER: weather_instruments()}
+        stations = {gateway: instruments() for gateway, instruments in STATIONS.items()}
         while not self._ended.wait(1.0 if next(rounds) else 0.0):
             for gateway, rows in stations.items():
                 values = {row.tag.name: LiveValue(row.value(1, i), 0, time.time_ns()) for i, row in enumerate(rows)}

@@ -10,7 +10,7 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from tests.browser.conftest import DESK, PHONE, Watch, opened
-from tests.browser.district import PARK, PASSWORD, SILENT, USER, WEATHER, District
+from tests.browser.district import PARK, PASSWORD, QUAKE, SILENT, USER, WEATHER, District
 
 ROOT = Path(__file__).parents[2]
 PICTURES = ROOT / "build" / "pictures"
@@ -78,10 +78,10 @@ def test_now_shows_active_alarms_the_most_urgent_first(desk: Page) -> None:
 
 def test_now_counts_silent_gateways_and_the_access_rate(desk: Page) -> None:
     desk.goto("/")
-    expect(desk.locator(".keys")).to_contain_text("2 / 3")
+    expect(desk.locator(".keys")).to_contain_text("3 / 4")
     expect(desk.locator(".keys")).to_contain_text("1 台失联")
-    # 44 + 4 + 1 tags; one is uncertain, one is bad, one belongs to the silent gateway.
-    expect(desk.locator(".keys")).to_contain_text("93.9 %")
+    # 44 + 4 + 3 + 1 tags; one is uncertain, one is bad, one belongs to the silent gateway.
+    expect(desk.locator(".keys")).to_contain_text("94.2 %")
     expect(desk.get_by_text("水土立交 积水")).to_be_visible()
     expect(desk.locator("body")).to_contain_text("HTTP 503 Service Unavailable")
 
@@ -94,6 +94,7 @@ def test_live_value_changes_without_a_reload(desk: Page, district: District) -> 
     district.say(PARK, "t-103.temperature", 44.4)
     expect(row.locator("[data-value]")).to_have_text("44.4")
     assert row.locator(".at").get_attribute("x1") != before
+    district.forget()
     expect(desk.locator("#pulse")).to_have_attribute("data-state", "live")
     assert desk.evaluate("window.untouched") is True
 
@@ -144,7 +145,7 @@ def test_chart_draws_the_history_with_its_limits(desk: Page) -> None:
 def test_gateways_are_filtered_and_sorted(desk: Page) -> None:
     desk.goto("/gateways")
     names = desk.locator("table.fleet .c-name .below")
-    expect(names).to_have_text([PARK, WEATHER, SILENT])
+    expect(names).to_have_text([PARK, WEATHER, SILENT, QUAKE])
     desk.get_by_role("link", name="失联").click()
     expect(names).to_have_text([SILENT])
     desk.get_by_role("link", name="全部", exact=False).first.click()
@@ -152,7 +153,7 @@ def test_gateways_are_filtered_and_sorted(desk: Page) -> None:
     desk.keyboard.press("Enter")
     expect(names).to_have_text([WEATHER])
     desk.goto("/gateways?sort=-name")
-    expect(names).to_have_text([PARK, SILENT, WEATHER])
+    expect(names).to_have_text([PARK, SILENT, WEATHER, QUAKE])
 
 
 def test_silent_gateway_shows_its_last_values_and_says_so(desk: Page) -> None:
@@ -340,7 +341,7 @@ def test_pictures_for_the_documentation(
             picture = PICTURES / f"{name}.png"
             page.screenshot(path=picture)
             assert picture.stat().st_size > 20_000
-    if os.environ.get("FENGSUI_UPDATE_PICTURES") == "1":
-        (ROOT / "docs/images").mkdir(parents=True, exist_ok=True)
-        for name in ("console", "phone"):
-            shutil.copy(PICTURES / f"{name}.png", ROOT / "docs/images" / f"{name}.png")
+    if kept := os.environ.get("FENGSUI_PICTURES"):
+        (ROOT / kept).mkdir(parents=True, exist_ok=True)
+        for name in ("console", "gateway", "phone"):
+            shutil.copy(PICTURES / f"{name}.png", ROOT / kept / f"{name}.png")
