@@ -149,7 +149,7 @@ class Tree:
                 words = (entry / "cmdline").read_bytes().decode().split("\0")
             except OSError:
                 continue
-            if parent == self.process.pid:
+            if parent == self.process.pid and len(words) > 3:  # a process that has just ended shows no words
                 found["broker" if "fleet.broker" in words else words[3]] = int(entry.name)
         return found
 
