@@ -129,10 +129,14 @@ class Agent:
                 self._configuration, self._store, self._newest, self._clock, raised, self._jitter
             )
             self.uplink.ask_report()
-            running = asyncio.create_task(self._acquisition.run())
+            running = asyncio.create_task(self._acquisition.run(), name="acquisition")
+            changed = asyncio.create_task(self._changed.wait(), name="changed")
             try:
-                await self._changed.wait()
+                await asyncio.wait([running, changed], return_when=asyncio.FIRST_COMPLETED)
+                if running.done():
+                    running.result()  # it never ends by itself: what it raises ends the agent
             finally:
+                changed.cancel()
                 running.cancel()
                 await asyncio.wait([running])
 

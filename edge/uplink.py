@@ -18,7 +18,7 @@ from pathlib import Path
 
 import aiomqtt
 
-from edge.conversation import Conversation
+from edge.conversation import Conversation, Sent
 from edge.errors import NotConnectedError, SpoolError
 from edge.live import Newest
 from edge.release import RELEASE
@@ -241,22 +241,24 @@ class Uplink:
 
     async def _send_pending(self, client: aiomqtt.Client, publishes: asyncio.TaskGroup) -> None:
         while (plan := self._talk.next_batch()) is not None and not self._slots.locked():
+            planned_in = self._talk.round
             records = await self._store.read(plan)
             session = self._talk.session
             if records is None or session is None:
                 return
+            if self._talk.round != planned_in:
+                continue  # the fleet spoke while we read: the plan is void
             payload = codec.encode(self._batch(records, session))
             sent = self._talk.sent(plan, records.last, len(payload), time.monotonic())
             await self._slots.acquire()
+            publishes.create_task(self._publish_batch(client, payload, sent))
 
-            async def publish(payload: bytes = payload, sent: object = sent) -> None:
-                try:
-                    await self._publish(client, Up.BATCH, payload)
-                finally:
-                    self._slots.release()
-                self._talk.puback(sent)  # type: ignore[arg-type]
-
-            publishes.create_task(publish())
+    async def _publish_batch(self, client: aiomqtt.Client, payload: bytes, sent: Sent) -> None:
+        try:
+            await self._publish(client, Up.BATCH, payload)
+        finally:
+            self._slots.release()
+        self._talk.puback(sent)
 
     def _batch(self, records: Slice, session: str) -> Batch:
         return Batch(
