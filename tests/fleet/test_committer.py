@@ -267,6 +267,24 @@ def test_a_locked_database_is_not_acknowledged_and_everybody_says_hello_again(
     hasty.close()
 
 
+def test_a_full_disk_is_not_acknowledged_and_loses_nothing(fleet: Fleet, services: Services, database_url: str) -> None:
+    if database_url:
+        pytest.skip("the limit is SQLite's")
+    full = Database(build_engine(services.database.engine.url))
+    fleet.committer = Committer(full, IngestMetrics(CollectorRegistry()), services.clock)
+    session = fleet.open()
+    with full.writing() as other:
+        pages = other.scalar(sa.text("PRAGMA page_count"))
+        other.execute(sa.text(f"PRAGMA max_page_count={pages}"))
+    records = [edge.scan(n, float(n), 1.0) for n in range(1, 2000)]
+    with pytest.raises(DatabaseDownError, match="full"):
+        fleet.send(edge.up(Up.BATCH, edge.batch(session, 1, *records)))
+    assert fleet.rows(sa.select(Record)) == []
+    full.close()  # there is room again
+    assert fleet.batch(fleet.open(), 1, *records).committed == 1999
+    full.close()
+
+
 def test_a_text_that_only_some_databases_take_is_kept_either_way(fleet: Fleet) -> None:
     session = fleet.open()
     records = [AuditRecord(1, None, "started"), AuditRecord(2, None, "odd", "a\0b"), AuditRecord(3, None, "ended")]

@@ -1,0 +1,169 @@
+"""The console over HTTP, without a browser: who may see what, and what the answers say."""
+
+from __future__ import annotations
+
+import re
+import shlex
+
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+
+from fleet import cli
+from fleet.accounts import service as accounts
+from fleet.accounts.models import Role
+from fleet.app import create_app
+from fleet.bootstrap import Services
+from fleet.console import views
+from fleet.gateways import service as gateways
+
+PASSWORD = "correct horse battery"
+
+
+@pytest.fixture
+def app(services: Services) -> Flask:
+    with services.database.writing() as session:
+        accounts.add(session, "wang", PASSWORD, Role.OPERATOR, services.clock())
+    return create_app(services)
+
+
+@pytest.fixture
+def stranger(app: Flask) -> FlaskClient:
+    return app.test_client()
+
+
+def token(client: FlaskClient) -> str:
+    found = re.search(r'name="csrf_token" value="([^"]+)"', client.get("/sign-in").text)
+    assert found is not None
+    return found.group(1)
+
+
+def sign_in(client: FlaskClient, password: str = PASSWORD, target: str = "") -> tuple[int, str]:
+    form = {"name": "wang", "password": password, "csrf_token": token(client)}
+    answer = client.post(f"/sign-in{target}", data=form)
+    return answer.status_code, answer.headers.get("Location", "")
+
+
+@pytest.fixture
+def client(app: Flask) -> FlaskClient:
+    client = app.test_client()
+    assert sign_in(client) == (302, "/")
+    return client
+
+
+def test_every_page_wants_a_sign_in(app: Flask, stranger: FlaskClient) -> None:
+    routes = [rule for rule in app.url_map.iter_rules() if rule.endpoint.startswith("console.")]
+    assert len(routes) >= 12
+    for rule in routes:
+        if rule.endpoint in views.OPEN or "GET" not in (rule.methods or ()):
+            continue
+        path = rule.rule.replace("<name>", "gw-yufu-0001").replace("<tag>", "a.x")
+        answer = stranger.get(path)
+        assert answer.status_code == 302, path
+        assert answer.headers["Location"].startswith("/sign-in"), path
+
+
+@pytest.mark.parametrize("headers", [{"Accept": "text/event-stream"}, {"X-Live": "1"}])
+def test_script_of_a_stranger_gets_401_and_no_page(stranger: FlaskClient, headers: dict[str, str]) -> None:
+    assert stranger.get("/events", headers=headers).status_code == 401
+
+
+def test_form_without_our_token_is_refused(stranger: FlaskClient) -> None:
+    answer = stranger.post("/sign-in", data={"name": "wang", "password": PASSWORD})
+    assert answer.status_code == 400
+    assert stranger.get("/").status_code == 302
+
+
+def test_sixth_failure_has_to_wait_even_with_the_right_password(stranger: FlaskClient) -> None:
+    assert [sign_in(stranger, "wrong password")[0] for _ in range(5)] == [401] * 5
+    form = {"name": "wang", "password": PASSWORD, "csrf_token": token(stranger)}
+    answer = stranger.post("/sign-in", data=form)
+    assert answer.status_code == 429
+    assert 0 < int(answer.headers["Retry-After"]) <= 301
+
+
+@pytest.mark.parametrize(
+    "target", ["//evil.example/", "https://evil.example/", "/\\evil.example", "javascript:alert(1)", "evil", ""]
+)
+def test_sign_in_leads_nobody_to_another_host(stranger: FlaskClient, target: str) -> None:
+    assert sign_in(stranger, target=f"?next={target}") == (302, "/")
+
+
+def test_sign_in_leads_to_the_page_that_was_asked_for(stranger: FlaskClient) -> None:
+    assert sign_in(stranger, target="?next=/alarms?state=journal") == (302, "/alarms?state=journal")
+
+
+def test_answers_tell_the_browser_what_pages_may_do(client: FlaskClient) -> None:
+    answer = client.get("/")
+    assert answer.status_code == 200
+    policy = answer.headers["Content-Security-Policy"]
+    assert "script-src 'self';" in policy
+    assert "unsafe" not in policy
+    assert answer.headers["X-Content-Type-Options"] == "nosniff"
+    assert answer.headers["Cache-Control"] == "no-store"
+    assert not re.search(r"<script(?![^>]*\bsrc=)|\sstyle=|\son\w+=", answer.text)
+
+
+def test_session_cookie_is_out_of_reach_of_scripts(stranger: FlaskClient) -> None:
+    cookie = stranger.get("/sign-in").headers["Set-Cookie"]
+    assert "HttpOnly" in cookie
+    assert "SameSite=Lax" in cookie
+
+
+def test_assets_are_kept_for_good_by_their_content(client: FlaskClient) -> None:
+    found = re.search(r"/assets/app\.css\?v=\w+", client.get("/").text)
+    assert found is not None
+    answer = client.get(found.group(0))
+    assert "immutable" in answer.headers["Cache-Control"]
+
+
+def test_unknown_page_is_told_in_the_language_of_the_reader(client: FlaskClient) -> None:
+    assert "页面不存在" in client.get("/nowhere").text
+    client.set_cookie("language", "en")
+    answer = client.get("/gateways/gw-nowhere-1")
+    assert answer.status_code == 404
+    assert "Nothing here" in answer.text
+
+
+def test_commands_that_an_empty_fleet_teaches_are_understood(app: Flask, client: FlaskClient) -> None:
+    with app.test_request_context():
+        commands = views.teach()
+    page = client.get("/").text
+    for name in ("site", "register"):
+        assert commands[name].split(" --data")[0] in page
+    assert commands["relay"].split(" --data")[0] in client.get("/relay").text
+    for name in ("site", "register", "relay"):
+        program, *arguments = shlex.split(commands[name])
+        assert program == "fengsui-fleet"
+        cli.build_parser().parse_args(arguments)
+
+
+def test_gateway_that_never_spoke_has_a_page(client: FlaskClient, services: Services) -> None:
+    with services.database.writing() as session:
+        gateways.register(session, "gw-yufu-0001", "罐区", None, services.clock())
+    answer = client.get("/gateways/gw-yufu-0001")
+    assert answer.status_code == 200
+    assert "它从未连接过" in answer.text
+    assert "从未上线" in client.get("/gateways").text
+
+
+@pytest.mark.parametrize(
+    "query", ["sort=nonsense", "state=nonsense", "page=-3", "page=x", "sector=none", "sort=-alarms"]
+)
+def test_odd_filters_are_no_error(client: FlaskClient, query: str) -> None:
+    assert client.get(f"/gateways?{query}").status_code == 200
+
+
+@pytest.mark.parametrize("query", ["state=nonsense", "priority=x", "priority=9", "before=-1", "gateway=none"])
+def test_odd_alarm_filters_are_no_error(client: FlaskClient, query: str) -> None:
+    assert client.get(f"/alarms?{query}").status_code == 200
+
+
+def test_streams_leave_threads_for_pages(client: FlaskClient, app: Flask) -> None:
+    slots = app.extensions["fengsui-console"].slots
+    while slots.take():
+        pass
+    answer = client.get("/events")
+    assert answer.status_code == 503
+    assert answer.headers["Retry-After"] == "10"
+    assert client.get("/").status_code == 200
