@@ -50,6 +50,8 @@ LAYOUT_ID_OCTETS = 8
 _SQLITE_FULL = 13
 _SQLITE_CORRUPT = (11, 26)
 PRUNE_ROWS = 500
+EVENT_RESERVE = 10
+"""One part in this many of the quota is kept beyond it for lane A."""
 
 
 class Slice(msgspec.Struct, frozen=True, kw_only=True):
@@ -143,9 +145,12 @@ class Spool:
         """Store records in one durable commit: when this returns, they exist.
 
         ``layouts`` holds the columns of the scans among them; ``clock`` is this boot's clock as known now. Raises
-        SpoolFullError when there is no room; then nothing was stored and no seq was used.
+        SpoolFullError when there is no room; then nothing was stored and no seq was used. Events alone may go a
+        tenth beyond the quota: measurements that fill the spool must not silence an alarm.
         """
-        if self.size_bytes() >= self._max_bytes and not self._reuse_room():
+        events_only = all(lane is Lane.ALARMS for lane, _ in records)
+        quota = self._max_bytes + (self._max_bytes // EVENT_RESERVE if events_only else 0)
+        if self.size_bytes() >= quota and not self._reuse_room():
             raise SpoolFullError(
                 f"spool {self._path} has reached its {self._max_bytes} octets",
                 hint="raise [spool] max_bytes, or restore the link to the fleet",

@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 
 from edge.clock import SystemClock
 from edge.conversation import Plan
-from edge.errors import SpoolError
+from edge.errors import SpoolError, SpoolFullError
 from edge.settings import SpoolSettings
 from edge.spool import Mark, Slice, Spool
 from wire.health import LaneHealth
@@ -136,26 +136,54 @@ class Store:
     async def commit(self) -> bool:
         """Make what was handed over durable. Returns False if the spool could not take it; it is then kept."""
         taken, self._queue = self._queue, []
-        declaration = self._undeclared
-        if declaration:
-            mono = self._clock.mono_ns()
-            detail = f"{declaration} records were dropped while the spool could not store: {self.fault}"
-            taken.insert(0, (Lane.ALARMS, AuditRecord(mono, self._clock.wall_at(mono), "losing-data", detail)))
-        if not taken:
+        declared = self._undeclared
+        declaration = self._declare(declared)
+        if not taken and not declaration:
             return True
         try:
-            await self._call(self._spool.append, taken, dict(self._layouts), self._clock.state())
+            await self._append(declaration + taken)
+        except SpoolFullError as error:
+            events = [entry for entry in taken if entry[0] is Lane.ALARMS]
+            self._queue[:0] = [entry for entry in taken if entry[0] is not Lane.ALARMS]
+            self._report(error)
+            if not await self._commit_events(declaration + events):
+                self._queue[:0] = events
+            else:
+                self._undeclared -= declared
+            return False
         except SpoolError as error:
-            self._queue[:0] = taken[1:] if declaration else taken
+            self._queue[:0] = taken
             self._report(error)
             return False
-        self._undeclared -= declaration
+        self._undeclared -= declared
         if self.fault:
             log.info("spool stores again")
             self.fault = ""
+        return True
+
+    def _declare(self, count: int) -> list[tuple[Lane, Record]]:
+        """Make the event that says how many records were dropped, if any were."""
+        if not count:
+            return []
+        mono = self._clock.mono_ns()
+        detail = f"{count} records were dropped while the spool could not store: {self.fault}"
+        return [(Lane.ALARMS, AuditRecord(mono, self._clock.wall_at(mono), "losing-data", detail))]
+
+    async def _commit_events(self, events: list[tuple[Lane, Record]]) -> bool:
+        """Store events alone: they have room beyond the quota."""
+        if not events:
+            return True
+        try:
+            await self._append(events)
+        except SpoolError as error:
+            self._report(error)
+            return False
+        return True
+
+    async def _append(self, records: list[tuple[Lane, Record]]) -> None:
+        await self._call(self._spool.append, records, dict(self._layouts), self._clock.state())
         await self._refresh()
         self.committed.set()
-        return True
 
     def _report(self, error: SpoolError) -> None:
         if str(error) != self.fault:
