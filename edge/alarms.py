@@ -3,7 +3,8 @@
     normal --beyond the limit for on_delay_s--> raised --back by the deadband for off_delay_s--> normal
 
 A sample without a usable value (bad quality, NaN, not a number) neither raises nor clears: a dead sensor must not end
-an alarm. Limits count as crossed when reached (>= high, <= low).
+an alarm. An infinite value may raise but not clear: it is an instrument beyond its range. Limits count as crossed when
+reached (>= high, <= low).
 """
 
 from __future__ import annotations
@@ -46,10 +47,7 @@ class RuleState:
     def feed(self, value: float, quality: int, mono_ns: int) -> Transition | None:
         """Take one usable value; return the change it brings, if any."""
         signed = value * self._sign
-        wants_change = signed < self._clear_below or (signed == self._clear_below and self.rule.deadband > 0)
-        if not self.raised:
-            wants_change = signed >= self._raise_at
-        if not wants_change:
+        if not (self._is_back(signed) if self.raised else signed >= self._raise_at):
             self._since_ns = None
             return None
         if self._since_ns is None:
@@ -59,6 +57,11 @@ class RuleState:
         self.raised = not self.raised
         self._since_ns = None
         return Transition(self.rule, "raised" if self.raised else "cleared", value, quality, mono_ns)
+
+    def _is_back(self, signed: float) -> bool:
+        if math.isinf(signed):
+            return False
+        return signed < self._clear_below or (signed == self._clear_below and self.rule.deadband > 0)
 
 
 class Alarms:
