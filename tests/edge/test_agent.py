@@ -138,7 +138,9 @@ async def test_samples_alarm_and_output_travel_from_instrument_to_fleet(folder_w
     async with ScriptedFleet(mqtt) as fleet:
         await fleet.until(lambda: len(fleet.of_lane(Lane.MEASUREMENTS)) >= 5)
         plc.data_bank.set_holding_registers(0, [950])
-        await fleet.until(lambda: any(isinstance(r, ActionRecord) and r.state == "on" for r in fleet.of_lane(Lane.ALARMS)))
+        await fleet.until(
+            lambda: any(isinstance(r, ActionRecord) and r.state == "on" for r in fleet.of_lane(Lane.ALARMS))
+        )
         assert plc.data_bank.get_coils(5, 1) == [True]
         plc.data_bank.set_holding_registers(0, [800])
         await fleet.until(lambda: fleet.of_lane(Lane.ALARMS)[-1:] and plc.data_bank.get_coils(5, 1) == [False])
