@@ -14,10 +14,10 @@ NS = 1_000_000_000
 
 
 def count_decimals(low: float | None, high: float | None) -> int | None:
-    """How many decimals tell a thousandth of the range apart; None where there is no range."""
+    """How many decimals tell about a thousandth of the range apart; None where there is no range."""
     if low is None or high is None or high <= low:
         return None
-    return min(max(3 - math.ceil(math.log10(high - low)), 0), 6)
+    return min(max(3 - math.floor(math.log10(high - low) + 0.35), 0), 6)
 
 
 def write_value(value: object, label: Label) -> str:
@@ -78,7 +78,8 @@ def write_seconds(seconds: float | None) -> str:
         return f"{seconds:.1f} s"
     whole = int(seconds)
     if whole < 3600:
-        return f"{whole // 60} {gettext('min')} {whole % 60:02d} {gettext('s')}"
+        minute_word, second_word = gettext("min"), gettext("s")
+        return f"{whole // 60} {minute_word} {whole % 60:02d} {second_word}"
     return write_duration(whole * NS)
 
 
@@ -88,9 +89,10 @@ def write_duration(ns: int) -> str:
     minutes, hours, days = seconds // 60, seconds // 3600, seconds // 86400
     if hours < 1:
         return f"{minutes:02d}:{seconds % 60:02d}"
+    day_word, hour_word, minute_word = gettext("d"), gettext("h"), gettext("min")
     if days < 1:
-        return f"{hours} {gettext('h')} {minutes % 60:02d} {gettext('min')}"
-    return f"{days} {gettext('d')} {hours % 24} {gettext('h')}"
+        return f"{hours} {hour_word} {minutes % 60:02d} {minute_word}"
+    return f"{days} {day_word} {hours % 24} {hour_word}"
 
 
 def write_age(ns: int) -> str:
@@ -100,11 +102,11 @@ def write_age(ns: int) -> str:
         return f"{seconds:.1f} s"
     if seconds < 60:
         return f"{seconds:.0f} s"
-    if seconds < 3600:
-        return f"{seconds // 60:.0f} {gettext('min')}"
-    if seconds < 86400:
-        return f"{seconds // 3600:.0f} {gettext('h')}"
-    return f"{seconds // 86400:.0f} {gettext('d')}"
+    for length, most, word in ((60, 3600, gettext("min")), (3600, 86_400, gettext("h"))):
+        if seconds < most:
+            return f"{seconds // length:.0f} {word}"
+    day_word = gettext("d")
+    return f"{seconds // 86_400:.0f} {day_word}"
 
 
 def write_size(octets: int) -> str:

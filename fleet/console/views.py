@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
-from flask import Blueprint, Response, abort, redirect, render_template, request, session, stream_with_context, url_for
+from flask import Blueprint, Response, redirect, render_template, request, session, stream_with_context, url_for
 from flask.typing import ResponseReturnValue
 from flask_babel import gettext
 from flask_login import current_user, login_user, logout_user
@@ -295,7 +295,7 @@ def gateway_events(name: str) -> Response:
 def _stream(gateway: str | None, draw: Draw | None) -> Response:
     console = find_console()
     if not console.slots.take():
-        abort(503, response=Response(status=503, headers={"Retry-After": "10"}))
+        return Response(status=503, headers={"Retry-After": "10"})
     # The request's context stays with the stream: words are written in the reader's language.
     parts = stream_with_context(stream_changes(console.services.live, gateway, draw))
     return Response(

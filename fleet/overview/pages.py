@@ -173,7 +173,6 @@ class TagPage(msgspec.Struct, frozen=True, kw_only=True):
     begin_ns: int
     end_ns: int
     points: tuple[Point, ...]
-    samples: int
 
     @property
     def smallest(self) -> float | None:

@@ -264,7 +264,7 @@ def find_tag(sources: Sources, gateway: str, tag: str, span: str = "1h") -> TagP
     tag_id, label = labels[tag]
     span = span if span in SPANS_S else "1h"
     begin = sources.now_ns - SPANS_S[span] * NS
-    points, samples = read_history(sources.session, tag_id, begin, sources.now_ns)
+    points = read_history(sources.session, tag_id, begin, sources.now_ns)
     alarms = worst_by_tag(list_active(sources, gateway=gateway, with_trend=False))
     places = name_places(sources.session, {gateway})
     return TagPage(
@@ -276,5 +276,4 @@ def find_tag(sources: Sources, gateway: str, tag: str, span: str = "1h") -> TagP
         begin_ns=begin,
         end_ns=sources.now_ns,
         points=points,
-        samples=samples,
     )

@@ -14,6 +14,7 @@ from fleet.overview.figures import Access, Point
 from fleet.overview.figures import Reading as Newest
 from fleet.overview.known import Known
 from fleet.overview.sources import NS, Sources
+from fleet.readings import service as readings
 from fleet.readings.models import Reading, Record
 from wire.sample import is_good
 
@@ -97,21 +98,7 @@ def measure_lag(sources: Sources) -> float | None:
     return max(lags[math.ceil(len(lags) * 0.99) - 1], 0) / NS if lags else None
 
 
-def read_history(
-    session: Session, tag_id: int, begin_ns: int, end_ns: int, most: int = CHART_POINTS
-) -> tuple[tuple[Point, ...], int]:
-    """A tag in at most ``most`` + 1 equal stretches of time, and how many values those are made of."""
-    width = max((end_ns - begin_ns) // most, 1)
-    stretch = (Reading.at_ns // width).label("stretch")
-    value = Reading.value
-    query = (
-        sa.select(stretch, sa.func.min(value), sa.func.avg(value), sa.func.max(value), sa.func.count())
-        .where(Reading.tag_id == tag_id, Reading.at_ns >= begin_ns, Reading.at_ns <= end_ns, value.is_not(None))
-        .group_by(stretch)
-        .order_by(stretch)
-    )
-    points, samples = [], 0
-    for number, low, mean, high, count in session.execute(query):
-        points.append(Point(max(number * width, begin_ns), low, float(mean), high))
-        samples += count
-    return tuple(points), samples
+def read_history(session: Session, tag_id: int, begin_ns: int, end_ns: int) -> tuple[Point, ...]:
+    """A tag in at most `CHART_POINTS` equal stretches of time, without the empty ones."""
+    found = readings.series(session, tag_id, begin_ns, end_ns, CHART_POINTS)
+    return tuple(Point(part.at_ns, part.min, part.mean, part.max) for part in found)

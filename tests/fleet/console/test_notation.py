@@ -24,7 +24,7 @@ def language(services: Services, request: pytest.FixtureRequest) -> Iterator[str
 
 @pytest.mark.parametrize(
     ("low", "high", "value", "text"),
-    [(0, 100, 91.234, "91.2"), (0, 0.5, 0.18234, "0.1823"), (-2, 2, 0.00123, "0.001"), (0, 5000, 1234.5, "1,234")],
+    [(0, 100, 91.234, "91.2"), (0, 0.5, 0.18234, "0.182"), (-2, 2, 0.00123, "0.001"), (0, 5000, 1234.5, "1,234")],
 )
 def test_range_decides_the_decimals(low: float, high: float, value: float, text: str) -> None:
     assert notation.write_value(value, Label("g", "t", low=low, high=high)) == text
@@ -32,7 +32,7 @@ def test_range_decides_the_decimals(low: float, high: float, value: float, text:
 
 @pytest.mark.parametrize(
     ("value", "text"),
-    [(None, "—"), (math.nan, "—"), (3, "3"), (0.0012345, "0.001235"), ("open", "open"), (12.5, "12.50")],
+    [(None, "—"), (math.nan, "—"), (3, "3"), (0.00123456, "0.001235"), ("open", "open"), (12.5, "12.50")],
 )
 def test_value_without_a_range(value: object, text: str) -> None:
     assert notation.write_value(value, PLAIN) == text

@@ -115,6 +115,7 @@ def test_assets_are_kept_for_good_by_their_content(client: FlaskClient) -> None:
     assert found is not None
     answer = client.get(found.group(0))
     assert "immutable" in answer.headers["Cache-Control"]
+    answer.close()
 
 
 def test_unknown_page_is_told_in_the_language_of_the_reader(client: FlaskClient) -> None:
