@@ -9,6 +9,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import time
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -117,13 +118,20 @@ class Gateway:
 
 
 @pytest.fixture
-def folder_with_gateway(tmp_path: Path, plc: ModbusServer) -> Iterator[tuple[Path, Gateway, int]]:
+def site(tmp_path: Path, plc: ModbusServer) -> Iterator[tuple[Gateway, int]]:
     with mosquitto(tmp_path) as mqtt:
         gateway = Gateway(tmp_path, plc.port, mqtt)
         gateway.start()
-        yield tmp_path, gateway, mqtt
+        yield gateway, mqtt
         if gateway._process is not None and gateway._process.poll() is None:
             gateway.stop(signal.SIGKILL)
+
+
+def wait_for_coil(plc: ModbusServer) -> None:
+    deadline = time.monotonic() + 15
+    while plc.data_bank.get_coils(5, 1) != [True]:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
 
 
 def levels(fleet: ScriptedFleet) -> list[object]:
@@ -132,8 +140,8 @@ def levels(fleet: ScriptedFleet) -> list[object]:
     return [level for level, _ in itertools.groupby(scan.values[0] for scan in scans)]
 
 
-async def test_samples_alarm_and_output_travel_from_instrument_to_fleet(folder_with_gateway, plc) -> None:
-    _, gateway, mqtt = folder_with_gateway
+async def test_samples_alarm_and_output_travel_from_instrument_to_fleet(site, plc) -> None:
+    gateway, mqtt = site
     plc.data_bank.set_holding_registers(0, [500])
     async with ScriptedFleet(mqtt) as fleet:
         await fleet.until(lambda: len(fleet.of_lane(Lane.MEASUREMENTS)) >= 5)
@@ -159,8 +167,8 @@ async def test_samples_alarm_and_output_travel_from_instrument_to_fleet(folder_w
     assert gateway.stop() == 0
 
 
-async def test_kill_loses_nothing_that_was_stored_and_makes_a_new_epoch(folder_with_gateway, plc) -> None:
-    _, gateway, mqtt = folder_with_gateway
+async def test_kill_loses_nothing_that_was_stored_and_makes_a_new_epoch(site) -> None:
+    gateway, mqtt = site
     async with ScriptedFleet(mqtt) as fleet:
         await fleet.until(lambda: len(fleet.of_lane(Lane.MEASUREMENTS)) >= 3)
         gateway.stop(signal.SIGKILL)
@@ -172,8 +180,8 @@ async def test_kill_loses_nothing_that_was_stored_and_makes_a_new_epoch(folder_w
         assert fleet.missing() == []
 
 
-async def test_alarm_that_was_up_before_a_kill_is_not_raised_twice(folder_with_gateway, plc) -> None:
-    _, gateway, mqtt = folder_with_gateway
+async def test_alarm_that_was_up_before_a_kill_is_not_raised_twice(site, plc) -> None:
+    gateway, mqtt = site
     plc.data_bank.set_holding_registers(0, [950])
 
     def changes(fleet: ScriptedFleet) -> list[str]:
@@ -189,8 +197,8 @@ async def test_alarm_that_was_up_before_a_kill_is_not_raised_twice(folder_with_g
         await fleet.until(lambda: changes(fleet) == ["raised", "cleared"])
 
 
-async def test_lost_batches_and_lost_acks_are_made_good(folder_with_gateway) -> None:
-    _, _, mqtt = folder_with_gateway
+async def test_lost_batches_and_lost_acks_are_made_good(site) -> None:
+    _, mqtt = site
     async with ScriptedFleet(mqtt) as fleet:
         await fleet.until(lambda: len(fleet.records) > 3)
         fleet.lose_batches = 1
@@ -210,9 +218,7 @@ async def test_unreachable_broker_costs_nothing(tmp_path, plc) -> None:
     gateway.start()
     try:
         plc.data_bank.set_holding_registers(0, [950])
-        async with asyncio.timeout(15):
-            while plc.data_bank.get_coils(5, 1) != [True]:
-                await asyncio.sleep(0.05)
+        await asyncio.to_thread(wait_for_coil, plc)
         with mosquitto(tmp_path, mqtt):
             async with ScriptedFleet(mqtt) as fleet:
                 await fleet.until(lambda: len(fleet.of_lane(Lane.MEASUREMENTS)) > 5, 30)
@@ -224,8 +230,8 @@ async def test_unreachable_broker_costs_nothing(tmp_path, plc) -> None:
         gateway.stop()
 
 
-async def test_desired_configuration_is_applied_whole_or_refused_with_the_reason(folder_with_gateway) -> None:
-    folder, gateway, mqtt = folder_with_gateway
+async def test_desired_configuration_is_applied_whole_or_refused_with_the_reason(site) -> None:
+    gateway, mqtt = site
     async with ScriptedFleet(mqtt) as fleet:
         await fleet.until(lambda: len(fleet.reports) > 0)
         config = dict(fleet.reports[-1].config)
@@ -246,8 +252,8 @@ async def test_desired_configuration_is_applied_whole_or_refused_with_the_reason
         await fleet.until(lambda: bool(fleet.reports) and fleet.reports[-1].version == 2)
 
 
-async def test_silent_instrument_gives_bad_samples_and_comes_back(folder_with_gateway, plc) -> None:
-    _, gateway, mqtt = folder_with_gateway
+async def test_silent_instrument_gives_bad_samples_and_comes_back(site, plc) -> None:
+    _, mqtt = site
     async with ScriptedFleet(mqtt) as fleet:
         await fleet.until(lambda: len(fleet.of_lane(Lane.MEASUREMENTS)) >= 3)
         plc.stop()
@@ -264,12 +270,12 @@ async def test_silent_instrument_gives_bad_samples_and_comes_back(folder_with_ga
         assert count.due == count.good + count.bad + count.missed
 
 
-def test_second_agent_on_the_same_data_is_refused(folder_with_gateway) -> None:
-    _, gateway, _ = folder_with_gateway
-    deadline = 100
-    while not (gateway.data / "lock").exists() and deadline:
-        deadline -= 1
-        subprocess.run(["sleep", "0.1"], check=True)
+def test_second_agent_on_the_same_data_is_refused(site) -> None:
+    gateway, _ = site
+    deadline = time.monotonic() + 15
+    while not (gateway.data / "spool.sqlite3").exists():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
     command = [sys.executable, "-m", "edge.cli", "run", "--config", gateway.config, "--data", gateway.data]
     answer = subprocess.run(command, capture_output=True, text=True, timeout=20)
     assert answer.returncode == 1
