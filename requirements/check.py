@@ -1,4 +1,4 @@
-"""Check without a network that every declared dependency is pinned, hashed, within its bounds, and from no named index."""
+"""Check without a network that every dependency declared is pinned, hashed, within its bounds, and names no index."""
 
 from __future__ import annotations
 
