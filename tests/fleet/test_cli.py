@@ -190,7 +190,7 @@ def test_children_end_when_the_parent_is_killed(data: Path) -> None:
         before = tree.children()
         tree.process.kill()
         tree.process.wait()
-        _assert_gone(before.values(), within_s=10)
+        _assert_gone(before.values())
 
 
 def test_serve_fails_as_a_whole_when_a_child_cannot_start(data: Path) -> None:
@@ -211,9 +211,16 @@ def test_serve_fails_as_a_whole_when_a_child_cannot_start(data: Path) -> None:
     assert "Traceback" not in tree.stderr
 
 
-def _assert_gone(pids: Any, within_s: float = 5.0) -> None:
+def _assert_gone(pids: Any, within_s: float = 20.0) -> None:
     deadline = time.monotonic() + within_s
     for pid in pids:
-        while Path(f"/proc/{pid}/stat").exists() and ") Z " not in Path(f"/proc/{pid}/stat").read_text():
+        while _lives(pid):
             assert time.monotonic() < deadline, f"process {pid} lives on"
             time.sleep(0.05)
+
+
+def _lives(pid: int) -> bool:
+    try:
+        return ") Z " not in Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return False
