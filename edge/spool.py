@@ -13,6 +13,7 @@ the transaction that stores the record. A row ("chunk") holds consecutive record
 
 from __future__ import annotations
 
+import logging
 import os
 import secrets
 import sqlite3
@@ -28,6 +29,8 @@ from edge.errors import SpoolCorruptError, SpoolError, SpoolFullError
 from wire.conversation import Clock, Span
 from wire.health import LaneHealth
 from wire.record import LANES, AlarmRecord, Lane, Layout, Record, ScanRecord, encode_record
+
+log = logging.getLogger(__name__)
 
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS epoch (
@@ -93,8 +96,12 @@ class Spool:
         self._decompressor = zstandard.ZstdDecompressor()
         path.parent.mkdir(parents=True, exist_ok=True)
         self._db = _connect(path)
-        with self._transaction():
-            self._begin_epoch(clock)
+        try:
+            with self._transaction():
+                self._begin_epoch(clock)
+        except SpoolError:
+            self._db.close()
+            raise
 
     @classmethod
     def open(cls, path: Path, *, max_bytes: int, boot: str, clock: Clock) -> tuple[Spool, Path | None]:
@@ -166,7 +173,7 @@ class Spool:
                     "UPDATE epoch SET offset_ns = ?, quality = ? WHERE n = ?", (clock.offset_ns, clock.quality, self._n)
                 )
         self._heads = heads
-        self._known_layouts.update(layouts)
+        self._known_layouts.update(record.layout for _, record in records if isinstance(record, ScanRecord))
 
     def _store(self, lane: Lane, head: int, records: Sequence[Record], layouts: dict[bytes, Layout]) -> int:
         used = {record.layout: None for record in records if isinstance(record, ScanRecord)}
@@ -196,8 +203,13 @@ class Spool:
 
     def raised(self) -> dict[str, AlarmRecord]:
         """The alarms that are up, by name, as they were raised."""
-        rows = self._query("SELECT alarm, body FROM raised")
-        return {str(alarm): msgspec.msgpack.decode(_octets(body), type=AlarmRecord) for alarm, body in rows}
+        found: dict[str, AlarmRecord] = {}
+        for alarm, body in self._query("SELECT alarm, body FROM raised"):
+            try:
+                found[str(alarm)] = msgspec.msgpack.decode(_octets(body), type=AlarmRecord)
+            except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+                log.error("that alarm %s was up cannot be read from %s: %s", alarm, self._path, error)
+        return found
 
     def marks(self) -> list[Mark]:
         """Where every epoch and lane held stands, oldest epoch first."""
@@ -219,21 +231,21 @@ class Spool:
 
     def read(self, epoch: str, lane: Lane, after: int, max_bytes: int) -> Slice | None:
         """Return the records after seq ``after``: at least one, about ``max_bytes`` at most; None if there are none."""
-        rows = self._db.execute(
-            "SELECT chunk.first, chunk.last, chunk.layouts, chunk.body FROM chunk JOIN epoch ON epoch.n = chunk.n"
-            " WHERE epoch.id = ? AND chunk.lane = ? AND chunk.last > ? ORDER BY chunk.last",
-            (epoch, lane, after),
-        )
         items: list[bytes] = []
         layout_ids: dict[bytes, None] = {}
         first = size = 0
         try:
+            rows = self._db.execute(
+                "SELECT chunk.first, chunk.last, chunk.layouts, chunk.body FROM chunk JOIN epoch ON epoch.n = chunk.n"
+                " WHERE epoch.id = ? AND chunk.lane = ? AND chunk.last > ? ORDER BY chunk.last",
+                (epoch, lane, after),
+            )
             for chunk_first, chunk_last, ids, body in rows:
                 if items and chunk_first != first + len(items):
                     break  # a hole: what follows it goes into another slice
                 start = max(after + 1, chunk_first)
                 first = first or start
-                chosen = self._unpack(body)[start - chunk_first :]
+                chosen = self._unpack(body, chunk_last - chunk_first + 1)[start - chunk_first :]
                 room = _fit(chosen, max_bytes - size, at_least=0 if items else 1)
                 items += chosen[:room]
                 size += sum(map(len, chosen[:room]))
@@ -251,26 +263,36 @@ class Spool:
             lane=lane,
             first=first,
             items=tuple(items),
-            layouts={key: self._layout(key) for key in layout_ids},
+            layouts={key: layout for key in layout_ids if (layout := self._layout(key)) is not None},
             boot=str(boot),
             clock=Clock(offset_ns=None if offset_ns is None else _whole(offset_ns), quality=str(quality)),
         )
 
-    def _layout(self, key: bytes) -> Layout:
-        ((body,),) = self._query("SELECT body FROM layout WHERE id = ?", (key,))
-        return msgspec.msgpack.decode(_octets(body), type=Layout)
-
-    def _unpack(self, body: bytes) -> list[bytes]:
+    def _layout(self, key: bytes) -> Layout | None:
+        """The columns of a layout; None when they are damaged, and the fleet then quarantines the scans."""
         try:
-            return msgspec.msgpack.decode(self._decompressor.decompress(body), type=list[bytes])
+            ((body,),) = self._query("SELECT body FROM layout WHERE id = ?", (key,))
+            return msgspec.msgpack.decode(_octets(body), type=Layout)
+        except (ValueError, msgspec.MsgspecError) as error:
+            log.error("layout %s cannot be read from %s: %s", key.hex(), self._path, error)
+            return None
+
+    def _unpack(self, body: bytes, count: int) -> list[bytes]:
+        """Return a chunk's records. Of a damaged chunk each is empty: the fleet quarantines what it cannot decode and
+        goes on, where a gap would stop everything behind it."""
+        try:
+            items = msgspec.msgpack.decode(self._decompressor.decompress(body), type=list[bytes])
         except (zstandard.ZstdError, msgspec.MsgspecError) as error:
-            raise SpoolCorruptError(f"a chunk of {self._path} cannot be read: {error}") from error
+            log.error("%d records of %s cannot be read and go out empty: %s", count, self._path, error)
+            return [b""] * count
+        return (items + [b""] * count)[:count]
 
     def set_committed(self, cursors: Iterable[tuple[str, Lane, int]]) -> None:
         """Take over the fleet's cursors. They are absolute, and may go back when the fleet was restored."""
         with self._transaction():
             self._db.executemany(
-                "UPDATE mark SET committed = MIN(?, head) WHERE lane = ? AND n = (SELECT n FROM epoch WHERE id = ?)",
+                "UPDATE mark SET committed = MAX(0, MIN(?, head))"
+                " WHERE lane = ? AND n = (SELECT n FROM epoch WHERE id = ?)",
                 [(committed, lane, epoch) for epoch, lane, committed in cursors],
             )
 
@@ -350,12 +372,16 @@ def spans(marks: Iterable[Mark]) -> dict[str, dict[Lane, Span]]:
 def _connect(path: Path) -> sqlite3.Connection:
     try:
         db = sqlite3.connect(path, isolation_level=None, timeout=5.0, check_same_thread=False)
+    except sqlite3.Error as error:
+        raise _classify(error, path) from error
+    try:
         db.execute("PRAGMA journal_mode=WAL")
         db.execute("PRAGMA synchronous=FULL")
         db.execute("PRAGMA busy_timeout=5000")
         db.executescript(SCHEMA)
         ((verdict,),) = db.execute("PRAGMA quick_check(1)").fetchall()
     except sqlite3.Error as error:
+        db.close()
         raise _classify(error, path) from error
     if verdict != "ok":
         db.close()
