@@ -41,6 +41,7 @@ class Store:
         self._clock = clock
         self._queue: list[tuple[Lane, Record]] = []
         self._layouts: dict[bytes, Layout] = {}
+        self._lock = asyncio.Lock()
         self._wake = asyncio.Event()
         self._urgent = asyncio.Event()
         self.committed = asyncio.Event()
@@ -134,7 +135,18 @@ class Store:
             return
 
     async def commit(self) -> bool:
-        """Make what was handed over durable. Returns False if the spool could not take it; it is then kept."""
+        """Make what was handed over durable. Returns False if the spool could not take it; it is then kept.
+
+        One at a time, so that records stay in order; to its end even when the caller is cancelled, so that none is
+        forgotten between memory and disk.
+        """
+        return await asyncio.shield(self._commit())
+
+    async def _commit(self) -> bool:
+        async with self._lock:
+            return await self._commit_queue()
+
+    async def _commit_queue(self) -> bool:
         taken, self._queue = self._queue, []
         declared = self._undeclared
         declaration = self._declare(declared)
@@ -182,8 +194,11 @@ class Store:
 
     async def _append(self, records: list[tuple[Lane, Record]]) -> None:
         await self._call(self._spool.append, records, dict(self._layouts), self._clock.state())
-        await self._refresh()
         self.committed.set()
+        try:
+            await self._refresh()
+        except SpoolError as error:  # the records are stored all the same
+            self._report(error)
 
     def _report(self, error: SpoolError) -> None:
         if str(error) != self.fault:

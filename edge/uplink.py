@@ -207,15 +207,21 @@ class Uplink:
         async with asyncio.TaskGroup() as publishes:
             while True:
                 self._wake.clear()
-                if self._store.committed.is_set():
-                    self._store.committed.clear()
-                    self._talk.update(await self._store.marks())
-                if self._talk.is_hello_due(time.monotonic()):
-                    await self._say_hello(client)
-                if self._talk.expire(time.monotonic()):
-                    log.info("no answer from the fleet: sending again")
-                await self._send_pending(client, publishes)
+                try:
+                    await self._send_due(client, publishes)
+                except SpoolError as error:  # the connection is fine: look again at the next tick
+                    log.warning("the spool gives no records: %s", error)
                 await self._wait()
+
+    async def _send_due(self, client: aiomqtt.Client, publishes: asyncio.TaskGroup) -> None:
+        if self._store.committed.is_set():
+            self._store.committed.clear()
+            self._talk.update(await self._store.marks())
+        if self._talk.is_hello_due(time.monotonic()):
+            await self._say_hello(client)
+        if self._talk.expire(time.monotonic()):
+            log.info("no answer from the fleet: sending again")
+        await self._send_pending(client, publishes)
 
     async def _wait(self) -> None:
         """Wait for new records, an answer, or the next look at the clock."""
