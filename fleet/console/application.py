@@ -110,8 +110,8 @@ def describe_page() -> dict[str, Any]:
 
 def describe_menu() -> list[dict[str, Any]]:
     """The entries of the menu, each a page that exists."""
-    with find_console().services.database.reading() as session:
-        active, worst = count_active(session)
+    with find_console().reading() as sources:
+        active, worst = count_active(sources.session)
     return [
         {
             "href": url_for(f"console.{name}"),

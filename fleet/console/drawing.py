@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from itertools import pairwise
 
 import msgspec
@@ -74,15 +74,21 @@ def draw_bar(scale: Scale, rules: Iterable[Rule], value: object) -> Bar:
 
 
 class Trend(msgspec.Struct, frozen=True):
-    """A line in a box of ``width`` x ``height``: an SVG path, its last point, and limits that fall inside."""
+    """A line in a box of ``width`` x ``height``: an SVG path, its last point, and limits that fall inside.
+
+    ``area`` is the spread between smallest and largest value, empty where there is next to none.
+    """
 
     width: int
     height: int
     path: str
     last: tuple[float, float] | None
     limits: tuple[tuple[float, int], ...] = ()
+    area: str = ""
 
 
+SPREAD = 0.1
+"""Share of a drawing from which on the spread within a point is worth an area."""
 CALM = 0.04
 """Share of the range that fills a drawing at least: noise stays flat instead of being blown up to a mountain range."""
 
@@ -122,7 +128,16 @@ def draw_trend(
         parts.append(f"{'M' if before is None or point.time_ns - before > hole else 'L'}{x} {y}")
         before = point.time_ns
     limits = tuple((place_y(rule.limit), rule.priority) for rule in label.rules if low < rule.limit < high)
-    return Trend(width, height, "".join(parts), (x, y), limits)
+    spread = max(point.high - point.low for point in points) > SPREAD * (high - low)
+    area = _draw_area(points, lambda time_ns: (time_ns - begin) / span * width, place_y) if spread else ""
+    return Trend(width, height, "".join(parts), (x, y), limits, area)
+
+
+def _draw_area(points: Sequence[Point], place_x: Callable[[int], float], place_y: Callable[[float], float]) -> str:
+    """The outline of the spread: along the largest values and back along the smallest."""
+    upper = [f"{round(place_x(point.time_ns), 1)} {place_y(point.high)}" for point in points]
+    lower = [f"{round(place_x(point.time_ns), 1)} {place_y(point.low)}" for point in reversed(points)]
+    return "M" + "L".join(upper + lower) + "Z"
 
 
 def _step(points: Sequence[Point]) -> int:
@@ -131,33 +146,8 @@ def _step(points: Sequence[Point]) -> int:
     return gaps[len(gaps) // 2] if gaps else 0
 
 
-class Still(msgspec.Struct, frozen=True):
-    """A chart drawn on the server, shown until (or without) a script: the spread as an area, the mean as a line."""
-
-    width: int
-    height: int
-    area: str
-    line: str
-    limits: tuple[tuple[float, int], ...]
-    low: float
-    high: float
-
-
 def draw_still(
     points: Sequence[Point], label: Label, begin: int, end: int, width: int = 1000, height: int = 320
-) -> Still | None:
-    """The chart of a tag between two times in ns."""
-    trend = draw_trend(points, label, begin, end, width, height)
-    if trend is None:
-        return None
-    low, high = _extent(points, label.rules, find_scale(label.low, label.high, label.rules))
-    span = max(end - begin, 1)
-
-    def corner(time_ns: int, value: float) -> str:
-        return (
-            f"{round((time_ns - begin) / span * width, 1)} {round(height - (value - low) / (high - low) * height, 1)}"
-        )
-
-    upper = [corner(point.time_ns, point.high) for point in points]
-    lower = [corner(point.time_ns, point.low) for point in reversed(points)]
-    return Still(width, height, "M" + "L".join(upper + lower) + "Z", trend.path, trend.limits, low, high)
+) -> Trend | None:
+    """The chart of a tag between two times in ns, shown until (or without) a script."""
+    return draw_trend(points, label, begin, end, width, height)

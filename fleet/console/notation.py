@@ -33,7 +33,8 @@ def write_value(value: object, label: Label) -> str:
     decimals = count_decimals(label.low, label.high)
     if decimals is None:
         decimals = 0 if float(value).is_integer() else max(3 - math.floor(math.log10(abs(value))), 0)
-    return f"{value:,.{min(decimals, 6)}f}"
+    text = f"{value:,.{min(decimals, 6)}f}"
+    return text.removeprefix("-") if not text.strip("-0.,") else text
 
 
 def write_figure(value: object, label: Label) -> str:

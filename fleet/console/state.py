@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from flask import current_app
+from flask import current_app, g
 
 from fleet.bootstrap import Services
 from fleet.console.streams import Slots
@@ -29,9 +29,16 @@ class Console:
 
     @contextmanager
     def reading(self) -> Iterator[Sources]:
-        """Open what the pages are gathered from, as of now."""
+        """Open what the pages are gathered from, as of now. What is opened inside of it sees the same."""
+        if "sources" in g:
+            yield g.sources
+            return
         with self.services.database.reading() as session:
-            yield Sources(session, self.services.live, self.trends, self.services.clock())
+            g.sources = Sources(session, self.services.live, self.trends, self.services.clock())
+            try:
+                yield g.sources
+            finally:
+                del g.sources
 
 
 def find_console() -> Console:

@@ -82,9 +82,13 @@ def describe_bar(label: Label, value: object) -> str:
 
 
 def name_tag(label: Label) -> str:
-    """A tag by its device and title, without saying the device twice."""
-    title = label.title or label.tag
-    return title if not label.device or title.startswith(label.device) or not label.title else f"{label.device} {title}"
+    """A tag by its device and title, without saying anything twice."""
+    title, device = label.title, label.device
+    if not title:
+        return label.tag
+    if not device or title.startswith(device):
+        return title
+    return device if device.endswith(title) else f"{device} {title}"
 
 
 def shorten_title(label: Label) -> str:

@@ -76,7 +76,7 @@ function draw() {
     legend: { live: true },
     scales: { x: { range: () => [series.begin, series.end] }, y: { range: findRange } },
     axes: [
-      { ...axis, values: (u, splits, i, space, step) => splits.map((t) => writeTick(t, step)) },
+      { ...axis, space: 84, values: (u, splits, i, space, step) => splits.map((t) => writeTick(t, step)) },
       { ...axis, size: 64, values: (u, splits) => splits.map((v) => v.toLocaleString("en", { maximumSignificantDigits: 6 })) },
     ],
     series: [

@@ -5,7 +5,7 @@ from itertools import pairwise
 
 import pytest
 
-from fleet.console.drawing import Scale, draw_bands, draw_bar, draw_still, draw_trend, find_scale
+from fleet.console.drawing import Scale, draw_bands, draw_bar, draw_trend, find_scale
 from fleet.overview.figures import Label, Point, Rule
 
 RULES = (Rule("high", 80, 2), Rule("high-high", 90, 1), Rule("low", 10, 3))
@@ -78,9 +78,12 @@ def test_limit_is_drawn_only_where_it_is_near() -> None:
     assert far.limits == ()
 
 
-def test_still_chart_holds_the_spread() -> None:
-    still = draw_still([Point(0, 1, 2, 3), Point(60, 2, 3, 5)], LABEL, 0, 60)
-    assert still is not None
-    assert still.area.startswith("M")
-    assert still.area.endswith("Z")
-    assert still.area.count("L") == 3
+def test_spread_within_a_point_becomes_an_area() -> None:
+    calm = draw_trend(points(1, 40, 2), LABEL, 0, 120)
+    shaken = draw_trend([Point(0, 10, 20, 30), Point(60, 5, 20, 60)], LABEL, 0, 60, width=60, height=100)
+    assert calm is not None
+    assert shaken is not None
+    assert calm.area == ""
+    corners = shaken.area.removeprefix("M").removesuffix("Z").split("L")
+    assert len(corners) == 4
+    assert float(corners[1].split(" ")[1]) < float(corners[2].split(" ")[1])

@@ -66,3 +66,8 @@ def test_negative_age_of_a_clock_that_runs_ahead_is_none() -> None:
 def test_times_are_written_in_the_district_zone() -> None:
     assert notation.write_time(0) == "1970-01-01 08:00:00"
     assert notation.write_size(1_200_000_000) == "1.2 GB"
+
+
+def test_zero_has_no_sign() -> None:
+    assert notation.write_value(-0.0004, Label("g", "t", low=-16, high=16)) == "0.00"
+    assert notation.write_value(-0.2, Label("g", "t", low=-16, high=16)) == "-0.20"
