@@ -50,7 +50,7 @@ def serving(district: District) -> Iterator[str]:
         thread.join(timeout=5)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def district(tmp_path_factory: pytest.TempPathFactory) -> Iterator[District]:
     district = District(tmp_path_factory.mktemp("fleet"))
     district.settle()
@@ -59,13 +59,13 @@ def district(tmp_path_factory: pytest.TempPathFactory) -> Iterator[District]:
     district.close()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def address(district: District) -> Iterator[str]:
     with serving(district) as address:
         yield address
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def browser() -> Iterator[Browser]:
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=list(ARGUMENTS))
@@ -119,7 +119,7 @@ def sign_in(page: Page) -> None:
     page.wait_for_url("**/")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def pass_cookies(browser: Browser, address: str) -> list[dict[str, object]]:
     """The cookies of one who has signed in."""
     context = browser.new_context(base_url=address)
