@@ -9,7 +9,7 @@ rewinds once per round.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 import msgspec
 
@@ -51,9 +51,12 @@ class Sent(msgspec.Struct):
 
 
 class _Cursor(msgspec.Struct):
+    first: int
     head: int
     committed: int
     sent: int
+    is_stuck: bool = False
+    """The fleet waits for records that are no longer held. Nothing can be sent until it is welcomed anew."""
 
 
 class Conversation:
@@ -79,9 +82,9 @@ class Conversation:
             seen[mark.lane].add(mark.epoch)
             cursor = self._cursors[mark.lane].get(mark.epoch)
             if cursor is None:
-                self._cursors[mark.lane][mark.epoch] = _Cursor(mark.head, mark.committed, mark.committed)
+                self._cursors[mark.lane][mark.epoch] = _Cursor(mark.first, mark.head, mark.committed, mark.committed)
             else:
-                cursor.head = mark.head
+                cursor.first, cursor.head = mark.first, mark.head
         for lane, epochs in seen.items():
             self._cursors[lane] = {epoch: self._cursors[lane][epoch] for epoch in sorted(epochs)}
 
@@ -116,7 +119,8 @@ class Conversation:
         for lane, epochs in self._cursors.items():
             for epoch, cursor in epochs.items():
                 committed = message.cursors.get(epoch, {}).get(lane, 0)
-                cursor.committed = cursor.sent = min(committed, cursor.head)
+                cursor.committed = cursor.sent = max(0, min(committed, cursor.head))
+                cursor.is_stuck = False
                 moved.append((epoch, lane, cursor.committed))
         return moved
 
@@ -126,7 +130,7 @@ class Conversation:
             return None
         for lane in LANES:
             for epoch, cursor in self._cursors[lane].items():
-                if cursor.sent < cursor.head:
+                if cursor.sent < cursor.head and not cursor.is_stuck:
                     room = self.window - self._octets_in_flight(lane)
                     return Plan(epoch, lane, cursor.sent, max(room, WINDOW_LEAST)) if room > 0 else None
         return None
@@ -163,30 +167,41 @@ class Conversation:
         rate = sum(b.size for b in done) / took
         self._rate += RATE_WEIGHT * (rate - self._rate) if rate < self._rate else rate - self._rate
 
-    def refused(self, message: Refused) -> None:
-        """The fleet saw a gap: go back to what it expects, once per round."""
+    def refused(self, message: Refused) -> bool:
+        """The fleet saw a gap: go back to what it expects, once per round.
+
+        Returns False if that is no longer held: sending the same again would be refused for ever, so this epoch's lane
+        waits for the next welcome and the others go on.
+        """
         cursor = self._cursors[message.lane].get(message.epoch)
         if message.session != self.session or message.round != self.round or cursor is None:
-            return
-        self._rewind()
+            return True
+        self._rewind({(lane, epoch) for lane, epochs in self._cursors.items() for epoch in epochs})
         cursor.sent = max(0, min(message.expected - 1, cursor.head))
+        cursor.is_stuck = message.expected < cursor.first
+        return not cursor.is_stuck
 
     def expire(self, now: float) -> bool:
-        """Send again what stayed unanswered too long. Returns whether anything was rewound."""
-        waiting = [batch for batch in self._in_flight if now - batch.at >= self._resend_s]
-        if not waiting or not all(batch.has_puback for batch in waiting):
+        """Send again what stayed unanswered too long. Returns whether anything was rewound.
+
+        Only the lanes and epochs that wait go back, and only once the broker has all that was sent of them.
+        """
+        late = {_place(batch) for batch in self._in_flight if now - batch.at >= self._resend_s}
+        late -= {_place(batch) for batch in self._in_flight if not batch.has_puback}
+        if not late:
             return False
-        self._rewind()
+        self._rewind(late)
         self._resend_s = min(self._resend_s * 2, RESEND_MOST_S)
         return True
 
-    def _rewind(self) -> None:
+    def _rewind(self, places: Collection[tuple[Lane, str]]) -> None:
         self.round += 1
         self.rewinds += 1
-        self._in_flight.clear()
-        for epochs in self._cursors.values():
-            for cursor in epochs.values():
-                cursor.sent = cursor.committed
+        self._in_flight = [batch for batch in self._in_flight if _place(batch) not in places]
+        for lane, epochs in self._cursors.items():
+            for epoch, cursor in epochs.items():
+                if (lane, epoch) in places:
+                    cursor.sent = cursor.committed
 
     @property
     def window(self) -> int:
@@ -208,6 +223,10 @@ class Conversation:
     def pending(self) -> int:
         """Records assigned and not yet committed."""
         return sum(c.head - c.committed for epochs in self._cursors.values() for c in epochs.values())
+
+
+def _place(batch: Sent) -> tuple[Lane, str]:
+    return batch.lane, batch.epoch
 
 
 def _covers(message: Ack, batch: Sent) -> bool:

@@ -185,7 +185,14 @@ class Uplink:
                 if moved is not None:
                     await self._store.set_committed([moved])
             case Down.REFUSED:
-                self._talk.refused(codec.decode(payload, Refused))
+                refused = codec.decode(payload, Refused)
+                if not self._talk.refused(refused):
+                    log.error(
+                        "the fleet wants record %d of epoch %s, lane %s, which is no longer held; that lane waits",
+                        refused.expected,
+                        refused.epoch,
+                        refused.lane,
+                    )
             case Down.WELCOME:
                 await self._take_welcome(codec.decode(payload, Welcome))
             case Down.GREET:
