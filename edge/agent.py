@@ -29,7 +29,7 @@ from edge.places import format_place
 from edge.release import RELEASE
 from edge.settings import BootSettings, Configuration
 from edge.store import Store
-from edge.supervise import supervise
+from edge.supervise import end, supervise
 from edge.twin import Twin
 from edge.uplink import Identity, Uplink
 from wire.health import Health
@@ -105,13 +105,11 @@ class Agent:
                 acquire = tasks.create_task(self._acquire(), name="acquire")
                 await stop.wait()
                 log.info("stopping")
-                acquire.cancel()
-                await asyncio.wait([acquire])
+                await end(acquire)
                 self._store.put_audit("stopped", "asked to stop")
                 await self._store.commit()
                 await self._send_rest()
-                uplink.cancel()
-                commit.cancel()
+                await end(uplink, commit)
 
     async def _send_rest(self) -> None:
         deadline = time.monotonic() + LAST_SEND_S
@@ -136,9 +134,7 @@ class Agent:
                 if running.done():
                     running.result()  # it never ends by itself: what it raises ends the agent
             finally:
-                changed.cancel()
-                running.cancel()
-                await asyncio.wait([running])
+                await end(changed, running)
 
     async def _raised(self) -> dict[str, AlarmRecord]:
         await self._store.commit()

@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 log = logging.getLogger(__name__)
 
 RESTART_FIRST_S = 0.5
 RESTART_MOST_S = 30.0
+CANCEL_AGAIN_S = 0.5
 
 
 async def supervise(
@@ -31,3 +33,12 @@ async def supervise(
             pause_s = RESTART_FIRST_S
         await asyncio.sleep(pause_s)
         pause_s = min(pause_s * 2, RESTART_MOST_S)
+
+
+async def end(*tasks: asyncio.Task[Any]) -> None:
+    """Cancel tasks until they have ended: a cancellation that meets another failure may be swallowed by it."""
+    pending = set(tasks)
+    while pending:
+        for task in pending:
+            task.cancel()
+        _, pending = await asyncio.wait(pending, timeout=CANCEL_AGAIN_S)

@@ -34,6 +34,9 @@ from wire.twin import Desired, Reported
 
 log = logging.getLogger(__name__)
 
+# The MQTT library logs each lost connection and queued call as its own; ours is the line that says what it means.
+logging.getLogger("mqtt").setLevel(logging.CRITICAL)
+
 BACKOFF_FIRST_S = 0.5
 BACKOFF_MOST_S = 15.0
 TICK_S = 0.5
@@ -127,6 +130,7 @@ class Uplink:
             self.fault = str(error)
 
     async def _connect(self) -> None:
+        fault: BaseException | None = None
         try:
             async with self._client() as client:
                 await client.subscribe(down_filter(self._identity.gateway), qos=1)
@@ -138,16 +142,15 @@ class Uplink:
                     for work in (self._read, self._send, self._send_live, self._send_health, self._send_reports):
                         tasks.create_task(work(client), name=f"uplink.{work.__name__}")
         except* (aiomqtt.MqttError, OSError, TimeoutError) as group:
-            cause = group.exceptions[0]
-            while isinstance(cause, BaseExceptionGroup):
-                cause = cause.exceptions[0]
-            raise NotConnectedError(
-                f"broker {self._settings.url}: {cause or type(cause).__name__}",
-                hint="Records wait in the spool, local alarms go on; check [uplink] url, token_file and the link.",
-            ) from None
+            fault = _first(group)
         finally:
             self.is_connected = False
             self._talk.connect(time.monotonic())
+        if fault is not None:  # raised out here: an except* clause would wrap it in a group of its own
+            raise NotConnectedError(
+                f"broker {self._settings.url}: {fault or type(fault).__name__}",
+                hint="Records wait in the spool, local alarms go on; check [uplink] url, token_file and the link.",
+            )
 
     def _client(self) -> aiomqtt.Client:
         tls = ssl.create_default_context(cafile=self._ca_file) if self._settings.is_tls else None
@@ -309,3 +312,9 @@ class Uplink:
             await self._report_due.wait()
             self._report_due.clear()
             await self._publish(client, Up.REPORTED, codec.encode(self._report()))
+
+
+def _first(group: BaseException) -> BaseException:
+    while isinstance(group, BaseExceptionGroup):
+        group = group.exceptions[0]
+    return group

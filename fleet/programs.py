@@ -17,6 +17,8 @@ from fleet.metrics import Health, MetricsServer
 from fleet.parenthood import follow
 from fleet.settings import Settings, split_address
 
+CANCEL_AGAIN_S = 0.5
+
 
 def run(program: str, settings: Settings, supervised_by: int = 0) -> None:
     """Run a program. ``supervised_by`` is the process that started it: when that one dies, so does this."""
@@ -73,12 +75,18 @@ def _until_told(work: Callable[[], Coroutine[Any, Any, None]]) -> None:
     """Run until SIGTERM or SIGINT, then cancel and let it finish in order."""
 
     async def main() -> None:
-        loop = asyncio.get_running_loop()
-        task = asyncio.create_task(work())
+        told = asyncio.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, task.cancel)
+            asyncio.get_running_loop().add_signal_handler(number, told.set)
+        task = asyncio.create_task(work())
+        end = asyncio.create_task(told.wait())
+        await asyncio.wait({task, end}, return_when=asyncio.FIRST_COMPLETED)
+        end.cancel()
+        while not task.done():
+            task.cancel()  # again and again: a cancellation that meets a lost connection may be swallowed by it
+            await asyncio.wait({task}, timeout=CANCEL_AGAIN_S)
         with suppress(asyncio.CancelledError):
-            await task
+            task.result()
 
     asyncio.run(main())
 
