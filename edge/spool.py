@@ -26,7 +26,7 @@ import msgspec
 import zstandard
 
 from edge.errors import SpoolCorruptError, SpoolError, SpoolFullError
-from wire.conversation import Clock, Span
+from wire.conversation import BATCH_ITEMS_MOST, Clock, Span
 from wire.health import LaneHealth
 from wire.record import LANES, AlarmRecord, Lane, Layout, Record, ScanRecord, encode_record
 
@@ -92,7 +92,7 @@ class Spool:
         self._path = path
         self._boot = boot
         self._known_layouts: set[bytes] = set()
-        self._compressor = zstandard.ZstdCompressor(level=3)
+        self._compressor = zstandard.ZstdCompressor(level=3, write_checksum=True)
         self._decompressor = zstandard.ZstdDecompressor()
         path.parent.mkdir(parents=True, exist_ok=True)
         self._db = _connect(path)
@@ -246,7 +246,7 @@ class Spool:
                 start = max(after + 1, chunk_first)
                 first = first or start
                 chosen = self._unpack(body, chunk_last - chunk_first + 1)[start - chunk_first :]
-                room = _fit(chosen, max_bytes - size, at_least=0 if items else 1)
+                room = min(_fit(chosen, max_bytes - size, at_least=0 if items else 1), BATCH_ITEMS_MOST - len(items))
                 items += chosen[:room]
                 size += sum(map(len, chosen[:room]))
                 layout_ids.update(dict.fromkeys(_split(ids)))

@@ -13,9 +13,20 @@ older reader would misread is a new major version, which is a new topic root (`w
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import msgspec
+from msgspec import Meta
 
 from wire.record import Lane, Layout
+
+BATCH_ITEMS_MOST = 4096
+"""Most records in a batch: bounds what one message can make a fleet do."""
+
+Word = Annotated[str, Meta(pattern=r"^[\x21-\x7e]*$", max_length=64)]
+"""An identity: printable ASCII, short enough for any index."""
+Text = Annotated[str, Meta(max_length=256)]
+Seq = Annotated[int, Meta(ge=0, le=2**63 - 1)]
 
 
 class Clock(msgspec.Struct, frozen=True, kw_only=True):
@@ -32,29 +43,29 @@ class Clock(msgspec.Struct, frozen=True, kw_only=True):
 class Span(msgspec.Struct, frozen=True, kw_only=True):
     """What the spool holds of one epoch and lane: the first record kept and the last one assigned."""
 
-    first: int
-    head: int
+    first: Seq
+    head: Seq
 
 
 class Hello(msgspec.Struct, frozen=True, kw_only=True):
     """Repeated with backoff until a welcome comes. ``epochs``: {epoch: {lane: Span}} with anything pending."""
 
-    gateway: str
-    boot: str
-    release: str
-    machine: str
+    gateway: Word
+    boot: Word
+    release: Word
+    machine: Text
     clock: Clock
-    epochs: dict[str, dict[Lane, Span]]
+    epochs: dict[Word, dict[Lane, Span]]
 
 
 class Welcome(msgspec.Struct, frozen=True, kw_only=True):
     """Opens a session. ``window``: most octets in flight; ``time``: the fleet's UTC in ns;
     ``cursors``: {epoch: {lane: last committed seq}}, 0 or absent where nothing is committed."""
 
-    session: str
+    session: Word
     window: int
     time: int
-    cursors: dict[str, dict[Lane, int]]
+    cursors: dict[Word, dict[Lane, Seq]]
 
 
 class Batch(msgspec.Struct, frozen=True, kw_only=True):
@@ -65,13 +76,13 @@ class Batch(msgspec.Struct, frozen=True, kw_only=True):
     boot's relation to UTC as known now.
     """
 
-    session: str
+    session: Word
     round: int
-    epoch: str
+    epoch: Word
     lane: Lane
-    first: int
-    items: tuple[bytes, ...]
-    boot: str
+    first: Seq
+    items: Annotated[tuple[bytes, ...], Meta(max_length=BATCH_ITEMS_MOST)]
+    boot: Word
     clock: Clock
     layouts: dict[bytes, Layout] = {}
 
@@ -79,20 +90,20 @@ class Batch(msgspec.Struct, frozen=True, kw_only=True):
 class Ack(msgspec.Struct, frozen=True, kw_only=True):
     """Everything up to and including ``committed`` is in the fleet's database. Absolute; monotone in a session."""
 
-    session: str
-    epoch: str
+    session: Word
+    epoch: Word
     lane: Lane
-    committed: int
+    committed: Seq
 
 
 class Refused(msgspec.Struct, frozen=True, kw_only=True):
     """A batch left a gap: the fleet expects ``expected`` next. Names the round it answers."""
 
-    session: str
+    session: Word
     round: int
-    epoch: str
+    epoch: Word
     lane: Lane
-    expected: int
+    expected: Seq
 
 
 class Greet(msgspec.Struct, frozen=True, kw_only=True):
