@@ -43,8 +43,13 @@ def may_sign_in(settings: Settings, known: bool | None, client_id: str, user: st
     A service signs in as the fleet's own user, a gateway with its name as user and client id.
     """
     if user == settings.broker_user:
-        return hmac.compare_digest(password, settings.broker_password)
+        # As octets: of text, only ASCII can be compared in constant time.
+        return hmac.compare_digest(_octets(password), _octets(settings.broker_password))
     return bool(known) and client_id == user
+
+
+def _octets(text: str) -> bytes:
+    return text.encode("utf-8", "surrogatepass")
 
 
 def may_use(settings: Settings, user: str, topic: str, action: Action) -> bool:
@@ -187,6 +192,7 @@ async def run(settings: Settings, ready: asyncio.Event | None = None) -> None:
         plugins={"fleet.broker.SignIn": plugin, "fleet.broker.TopicRules": plugin},
     )
     logging.getLogger("amqtt").setLevel(logging.CRITICAL)
+    logging.getLogger("transitions.core").setLevel(logging.WARNING)  # tells every step of every connection
     broker = Broker(config)
     try:
         await broker.start()

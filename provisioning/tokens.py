@@ -17,9 +17,9 @@ def mint_token() -> str:
 
 def hash_token(token: str) -> str:
     """Return what is stored of a token: the SHA-256 in hexadecimal."""
-    return hashlib.sha256(token.encode()).hexdigest()
+    return hashlib.sha256(token.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def is_token(token: str, stored: str) -> bool:
     """Tell whether a token is the one whose hash is stored, in the same time whatever the answer."""
-    return hmac.compare_digest(stored, hash_token(token))
+    return hmac.compare_digest(stored.encode(), hash_token(token).encode())
