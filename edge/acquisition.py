@@ -11,6 +11,8 @@ import asyncio
 import random
 from collections.abc import Mapping
 
+import msgspec
+
 from drivers.base import Scan
 from edge.alarms import Alarms, Transition
 from edge.clock import SystemClock
@@ -59,29 +61,23 @@ class Acquisition:
             entry.name: Output(entry, self._write, store.put_event, clock.mono_ns, clock.wall_at)
             for entry in configuration.outputs
         }
+        self.raised_records = dict(raised)
+        """The alarms that are up, as they were raised; what runs next takes them over."""
         resume_outputs(self._outputs.values(), self._alarms.raised)
-        self._clear_orphans(raised)
+        self._clear_orphans()
 
-    def _clear_orphans(self, raised: Mapping[str, AlarmRecord]) -> None:
+    def _clear_orphans(self) -> None:
         """An alarm whose rule is gone can never return to normal: say so, or it would stand for ever."""
         known = {rule.name for rule in self._alarms.raised}
-        for name, record in raised.items():
-            if name not in known:
-                mono = self._clock.mono_ns()
-                self._store.put_event(
-                    AlarmRecord(
-                        mono,
-                        self._clock.wall_at(mono),
-                        name,
-                        record.tag,
-                        record.level,
-                        "cleared",
-                        record.priority,
-                        None,
-                        record.limit,
-                        Quality.BAD_CONFIG,
-                    )
+        mono = self._clock.mono_ns()
+        wall = self._clock.wall_at(mono)
+        for name in self.raised_records.keys() - known:
+            orphan = self.raised_records.pop(name)
+            self._store.put_event(
+                msgspec.structs.replace(
+                    orphan, mono_ns=mono, wall_ns=wall, change="cleared", value=None, quality=int(Quality.BAD_CONFIG)
                 )
+            )
 
     async def run(self) -> None:
         """Acquire until cancelled. A line that breaks down restarts alone."""
@@ -107,20 +103,23 @@ class Acquisition:
         rule = change.rule
         for name in rule.outputs:
             self._outputs[name].apply(change)
-        self._store.put_event(
-            AlarmRecord(
-                change.mono_ns,
-                self._clock.wall_at(change.mono_ns),
-                rule.name,
-                rule.tag,
-                rule.level,
-                change.change,
-                rule.priority,
-                change.value,
-                rule.limit,
-                change.quality,
-            )
+        record = AlarmRecord(
+            change.mono_ns,
+            self._clock.wall_at(change.mono_ns),
+            rule.name,
+            rule.tag,
+            rule.level,
+            change.change,
+            rule.priority,
+            change.value,
+            rule.limit,
+            change.quality,
         )
+        if change.change == "raised":
+            self.raised_records[rule.name] = record
+        else:
+            self.raised_records.pop(rule.name, None)
+        self._store.put_event(record)
 
     async def _write(self, tag: str, value: Value) -> None:
         await self._line_of[tag].write(tag, value)

@@ -21,7 +21,7 @@ from pathlib import Path
 from edge.acquisition import Acquisition
 from edge.clock import SystemClock
 from edge.configuration import read_desired
-from edge.errors import EdgeError, TwinError
+from edge.errors import EdgeError, SpoolError, TwinError
 from edge.health import HealthServer, State
 from edge.live import Newest
 from edge.mistakes import Mistakes
@@ -137,8 +137,14 @@ class Agent:
                 await end(changed, running)
 
     async def _raised(self) -> dict[str, AlarmRecord]:
-        await self._store.commit()
-        return await self._store.raised()
+        """The alarms that are up: from what ran so far, or at the start from the spool."""
+        if self._acquisition is not None:
+            return self._acquisition.raised_records
+        try:
+            return await self._store.raised()
+        except SpoolError as error:
+            log.error("which alarms were up before is not known: %s", error)
+            return {}
 
     async def take_desired(self, desired: Desired) -> None:
         """Apply a desired configuration whole, or refuse it whole with the reason."""

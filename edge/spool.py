@@ -403,7 +403,9 @@ def _move_aside(path: Path) -> Path:
 def _classify(error: sqlite3.Error, path: Path) -> SpoolError:
     code = getattr(error, "sqlite_errorcode", 0) & 0xFF
     if code == _SQLITE_FULL:
-        return SpoolFullError(f"disk full while writing {path}", hint="free disk space; acquisition and alarms go on")
+        return SpoolFullError(
+            f"disk full while writing {path}", hint="free disk space; acquisition and local alarms go on"
+        )
     if code in _SQLITE_CORRUPT:
         return SpoolCorruptError(f"spool {path} is damaged: {error}")
     return SpoolError(f"spool {path}: {error}")

@@ -2,7 +2,8 @@
 
 Collectors hand records over without waiting. Measurements are committed together about once a second, events of lane A
 at once. What cannot be stored now stays in memory up to a bound and is tried again; what must then be dropped is
-counted, and declared in lane A as soon as the spool takes records again.
+counted, and declared in lane A as soon as the spool takes records again. That holds from the first moment: a gateway
+that starts on a full disk acquires and alarms, and opens its spool when it can.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import logging
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from edge.clock import SystemClock
 from edge.conversation import Plan
@@ -20,10 +21,12 @@ from edge.errors import SpoolError, SpoolFullError
 from edge.settings import SpoolSettings
 from edge.spool import Mark, Slice, Spool
 from wire.health import LaneHealth
-from wire.record import AlarmRecord, AuditRecord, Lane, Layout, Record, ScanRecord
+from wire.record import AlarmRecord, AuditRecord, Lane, Layout, Record, ScanRecord, encode_record
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
+Begin = Callable[[], tuple[Spool, Path | None]]
+"""Opens a spool; the path is where a damaged one was put aside."""
 
 QUEUE_MOST = 50_000
 """Records held in memory while the spool cannot take them: minutes of a busy gateway, tens of megabytes."""
@@ -34,8 +37,17 @@ PRUNE_S = 30.0
 class Store:
     """Use as ``store = await Store.open(...)``, run `commit_forever` as a task, and `close` at the end."""
 
-    def __init__(self, spool: Spool, executor: ThreadPoolExecutor, settings: SpoolSettings, clock: SystemClock) -> None:
+    def __init__(
+        self,
+        spool: Spool | None,
+        executor: ThreadPoolExecutor,
+        settings: SpoolSettings,
+        clock: SystemClock,
+        begin: Begin | None = None,
+    ) -> None:
         self._spool = spool
+        self._begin = begin
+        self._loop = asyncio.get_running_loop()
         self._executor = executor
         self._settings = settings
         self._clock = clock
@@ -51,31 +63,42 @@ class Store:
         self._undeclared = 0
         self.accounts: dict[Lane, LaneHealth] = {}
         self.size_bytes = 0
-        self.epoch = spool.epoch
 
     @classmethod
     async def open(cls, path: Path, settings: SpoolSettings, clock: SystemClock) -> Store:
-        """Open the spool in its thread. A damaged file is moved aside and declared. Raises SpoolError."""
+        """Open the spool in its thread. A damaged file is moved aside; one that cannot be had is tried again later."""
         executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="spool")
-        loop = asyncio.get_running_loop()
 
         def begin() -> tuple[Spool, Path | None]:
             return Spool.open(path, max_bytes=settings.max_bytes, boot=clock.boot, clock=clock.state())
 
+        store = cls(None, executor, settings, clock, begin)
         try:
-            spool, aside = await loop.run_in_executor(executor, begin)
-        except SpoolError:
-            executor.shutdown()
-            raise
-        store = cls(spool, executor, settings, clock)
-        await store._refresh()
-        if aside is not None:
-            log.error("spool was damaged; it was kept as %s and a new one begun", aside)
-            store.put_audit("spool-corrupt", f"the damaged spool was moved to {aside}")
+            await store._refresh()
+        except SpoolError as error:
+            store._report(error)
         return store
 
-    async def _call(self, function: Callable[..., T], *arguments: Any) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._executor, function, *arguments)
+    @property
+    def epoch(self) -> str:
+        """The epoch of this start, empty while the spool could not be opened."""
+        return self._spool.epoch if self._spool is not None else ""
+
+    async def _call(self, work: Callable[[Spool], T]) -> T:
+        """Do something with the spool, in its thread, opening it first if it could not be opened before."""
+        return await self._loop.run_in_executor(self._executor, lambda: work(self._open_spool()))
+
+    def _open_spool(self) -> Spool:
+        if self._spool is None:
+            assert self._begin is not None
+            self._spool, aside = self._begin()
+            if aside is not None:
+                self._loop.call_soon_threadsafe(self._declare_damage, aside)
+        return self._spool
+
+    def _declare_damage(self, aside: Path) -> None:
+        log.error("spool was damaged; it was kept as %s and a new one begun", aside)
+        self.put_audit("spool-corrupt", f"the damaged spool was moved to {aside}")
 
     def put_scan(self, record: ScanRecord, layout: Layout) -> None:
         """Hand over a scan. It is durable at the next group commit."""
@@ -167,6 +190,9 @@ class Store:
             self._queue[:0] = taken
             self._report(error)
             return False
+        except (OverflowError, TypeError, ValueError) as error:
+            self._queue[:0] = self._sort_out(taken, error)
+            return False
         self._undeclared -= declared
         if self.fault:
             log.info("spool stores again")
@@ -181,6 +207,15 @@ class Store:
         detail = f"{count} records were dropped while the spool could not store: {self.fault}"
         return [(Lane.ALARMS, AuditRecord(mono, self._clock.wall_at(mono), "losing-data", detail))]
 
+    def _sort_out(self, taken: list[tuple[Lane, Record]], error: Exception) -> list[tuple[Lane, Record]]:
+        """Keep what can be encoded. A driver's value that no record can hold must not take its neighbours along."""
+        kept = [entry for entry in taken if _is_encodable(entry[1])]
+        lost = len(taken) - len(kept)
+        self.dropped += lost
+        self._undeclared += lost
+        self._report(SpoolError(f"{lost} records cannot be encoded: {error}", hint="look at what the driver reads"))
+        return kept
+
     async def _commit_events(self, events: list[tuple[Lane, Record]]) -> bool:
         """Store events alone: they have room beyond the quota."""
         if not events:
@@ -193,7 +228,8 @@ class Store:
         return True
 
     async def _append(self, records: list[tuple[Lane, Record]]) -> None:
-        await self._call(self._spool.append, records, dict(self._layouts), self._clock.state())
+        layouts, clock = dict(self._layouts), self._clock.state()
+        await self._call(lambda spool: spool.append(records, layouts, clock))
         self.committed.set()
         try:
             await self._refresh()
@@ -206,36 +242,44 @@ class Store:
             self.fault = str(error)
 
     async def _refresh(self) -> None:
-        self.accounts = await self._call(self._spool.accounts)
-        self.size_bytes = await self._call(self._spool.size_bytes)
+        self.accounts, self.size_bytes = await self._call(lambda spool: (spool.accounts(), spool.size_bytes()))
 
     async def _prune(self) -> None:
         try:
-            await self._call(self._spool.prune, self._settings.keep_h * 3600)
+            await self._call(lambda spool: spool.prune(self._settings.keep_h * 3600))
         except SpoolError as error:
             self._report(error)
 
     async def marks(self) -> list[Mark]:
         """Where every epoch and lane stands."""
-        return await self._call(self._spool.marks)
+        return await self._call(lambda spool: spool.marks())
 
     async def read(self, plan: Plan) -> Slice | None:
         """Read the records that a plan names."""
-        return await self._call(self._spool.read, plan.epoch, plan.lane, plan.after, plan.max_bytes)
+        return await self._call(lambda spool: spool.read(plan.epoch, plan.lane, plan.after, plan.max_bytes))
 
     async def set_committed(self, cursors: Sequence[tuple[str, Lane, int]]) -> None:
         """Take over the fleet's cursors."""
-        await self._call(self._spool.set_committed, list(cursors))
+        await self._call(lambda spool: spool.set_committed(cursors))
         await self._refresh()
 
     async def raised(self) -> dict[str, AlarmRecord]:
         """The alarms that were up when the agent last ran."""
-        return await self._call(self._spool.raised)
+        return await self._call(lambda spool: spool.raised())
 
     async def close(self) -> None:
         """Commit what is left and close the file."""
         await self.commit()
         if self._queue:
             log.error("%d records could not be stored before the end: %s", len(self._queue), self.fault)
-        await self._call(self._spool.close)
+        if self._spool is not None:
+            await self._call(lambda spool: spool.close())
         self._executor.shutdown()
+
+
+def _is_encodable(record: Record) -> bool:
+    try:
+        encode_record(record)
+    except (OverflowError, TypeError, ValueError):
+        return False
+    return True

@@ -220,7 +220,9 @@ class Uplink:
                 try:
                     await self._send_due(client, publishes)
                 except SpoolError as error:  # the connection is fine: look again at the next tick
-                    log.warning("the spool gives no records: %s", error)
+                    if str(error) != self.fault:
+                        log.warning("the spool gives no records: %s", error)
+                    self.fault = str(error)
                 await self._wait()
 
     async def _send_due(self, client: aiomqtt.Client, publishes: asyncio.TaskGroup) -> None:

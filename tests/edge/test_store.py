@@ -400,12 +400,6 @@ async def test_damaged_file_is_declared_in_lane_a(tmp_path) -> None:
     await store.close()
 
 
-async def test_spool_that_cannot_be_had_is_an_error(tmp_path) -> None:
-    (tmp_path / "spool.sqlite3").mkdir()
-    with pytest.raises(SpoolError, match="unable to open"):
-        await Store.open(tmp_path / "spool.sqlite3", SETTINGS, Steady())
-
-
 async def test_writer_prunes_now_and_then(faulty, spool) -> None:
     clock = faulty._clock
     assert isinstance(clock, Steady)
