@@ -14,7 +14,9 @@ import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
+import zstandard
 from pyModbusTCP.server import ModbusServer
 
 from tests.edge.fleet import ScriptedFleet
@@ -281,3 +283,19 @@ def test_second_agent_on_the_same_data_is_refused(site) -> None:
     assert answer.returncode == 1
     assert "another agent runs on" in answer.stderr
     assert "Traceback" not in answer.stderr
+
+
+def test_topics_and_messages_are_what_another_client_sees(site) -> None:
+    """mosquitto_sub prints what goes over the wire; its octets are read by the public layout of a message."""
+    _gateway, mqtt = site
+    command = ["mosquitto_sub", "-p", str(mqtt), "-t", "fs/1/+/up/#", "-C", "2", "-W", "20", "-F", "%t %q %x"]
+    answer = subprocess.run(command, capture_output=True, text=True, timeout=30, check=True)
+    seen = {}
+    for line in answer.stdout.splitlines():
+        topic, qos, octets = line.split(" ")
+        seen[topic] = (int(qos), bytes.fromhex(octets))
+    assert set(seen) <= {f"fs/1/{GATEWAY}/up/{kind}" for kind in ("hello", "live", "health", "reported")}
+    for _, payload in seen.values():
+        assert payload[0] in (0, 1)
+        plain = payload[1:] if payload[0] == 0 else zstandard.ZstdDecompressor().decompress(payload[1:])
+        assert isinstance(msgspec.msgpack.decode(plain), dict)

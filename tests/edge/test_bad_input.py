@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import aiomqtt
@@ -141,12 +142,9 @@ async def test_full_disk_stops_no_alarm_and_is_over_when_there_is_room(
             async with ScriptedFleet(mqtt) as fleet:
                 await fleet.until(lambda: len(fleet.of_lane(Lane.MEASUREMENTS)) >= 3)
                 ballast = small_disk / "ballast"
-                with ballast.open("wb", buffering=0) as file:
-                    try:
-                        while True:
-                            file.write(b"\0" * 4096)
-                    except OSError:
-                        pass
+                with ballast.open("wb", buffering=0) as file, suppress(OSError):
+                    while True:
+                        file.write(b"\0" * 4096)
                 await fleet.until(lambda: "disk full" in gateway.log.read_text(), 30)
                 plc.data_bank.set_holding_registers(0, [950])
                 await fleet.until(lambda: plc.data_bank.get_coils(5, 1) == [True], 5)
@@ -164,3 +162,32 @@ async def test_full_disk_stops_no_alarm_and_is_over_when_there_is_room(
                 gateway.stop(signal.SIGKILL)
         assert "Traceback" not in gateway.log.read_text()
         assert "spool stores again" in gateway.log.read_text()
+
+
+@pytest.mark.peer
+@pytest.mark.skipif(find_mosquitto() is None, reason="mosquitto is not installed")
+async def test_agent_that_starts_on_a_full_disk_still_drives_its_siren(
+    tmp_path: Path, small_disk: Path, plc: ModbusServer
+) -> None:
+    data = small_disk / "data"
+    data.mkdir()
+    ballast = small_disk / "ballast"
+    with ballast.open("wb", buffering=0) as file, suppress(OSError):
+        while True:
+            file.write(b"\0" * 4096)
+    plc.data_bank.set_holding_registers(0, [950])
+    with mosquitto(tmp_path) as mqtt:
+        gateway = Gateway(tmp_path, plc.port, mqtt)
+        gateway.data = data
+        gateway.start()
+        try:
+            async with ScriptedFleet(mqtt) as fleet:
+                await fleet.until(lambda: plc.data_bank.get_coils(5, 1) == [True], 20)
+                ballast.unlink()
+                await fleet.until(lambda: any(isinstance(r, AlarmRecord) for r in fleet.of_lane(Lane.ALARMS)), 30)
+                assert fleet.missing() == []
+            assert gateway.stop() == 0
+        finally:
+            if gateway._process is not None and gateway._process.poll() is None:
+                gateway.stop(signal.SIGKILL)
+        assert "Traceback" not in gateway.log.read_text()
