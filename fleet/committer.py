@@ -4,7 +4,8 @@
 
 Nothing is answered before the commit. A database error drops the messages from memory and forgets every session: the
 edges still hold the records, say hello and send them again. A message that the database itself cannot take is halved
-down to one record, and that one is quarantined.
+down to one record, and that one is quarantined. One transaction is bounded by what its messages decode to, so that no
+gateway can make the others wait for long.
 """
 
 from __future__ import annotations
@@ -15,17 +16,18 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import msgspec
-from sqlalchemy.exc import DataError, IntegrityError, SQLAlchemyError, StatementError
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from fleet.alarms import journal
+from fleet.burden import find_excess, weigh
 from fleet.conversation import WINDOW_OCTETS, GreetAgain, Refuse, decide
-from fleet.db import Database
+from fleet.db import Database, is_outage
 from fleet.gateways import service as gateways
 from fleet.gateways.models import Gateway
 from fleet.metrics import IngestMetrics
 from fleet.readings import store
-from fleet.readings.items import Item, Unreadable, read_items, unstorable
+from fleet.readings.items import Item, Unreadable, escape_text, read_items, unstorable
 from wire.codec import KINDS, decode
 from wire.conversation import Ack, Batch, Greet, Hello, Refused, Welcome
 from wire.errors import WireError
@@ -41,6 +43,10 @@ HEALTH_EVERY_NS = 5_000_000_000
 QUARANTINED_MESSAGES_PER_MINUTE = 20
 """Most undecodable messages kept of one gateway in a minute, so that a broken one cannot fill the database."""
 MINUTE_NS = 60_000_000_000
+TRANSACTION_ROWS = 4096
+TRANSACTION_OCTETS = 1024 * 1024
+"""A transaction takes no further message once those it has decode to this much."""
+SHOWN_REASON = 300
 
 
 class Incoming(msgspec.Struct, frozen=True):
@@ -77,6 +83,10 @@ class DatabaseDownError(Exception):
     """The database did not commit. The ingest loop logs it once, answers nothing and goes on with newer messages."""
 
 
+class _UnstorableError(Exception):
+    """The database works, but cannot take what one of the messages says."""
+
+
 class Committer:
     """Commits messages of gateways, one call at a time, in one thread."""
 
@@ -92,28 +102,47 @@ class Committer:
         self._spoiled: dict[str, tuple[int, int]] = {}
 
     def commit(self, incoming: Sequence[Incoming]) -> list[Reply]:
-        """Commit messages in their order and return the replies. Raises DatabaseDownError; nothing is answered then."""
-        messages = [message for each in incoming if (message := self._read(each)) is not None]
-        if not messages:
-            return []
-        return _coalesce(self._commit(messages))
+        """Commit all messages in their order and return the replies, as `commit_some` does."""
+        replies, done = [], 0
+        while done < len(incoming):
+            some, taken = self.commit_some(incoming[done:])
+            replies += some
+            done += taken
+        return _coalesce(replies)
+
+    def commit_some(self, incoming: Sequence[Incoming]) -> tuple[list[Reply], int]:
+        """Commit as many messages as one transaction may hold, at least one. Returns the replies and how many it took.
+
+        Raises DatabaseDownError; nothing is answered then.
+        """
+        messages: list[_Message] = []
+        taken = rows = octets = 0
+        while taken < len(incoming) and rows < TRANSACTION_ROWS and octets < TRANSACTION_OCTETS:
+            message = self._read(incoming[taken])
+            taken += 1
+            if message is not None:
+                burden = weigh(message.body, message.payload)
+                rows, octets = rows + burden.rows, octets + burden.octets
+                messages.append(message)
+        return (_coalesce(self._commit(messages)) if messages else []), taken
 
     def _commit(self, messages: Sequence[_Message]) -> list[Reply]:
         try:
+            return self._transact(messages)
+        except _UnstorableError as error:
+            return self._halve(messages, str(error))
+
+    def _transact(self, messages: Sequence[_Message]) -> list[Reply]:
+        """Try messages in one transaction. Raises DatabaseDownError, or _UnstorableError if they are at fault."""
+        try:
             return self._attempt(messages)
-        except (DataError, IntegrityError, OverflowError) as error:
+        except (SQLAlchemyError, OverflowError) as error:
             self._forget_rows()
-            return self._halve(messages, error)
-        except StatementError as error:
-            self._forget_rows()
-            if isinstance(error.orig, (OverflowError, ValueError, TypeError)):
-                return self._halve(messages, error)
+            reason = str(getattr(error, "orig", None) or error)
+            if not is_outage(error):
+                raise _UnstorableError(reason) from error
             self._forget_sessions()
-            raise DatabaseDownError(str(error.orig or error)) from error
-        except SQLAlchemyError as error:
-            self._forget_rows()
-            self._forget_sessions()
-            raise DatabaseDownError(str(error)) from error
+            raise DatabaseDownError(reason) from error
 
     def _attempt(self, messages: Sequence[_Message]) -> list[Reply]:
         counts = _Counts()
@@ -124,20 +153,34 @@ class Committer:
         counts.export(self._metrics)
         return replies
 
-    def _halve(self, messages: Sequence[_Message], error: Exception) -> list[Reply]:
+    def _halve(self, messages: Sequence[_Message], reason: str) -> list[Reply]:
         if len(messages) > 1:
             middle = len(messages) // 2
             return self._commit(messages[:middle]) + self._commit(messages[middle:])
         message = messages[0]
-        reason = str(getattr(error, "orig", None) or error)
         if isinstance(message.body, Batch) and len(message.body.items) > 1:
             first, second = _split(message.body)
             return self._commit([_with_body(message, first)]) + self._commit([_with_body(message, second)])
-        if isinstance(message.body, Batch):
-            log.warning("gateway %s: a record cannot be stored: %s", message.gateway, reason)
-            return self._attempt([msgspec.structs.replace(message, reason=f"cannot be stored: {reason}")])
-        log.warning("gateway %s: its %s cannot be stored: %s", message.gateway, message.kind, reason)
-        return self._attempt([msgspec.structs.replace(message, body=None, reason=f"cannot be stored: {reason}")])
+        return self._give_up(message, reason)
+
+    def _give_up(self, message: _Message, reason: str) -> list[Reply]:
+        """Keep what cannot be stored in ever plainer forms: the one record, then the message as octets, then nothing.
+
+        The record comes first because it counts as committed and the gateway goes on; the octets are all that is left
+        where even the names that a record is filed under cannot be stored.
+        """
+        shown = escape_text(reason)[:SHOWN_REASON]
+        log.warning("gateway %s: its %s cannot be stored: %s", message.gateway, message.kind, shown)
+        given_up = msgspec.structs.replace(message, reason=f"cannot be stored: {shown}")
+        forms = [given_up] if isinstance(message.body, Batch) else []
+        for form in (*forms, msgspec.structs.replace(given_up, body=None)):
+            try:
+                return self._transact([form])
+            except _UnstorableError as error:
+                log.debug("nor can it be quarantined: %s", error)
+        self._metrics.undecodable.labels(message.kind).inc()
+        log.error("gateway %s: its %s is not even quarantined: %s", message.gateway, message.kind, shown)
+        return []
 
     def _read(self, incoming: Incoming) -> _Message | None:
         try:
@@ -155,6 +198,8 @@ class Committer:
         except WireError as error:
             reason = str(error)
         assert not isinstance(body, (Welcome, Ack, Refused, Greet))
+        if excess := find_excess(body):
+            body, reason = None, excess
         return _Message(topic.gateway, kind, body, reason, incoming.payload, incoming.received_ns)  # type: ignore[arg-type]
 
     def open_session(self) -> str:
@@ -335,10 +380,9 @@ class _Work:
             else:
                 journal.note(session, gateway, record_id, item.record, item.captured_ns, received_ns)
         store.add_readings(session, rows)
-        for unreadable in read:
-            if isinstance(unreadable, Unreadable):
-                store.quarantine_item(session, gateway, batch, unreadable, received_ns)
-                self._counts.quarantined += 1
+        unreadable = [item for item in read if isinstance(item, Unreadable)]
+        store.quarantine_items(session, gateway, batch, unreadable, received_ns)
+        self._counts.quarantined += len(unreadable)
         lane = batch.lane.value
         self._counts.records[lane] = self._counts.records.get(lane, 0) + len(items)
         self._counts.samples += sum(item.samples for item in items)

@@ -15,7 +15,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy import event
 from sqlalchemy.engine import URL, Connection, Engine, make_url
-from sqlalchemy.exc import ArgumentError
+from sqlalchemy.exc import ArgumentError, DataError, IntegrityError, StatementError
 from sqlalchemy.orm import DeclarativeBase, Session
 
 from fleet.errors import SetupError
@@ -93,6 +93,20 @@ def _prepare_sqlite(connection: sqlite3.Connection, _record: object) -> None:
 def _begin_sqlite(connection: Connection) -> None:
     immediate = connection.get_execution_options().get(WRITE, False)
     connection.exec_driver_sql("BEGIN IMMEDIATE" if immediate else "BEGIN")
+
+
+STATEMENT_FAULTS = ("22", "23", "54")
+"""Classes of SQLSTATE that blame the statement's own values: data, constraint, a limit of the program exceeded."""
+
+
+def is_outage(error: Exception) -> bool:
+    """Tell whether an error concerns the database at large, and not only the values of this transaction."""
+    original = getattr(error, "orig", None) or error
+    if state := getattr(original, "sqlstate", None):
+        return not str(state).startswith(STATEMENT_FAULTS)
+    if isinstance(error, (DataError, IntegrityError, OverflowError)):
+        return False
+    return not (isinstance(error, StatementError) and isinstance(original, (OverflowError, ValueError, TypeError)))
 
 
 class Database:

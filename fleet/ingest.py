@@ -1,6 +1,6 @@
 """Ingest: one reader of what all gateways send, one thread that commits, and the answers after the commit.
 
-    broker -> messages (in order) -> up to 256 of them in one transaction -> acks
+    broker -> messages (in order) -> some of them in one transaction -> acks
 
 There is one ingest process per fleet. Two would each mint sessions and greet the other's gateways for ever.
 """
@@ -33,8 +33,9 @@ log = logging.getLogger(__name__)
 
 QUEUED_MAX = 2000
 """Most messages waiting for the database; more are dropped and sent again by the edges."""
-TRANSACTION_MESSAGES = 256
-TRANSACTION_OCTETS = 8 * 1024 * 1024
+TURN_MESSAGES = 256
+TURN_OCTETS = 8 * 1024 * 1024
+"""Most taken from the queue at once. How much of it one transaction holds is the committer's to say."""
 RECONNECT_MAX_S = 10.0
 DESIRED_POLL_S = 1.0
 T = TypeVar("T")
@@ -103,11 +104,13 @@ class Ingest:
         async for first in client.messages:
             incoming = [self._incoming(first)]
             octets = len(incoming[0].payload)
-            while len(client.messages) and len(incoming) < TRANSACTION_MESSAGES and octets < TRANSACTION_OCTETS:
+            while len(client.messages) and len(incoming) < TURN_MESSAGES and octets < TURN_OCTETS:
                 incoming.append(self._incoming(await anext(client.messages)))
                 octets += len(incoming[-1].payload)
-            replies = await self._commit(incoming)
-            await asyncio.gather(*(self._answer(client, reply) for reply in replies))
+            while incoming:
+                replies, taken = await self._commit(incoming)
+                await asyncio.gather(*(self._answer(client, reply) for reply in replies))
+                del incoming[:taken]
 
     def _incoming(self, message: aiomqtt.Message) -> Incoming:
         return Incoming(str(message.topic), message.payload, self._services.clock())
@@ -115,16 +118,16 @@ class Ingest:
     async def _in_thread(self, work: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._thread, work)
 
-    async def _commit(self, incoming: list[Incoming]) -> list[Reply]:
+    async def _commit(self, incoming: list[Incoming]) -> tuple[list[Reply], int]:
         try:
-            replies = await self._in_thread(partial(self._committer.commit, incoming))
+            replies, taken = await self._in_thread(partial(self._committer.commit_some, incoming))
         except DatabaseDownError as error:
             self.metrics.dropped.inc(len(incoming))
             self._note_database(up=False, reason=str(error))
-            return []
+            return [], len(incoming)
         self.metrics.transactions.inc()
         self._note_database(up=True)
-        return replies
+        return replies, taken
 
     def _note_database(self, *, up: bool, reason: str = "") -> None:
         self.metrics.database_up.set(up)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import assert_never
 
 from sqlalchemy.orm import Session
@@ -35,16 +36,16 @@ def note(
 
 def _note_alarm(session: Session, line: AlarmEvent, event: AlarmRecord) -> None:
     raised = event.change == "raised"
-    value = _number(event.value)
+    value, limit = _number(event.value), _number(event.limit)
     line.kind, line.alarm, line.tag = "raised" if raised else "cleared", event.alarm, event.tag
-    line.level, line.priority, line.value, line.limit = event.level, event.priority, value, event.limit
+    line.level, line.priority, line.value, line.limit = event.level, event.priority, value, limit
     at_ns = line.at_ns if line.at_ns is not None else line.received_ns
     alarm = session.get(Alarm, (line.gateway, event.alarm))
     if alarm is None:
         alarm = Alarm(gateway=line.gateway, name=event.alarm)
         session.add(alarm)
     alarm.tag, alarm.level, alarm.priority = event.tag, event.level, event.priority
-    alarm.active, alarm.value, alarm.limit, alarm.record_id = raised, value, event.limit, line.record_id
+    alarm.active, alarm.value, alarm.limit, alarm.record_id = raised, value, limit, line.record_id
     if raised:
         alarm.raised_ns, alarm.cleared_ns = at_ns, None
     else:
@@ -52,4 +53,7 @@ def _note_alarm(session: Session, line: AlarmEvent, event: AlarmRecord) -> None:
 
 
 def _number(value: Value) -> float | None:
-    return None if value is None or isinstance(value, str) else float(value)
+    """Return what a column of numbers holds: what is not finite is no number, to JSON and to whoever draws it."""
+    if value is None or isinstance(value, str) or not math.isfinite(value):
+        return None
+    return float(value)

@@ -7,12 +7,17 @@ from collections.abc import Callable
 
 import msgspec
 
+from fleet.conversation import WINDOW_OCTETS
 from wire.conversation import Batch, Clock
 from wire.errors import WireError
 from wire.record import ActionRecord, AlarmRecord, AuditRecord, Lane, Layout, Record, ScanRecord, decode_record
 from wire.sample import Quality, Value
 
 INT_MAX = 2**63 - 1
+NAME_MAX = 500
+"""Most characters of a name that a table is keyed by: a row of an index holds no more than a third of a page."""
+BATCH_VALUES_MOST = WINDOW_OCTETS
+"""A batch that keeps to the window cannot hold more values than octets."""
 KINDS: dict[type[Record], str] = {
     ScanRecord: "scan",
     AlarmRecord: "alarm",
@@ -59,12 +64,18 @@ class Unreadable(msgspec.Struct, frozen=True, kw_only=True):
 def read_items(batch: Batch, skip: int, find_layout: FindLayout) -> list[Item | Unreadable]:
     """Read ``batch.items[skip:]``. ``find_layout`` knows the columns of a scan by their id."""
     read: list[Item | Unreadable] = []
+    values = 0
     for index, body in enumerate(batch.items[skip:], start=skip):
         seq = batch.first + index
         try:
-            read.append(_read_item(seq, body, batch, find_layout))
+            item = _read_item(seq, body, batch, find_layout)
+            values += item.samples
         except WireError as error:
             read.append(Unreadable(seq=seq, body=body, reason=str(error)))
+        else:
+            fits = values <= BATCH_VALUES_MOST
+            excess = f"more than {BATCH_VALUES_MOST} values in one batch"
+            read.append(item if fits else Unreadable(seq=seq, body=body, reason=excess))
     return read
 
 
@@ -79,10 +90,24 @@ def _read_item(seq: int, body: bytes, batch: Batch, find_layout: FindLayout) -> 
     if batch.lane is not LANE_OF[type(record)]:
         raise WireError(f"a record of kind '{KINDS[type(record)]}' does not belong in lane {batch.lane}")
     layout = None
+    _check_storable(record)
     if isinstance(record, ScanRecord):
         layout = find_layout(record.layout)
         _check_scan(record, layout)
     return Item(seq=seq, body=body, record=record, layout=layout, captured_ns=captured_ns(record, batch.clock))
+
+
+def _check_storable(record: Record) -> None:
+    """Refuse here what no table takes, so that one look does instead of many failed transactions."""
+    if isinstance(record, ScanRecord):
+        return
+    for name, value in msgspec.structs.asdict(record).items():
+        if isinstance(value, str) and name != "value" and "\0" in value:
+            raise WireError(f"{name} holds a NUL")
+        if isinstance(value, int) and name != "value" and not -INT_MAX <= value <= INT_MAX:
+            raise WireError(f"{name} {value} is out of range")
+    if isinstance(record, AlarmRecord) and max(len(record.alarm), len(record.tag)) > NAME_MAX:
+        raise WireError(f"an alarm's name has more than {NAME_MAX} characters")
 
 
 def _check_scan(record: ScanRecord, layout: Layout | None) -> None:
@@ -117,3 +142,8 @@ def split_value(value: Value) -> tuple[float | None, str | None]:
         return None, value.replace("\0", "")
     number = float(value)
     return (number, None) if math.isfinite(number) else (None, None)
+
+
+def escape_text(text: str) -> str:
+    """Write a text of unknown origin so that every database takes it: no NUL, no half of a character."""
+    return text.encode("utf-8", "backslashreplace").decode().replace("\0", "\\0")

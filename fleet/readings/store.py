@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from fleet.readings.items import Item, Unreadable, quality_of, split_value
+from fleet.readings.items import Item, Unreadable, escape_text, quality_of, split_value
 from fleet.readings.models import Quarantined, Reading, Record
 from wire.conversation import Batch
 from wire.record import ScanRecord
@@ -16,6 +17,8 @@ from wire.sample import Quality, is_bad
 
 QUARANTINE_BODY_MAX = 64 * 1024
 """Octets kept of a message or item that cannot be read."""
+REASON_MAX = 500
+"""Characters kept of why."""
 
 
 def add_records(session: Session, gateway: str, batch: Batch, items: Sequence[Item], received_ns: int) -> list[int]:
@@ -74,24 +77,36 @@ def add_readings(session: Session, rows: Sequence[dict[str, Any]]) -> None:
         session.execute(sa.insert(Reading.__table__), rows)  # type: ignore[arg-type]
 
 
-def quarantine_item(session: Session, gateway: str, batch: Batch, item: Unreadable, received_ns: int) -> None:
-    """Keep an item that cannot be read; it counts as committed."""
-    session.add(
-        Quarantined(
-            gateway=gateway,
-            kind="batch",
-            epoch=batch.epoch,
-            lane=batch.lane.value,
-            seq=item.seq,
-            reason=item.reason,
-            body=item.body[:QUARANTINE_BODY_MAX],
-            received_ns=received_ns,
-        )
-    )
+def quarantine_items(
+    session: Session, gateway: str, batch: Batch, items: Sequence[Unreadable], received_ns: int
+) -> None:
+    """Keep items that cannot be read; they count as committed."""
+    rows = [
+        {
+            "gateway": gateway,
+            "kind": "batch",
+            "epoch": batch.epoch,
+            "lane": batch.lane.value,
+            "seq": item.seq,
+            "reason": write_reason(item.reason, item.body),
+            "body": item.body[:QUARANTINE_BODY_MAX],
+            "received_ns": received_ns,
+        }
+        for item in items
+    ]
+    if rows:
+        session.execute(sa.insert(Quarantined), rows)
 
 
 def quarantine_message(session: Session, gateway: str, kind: str, reason: str, body: bytes, received_ns: int) -> None:
     """Keep a whole message that cannot be read; its sender will send it again or give up."""
-    session.add(
-        Quarantined(gateway=gateway, kind=kind, reason=reason, body=body[:QUARANTINE_BODY_MAX], received_ns=received_ns)
-    )
+    row = {"gateway": gateway, "kind": kind, "reason": write_reason(reason, body), "received_ns": received_ns}
+    session.execute(sa.insert(Quarantined), [{**row, "body": body[:QUARANTINE_BODY_MAX]}])
+
+
+def write_reason(reason: str, body: bytes) -> str:
+    """Write a reason so that every database takes it; what was cut off of the body is known by its digest."""
+    text = escape_text(reason)[:REASON_MAX]
+    if len(body) <= QUARANTINE_BODY_MAX:
+        return text
+    return f"{text} ({len(body)} octets, SHA-256 {hashlib.sha256(body).hexdigest()})"

@@ -1,16 +1,21 @@
 from __future__ import annotations
 
+import hashlib
+import time
 from collections.abc import Sequence
 from typing import Any
 
+import msgspec
 import pytest
 import sqlalchemy as sa
 from prometheus_client import CollectorRegistry
+from sqlalchemy.exc import DataError, OperationalError
 
 from fleet.alarms.models import Alarm, AlarmEvent
 from fleet.bootstrap import Services
+from fleet.burden import find_excess
 from fleet.committer import Committer, DatabaseDownError, Incoming, Reply
-from fleet.db import Database, build_engine
+from fleet.db import Database, build_engine, is_outage
 from fleet.gateways import service as gateways
 from fleet.gateways.models import Cursor, Gateway, Tag
 from fleet.metrics import IngestMetrics
@@ -22,6 +27,7 @@ from wire.conversation import Clock as WireClock
 from wire.record import ActionRecord, AuditRecord, Lane, Layout, encode_record, layout_id
 from wire.sample import Quality
 from wire.topics import Up, format_topic
+from wire.twin import TagInfo
 
 
 @pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.peer)])
@@ -296,3 +302,163 @@ def test_replies_name_their_gateway(fleet: Fleet) -> None:
     replies = fleet.committer.commit([edge.up(Up.HELLO, edge.hello())])
     assert [type(reply) for reply in replies] == [Reply]
     assert replies[0].gateway == edge.GATEWAY
+
+
+def names(count: int) -> tuple[str, ...]:
+    return tuple(f"a.t{n}" for n in range(count))
+
+
+def test_a_small_message_that_unpacks_to_very_many_items_is_refused_at_once(fleet: Fleet) -> None:
+    session = fleet.open()
+    bomb = edge.up(Up.BATCH, edge.batch(session, 1, *[b""] * 300_000))
+    assert len(bomb.payload) < 1000
+    began = time.monotonic()
+    assert fleet.send(bomb, bomb) == []
+    assert time.monotonic() - began < 2
+    assert [(q.seq, q.body) for q in fleet.rows(sa.select(Quarantined))] == [(None, bomb.payload)] * 2
+    assert fleet.batch(session, 1, edge.scan(1, 1.0, 1.0)).committed == 1
+
+
+def test_a_full_batch_of_garbage_is_quarantined_quickly_and_whole(fleet: Fleet) -> None:
+    session = fleet.open()
+    began = time.monotonic()
+    assert fleet.batch(session, 1, *[b""] * 4096).committed == 4096
+    assert time.monotonic() - began < 3
+    assert fleet.rows(sa.select(sa.func.count()).select_from(Quarantined)) == [4096]
+
+
+def test_one_transaction_takes_only_so_much_as_messages_decode_to(fleet: Fleet) -> None:
+    session = fleet.open()
+    many = [edge.up(Up.BATCH, edge.batch(session, 1 + 3000 * n, *[b""] * 3000)) for n in range(4)]
+    replies, taken = fleet.committer.commit_some(many)
+    assert (taken, [reply.message.committed for reply in replies]) == (2, [6000])  # type: ignore[union-attr]
+    big = [edge.up(Up.BATCH, edge.batch(session, 6001 + n, bytes(600_000))) for n in range(4)]
+    replies, taken = fleet.committer.commit_some(big)
+    assert (taken, [reply.message.committed for reply in replies]) == (2, [6002])  # type: ignore[union-attr]
+    small = [edge.up(Up.BATCH, edge.batch(session, 6003 + n, b"")) for n in range(256)]
+    assert fleet.committer.commit_some(small)[1] == 256
+
+
+def test_scans_of_more_values_than_a_window_can_carry_are_quarantined(fleet: Fleet) -> None:
+    wide = Layout("g", names(2000))
+    scans = [edge.scan(n, *[None] * 2000, layout=wide) for n in range(1, 101)]
+    batch = edge.batch(fleet.open(), 1, *scans, layouts={layout_id(wide): wide})
+    (ack,) = fleet.send(edge.up(Up.BATCH, batch))
+    assert ack.committed == 100
+    assert fleet.rows(sa.select(sa.func.count()).select_from(Record)) == [65]
+    assert {q.reason for q in fleet.rows(sa.select(Quarantined))} == {"more than 131072 values in one batch"}
+
+
+@pytest.mark.parametrize(
+    ("kind", "body"),
+    [
+        (Up.REPORTED, edge.reported(tags=tuple(TagInfo(name=name) for name in names(20_001)))),
+        (Up.BATCH, edge.batch("s", 1, b"", layouts={b"l": Layout("g", names(20_001))})),
+        (Up.BATCH, edge.batch("s", 1, b"", layouts={bytes((n,)): Layout("g", ()) for n in range(2)})),
+    ],
+)
+def test_a_message_that_describes_more_than_any_gateway_has_is_quarantined(fleet: Fleet, kind: Up, body: Any) -> None:
+    assert fleet.send(edge.up(kind, body)) == []
+    assert [q.kind for q in fleet.rows(sa.select(Quarantined))] == [kind.value]
+    assert fleet.rows(sa.select(Tag)) == []
+
+
+def test_more_items_than_the_wire_allows_are_an_excess_of_their_own() -> None:
+    assert "4097 items" in find_excess(edge.batch("s", 1, *[b""] * 4097))
+    assert find_excess(edge.batch("s", 1, *[b""] * 4096)) == ""
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        edge.up(Up.REPORTED, edge.reported(title="a\0b", tags=(TagInfo(name="a.b", title="\0"),))),
+        edge.up(Up.REPORTED, edge.reported(version=2**63)),
+        edge.up(Up.REPORTED, edge.reported(tags=(TagInfo(name="".join(map(chr, range(300, 13_100)))),))),
+        edge.up(Up.HELLO, edge.hello(epoch="a\0b")),
+        edge.up(Up.HELLO, edge.hello(epoch="x" * 12_800)),
+        edge.up(Up.BATCH, edge.batch("s", 1, b"", epoch="a\0b")),
+        edge.up(Up.BATCH, edge.batch("s\0", 1, b"", epoch="x" * 12_800, boot="\0")),
+    ],
+    ids=["nul", "wide", "long", "hello-nul", "hello-long", "batch-nul", "batch-long"],
+)
+def test_no_text_or_number_of_one_gateway_stops_the_messages_of_others(fleet: Fleet, message: Incoming) -> None:
+    with fleet.services.database.writing() as session:
+        gateways.register(session, "gw-other-0001", "", None, START_NS)
+    other = edge.up(Up.HELLO, edge.hello(gateway="gw-other-0001"), gateway="gw-other-0001")
+    for _ in range(2):
+        replies = fleet.committer.commit([message, other])
+        assert [reply.gateway for reply in replies] == ["gw-other-0001"]
+    assert all("\0" not in q.reason for q in fleet.rows(sa.select(Quarantined)))
+
+
+def test_an_alarm_of_endless_name_is_quarantined_and_its_neighbours_are_stored(fleet: Fleet) -> None:
+    long = msgspec.structs.replace(edge.alarm(1, "raised"), alarm="".join(map(chr, range(300, 13_100))))
+    ack = fleet.batch(fleet.open(), 1, edge.alarm(1, "raised"), long, edge.alarm(2, "cleared"), lane=Lane.ALARMS)
+    assert ack.committed == 3
+    assert [q.seq for q in fleet.rows(sa.select(Quarantined))] == [2]
+
+
+def refuse_on_sqlite(services: Services, database_url: str, table: str, when: str = "1") -> None:
+    if database_url:
+        pytest.skip("the refusal is a trigger of SQLite")
+    with services.database.writing() as session:
+        session.execute(
+            sa.text(
+                f"CREATE TRIGGER refuse_{table} BEFORE INSERT ON {table} WHEN {when}"
+                " BEGIN SELECT RAISE(ABORT, 'refused'); END"
+            )
+        )
+
+
+def test_a_record_that_only_the_database_refuses_is_found_by_halving(
+    fleet: Fleet, services: Services, database_url: str
+) -> None:
+    refuse_on_sqlite(services, database_url, "record", "NEW.seq = 3")
+    assert fleet.batch(fleet.open(), 1, *(edge.scan(n, 1.0, 1.0) for n in range(1, 8))).committed == 7
+    assert [r.seq for r in fleet.rows(sa.select(Record).order_by(Record.seq))] == [1, 2, 4, 5, 6, 7]
+    assert [(q.seq, q.reason) for q in fleet.rows(sa.select(Quarantined))] == [(3, "cannot be stored: refused")]
+
+
+def test_a_batch_whose_epoch_cannot_be_stored_is_kept_as_octets(
+    fleet: Fleet, services: Services, database_url: str
+) -> None:
+    refuse_on_sqlite(services, database_url, "cursor")
+    message = edge.up(Up.BATCH, edge.batch(fleet.open(), 1, edge.scan(1, 1.0, 1.0)))
+    assert fleet.send(message) == []
+    assert [(q.seq, q.epoch, q.body) for q in fleet.rows(sa.select(Quarantined))] == [(None, None, message.payload)]
+
+
+def test_what_cannot_even_be_quarantined_is_counted_and_ingest_goes_on(
+    fleet: Fleet, services: Services, database_url: str
+) -> None:
+    refuse_on_sqlite(services, database_url, "cursor")
+    refuse_on_sqlite(services, database_url, "quarantine")
+    session = fleet.open()
+    assert fleet.send(edge.up(Up.BATCH, edge.batch(session, 1, edge.scan(1, 1.0, 1.0)))) == []
+    assert fleet.count("undecodable", kind="batch") == 1
+    assert isinstance(fleet.send(edge.up(Up.HELLO, edge.hello()))[0], Welcome)
+
+
+class ToldError(Exception):
+    """An error of the driver of PostgreSQL."""
+
+    def __init__(self, sqlstate: str) -> None:
+        super().__init__(sqlstate)
+        self.sqlstate = sqlstate
+
+
+@pytest.mark.parametrize("state", ["08006", "53100", "53300", "57P01", "40001", "42P01", "58030"])
+def test_a_sqlstate_of_the_server_is_an_outage(state: str) -> None:
+    assert is_outage(DataError("insert", {}, ToldError(state)))
+
+
+@pytest.mark.parametrize("state", ["22021", "22P05", "23505", "54000"])
+def test_a_sqlstate_of_the_values_is_the_fault_of_the_message(state: str) -> None:
+    assert not is_outage(OperationalError("insert", {}, ToldError(state)))
+
+
+def test_a_quarantined_body_that_is_cut_keeps_its_digest(fleet: Fleet) -> None:
+    garbage = Incoming(format_topic(edge.GATEWAY, Up.BATCH), b"\x00" + b"\xc1" * 100_000, START_NS)
+    fleet.send(garbage)
+    (kept,) = fleet.rows(sa.select(Quarantined))
+    assert f"100001 octets, SHA-256 {hashlib.sha256(garbage.payload).hexdigest()}" in kept.reason

@@ -1,0 +1,45 @@
+"""How much work a message asks for, counted on what it decodes to: a few octets can unpack to a great deal. Pure."""
+
+from __future__ import annotations
+
+import msgspec
+
+from wire.conversation import BATCH_ITEMS_MOST, Batch
+from wire.twin import Reported
+
+TAGS_MOST = 20_000
+"""Most tags that one gateway may describe."""
+
+
+class Burden(msgspec.Struct, frozen=True):
+    """What committing a message takes: rows to handle, and the octets that they are read from."""
+
+    rows: int
+    octets: int
+
+
+def weigh(body: object, payload: bytes) -> Burden:
+    """Weigh a message. ``body`` is what it decoded to, None if it could not be decoded."""
+    if isinstance(body, Batch):
+        return Burden(1 + len(body.items) + _count_columns(body), len(payload) + sum(map(len, body.items)))
+    if isinstance(body, Reported):
+        return Burden(1 + len(body.tags), len(payload))
+    return Burden(1, len(payload))
+
+
+def find_excess(body: object) -> str:
+    """Say why a message asks for more than a gateway in order ever does; "" if it does not."""
+    if isinstance(body, Batch):
+        if len(body.items) > BATCH_ITEMS_MOST:
+            return f"batch of {len(body.items)} items, the most is {BATCH_ITEMS_MOST}"
+        if len(body.layouts) > len(body.items):
+            return f"batch of {len(body.items)} items has {len(body.layouts)} layouts"
+        if _count_columns(body) > TAGS_MOST:
+            return f"layouts of {_count_columns(body)} tags, the most is {TAGS_MOST}"
+    if isinstance(body, Reported) and len(body.tags) > TAGS_MOST:
+        return f"{len(body.tags)} tags, the most is {TAGS_MOST}"
+    return ""
+
+
+def _count_columns(batch: Batch) -> int:
+    return sum(len(layout.tags) for layout in batch.layouts.values())
