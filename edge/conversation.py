@@ -138,7 +138,8 @@ class Conversation:
     def sent(self, plan: Plan, last: int, size: int, now: float) -> Sent:
         """Note that a batch goes out. Hand the result to `puback` when the broker has it."""
         batch = Sent(plan.epoch, plan.lane, last, size, now, self.round)
-        self._cursors[plan.lane][plan.epoch].sent = last
+        cursor = self._cursors[plan.lane][plan.epoch]
+        cursor.sent = max(cursor.sent, last)  # an ack may have come while the batch was read
         self._in_flight.append(batch)
         return batch
 
@@ -149,9 +150,11 @@ class Conversation:
     def ack(self, message: Ack, now: float) -> tuple[str, Lane, int] | None:
         """The fleet has committed. Returns the cursor that moved, for the spool, or None if that was known."""
         cursor = self._cursors[message.lane].get(message.epoch)
-        if message.session != self.session or cursor is None or message.committed <= cursor.committed:
+        if message.session != self.session or cursor is None:
             return None
-        self._measure(message, now)
+        self._measure(message, now)  # also of a batch that was trimmed whole: it is answered, and no longer in flight
+        if message.committed <= cursor.committed:
+            return None
         cursor.committed = min(message.committed, cursor.head)
         cursor.sent = max(cursor.sent, cursor.committed)
         self._resend_s = max(RESEND_LEAST_S, 4 * self._ack_s)

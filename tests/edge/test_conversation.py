@@ -522,3 +522,15 @@ def test_in_the_end_the_fleet_has_every_record_once_and_in_order(steps, chance) 
         world.append(A, 1)  # a fleet that forgot all is met by the next record only
     world.calm_down()
     assert world.fleet.records == {key: numbers for key, numbers in world.held.items() if numbers}
+
+
+def test_ack_of_a_batch_that_was_trimmed_whole_takes_it_out_of_flight() -> None:
+    conversation = talk(mark(M, 5))
+    plan = conversation.next_batch()
+    assert plan is not None
+    conversation.ack(ack(5), 1.0)  # while the spool was being read, an earlier batch was acknowledged as a whole
+    conversation.sent(plan, 5, 100, 1.0)
+    assert conversation.next_batch() is None
+    assert conversation.octets_in_flight == 100
+    assert conversation.ack(ack(5), 1.1) is None
+    assert conversation.octets_in_flight == 0
