@@ -11,7 +11,7 @@ import asyncio
 import heapq
 import logging
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import msgspec
 
@@ -108,20 +108,24 @@ class Collector:
             async with self.line.use(), asyncio.timeout(EXCHANGE_MOST_S):
                 scan = await self.line.polled.read(group)
         except TimeoutError:
-            await self.line.close()  # the exchange was torn in the middle: begin with a clean line
             self._fail(group, LinkTimeoutError(f"no end of the exchange after {EXCHANGE_MOST_S:g} s"), now)
             return
         except DriverError as error:
             self._fail(group, error, now)
             return
+        except Exception as error:  # a bug of the driver: a fault of one device, not the end of the bus
+            if group.device_name not in self.line.bad_devices:
+                log.debug("driver %s", self.line.bus.kind.kind, exc_info=error)
+            self._fail(group, FrameError(f"the driver broke down: {type(error).__name__}: {error}"), now)
+            return
         self._note_recovery(group.device_name)
         self._hand_over(scan)
 
     def _fail(self, group: Group, error: DriverError, now: float) -> None:
-        self._note_fault(group.device_name, error, now)
+        self._note_fault((group.device_name,), error, now)
         self._hand_over(bad_scan(group, self._mono_ns(), quality_of(error)))
 
-    def _note_fault(self, device: str, error: DriverError, now: float) -> None:
+    def _note_fault(self, devices: Iterable[str], error: DriverError, now: float) -> None:
         """Announce a fault once, and decide when to try again."""
         if isinstance(error, LinkError) and not isinstance(error, LinkTimeoutError):
             if self._backoff_s == BACKOFF_FIRST_S:
@@ -129,11 +133,12 @@ class Collector:
             self._retry_at = now + self._backoff_s * (1 + 0.2 * self._jitter.random())
             self._backoff_s = min(self._backoff_s * 2, BACKOFF_MOST_S)
             return
-        if device not in self.line.bad_devices:
-            self.line.bad_devices.add(device)
-            log.warning("device %s on bus %s: %s. %s", device, self.line.name, error, error.hint)
-        if isinstance(error, LinkTimeoutError):
-            self._silent_until[device] = now + SILENT_POLL_S
+        for device in devices:
+            if device not in self.line.bad_devices:
+                self.line.bad_devices.add(device)
+                log.warning("device %s on bus %s: %s. %s", device, self.line.name, error, error.hint)
+            if isinstance(error, LinkTimeoutError):
+                self._silent_until[device] = now + SILENT_POLL_S
 
     def _note_recovery(self, device: str) -> None:
         if self._backoff_s > BACKOFF_FIRST_S:
@@ -145,15 +150,16 @@ class Collector:
             log.info("device %s on bus %s answers again", device, self.line.name)
 
     async def _listen(self) -> None:
+        device_of = {scan_group.group.name: scan_group.group.device_name for scan_group in self.line.bus.groups}
         while True:
             try:
                 async with self.line.use():
-                    self._note_recovery("")
                     async for scan in self.line.streaming.scans():
+                        self._note_recovery(device_of[scan.group])
                         self._hand_over(scan)
-                raise LinkError(f"bus {self.line.name}: the line ended")
+                    raise LinkError("the line ended")
             except DriverError as error:
-                self._note_fault("", error, self._now())
+                self._note_fault(device_of.values(), error, self._now())
                 for scan_group in self.line.bus.groups:
                     self._hand_over(bad_scan(scan_group.group, self._mono_ns(), quality_of(error)))
             await asyncio.sleep(self._backoff_s)

@@ -54,16 +54,24 @@ class Line:
 
     @asynccontextmanager
     async def use(self) -> AsyncIterator[None]:
-        """Own the line for one exchange, opened. A link error closes it; errors pass through."""
+        """Own the line for one exchange, opened. Errors pass through.
+
+        A link error closes it, and so does whatever tears an exchange in the middle: its late answer must not be taken
+        for that of the next.
+        """
         async with self._lock:
             began = time.monotonic()
             try:
                 await self.open()
                 yield
-            except LinkTimeoutError:
-                raise
             except LinkError as error:
-                await self.close(str(error))
+                if not isinstance(error, LinkTimeoutError):
+                    await self.close(str(error))
+                raise
+            except DriverError:
+                raise
+            except BaseException:
+                await self.close("an exchange was broken off")
                 raise
             finally:
                 self.busy_s += time.monotonic() - began

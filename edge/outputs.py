@@ -18,7 +18,9 @@ from wire.record import ActionRecord
 from wire.sample import Value
 
 log = logging.getLogger(__name__)
-RETRY_S = 1.0
+RETRY_FIRST_S = 1.0
+RETRY_MOST_S = 5.0
+"""An output that does not answer costs its line a time-out each time: instruments may share that line."""
 
 Write = Callable[[str, Value], Awaitable[None]]
 """Sets a tag, by its full name. Raises DriverError."""
@@ -75,10 +77,21 @@ class Output:
         self._changed.set()
         while True:
             await self._changed.wait()
-            self._changed.clear()
+            retry_s = RETRY_FIRST_S
             while self._is_on is not self.wants_on:
+                self._changed.clear()
                 if not await self._switch(on=self.wants_on):
-                    await asyncio.sleep(RETRY_S)
+                    retry_s = RETRY_FIRST_S if await self._changes(retry_s) else min(2 * retry_s, RETRY_MOST_S)
+            self._changed.clear()
+
+    async def _changes(self, within_s: float) -> bool:
+        """Wait; tell whether an alarm asked for something new meanwhile."""
+        try:
+            async with asyncio.timeout(within_s):
+                await self._changed.wait()
+        except TimeoutError:
+            return False
+        return True
 
     async def _switch(self, *, on: bool) -> bool:
         cause, cause_ns = self._cause, self._cause_ns
