@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from edge.errors import TwinError
-from edge.twin import AtomicStorage, Twin
+from edge.twin import Twin
 
 WRITER = """
 import sys
@@ -67,13 +67,52 @@ def test_kill_at_any_moment_leaves_a_whole_file_with_at_least_what_was_accepted(
         twin.close()
 
 
-def test_damaged_file_is_named_with_what_to_do(tmp_path: Path) -> None:
+DAMAGE = {
+    "half a document": b"{half a docu",
+    "empty": b"",
+    "no UTF-8": b'{"_default": "\xff\xfe"}',
+    "too deep": b"[" * 100_000,
+    "a list": b"[]",
+    "a word": b'"twin"',
+    "a table that is none": b'{"_default": 5}',
+    "a state that is none": b'{"_default": {"1": "x"}}',
+    "a version that is none": b'{"_default": {"1": {"version": "three"}}}',
+    "a configuration that is none": b'{"_default": {"1": {"version": 3, "config": []}}}',
+}
+
+
+@pytest.mark.parametrize("content", DAMAGE.values(), ids=DAMAGE)
+def test_damaged_file_is_named_with_what_to_do_and_left_as_it_is(content, tmp_path: Path) -> None:
     path = tmp_path / "twin.json"
-    path.write_text("{half a docu")
-    with pytest.raises(TwinError) as caught:
-        AtomicStorage(path).read()
-    assert "twin.json" in str(caught.value)
-    assert caught.value.hint
+    path.write_bytes(content)
+    with pytest.raises(TwinError, match=r"twin\.json") as caught:
+        Twin(path)
+    assert "move the file away" in caught.value.hint
+    assert path.read_bytes() == content
+
+
+@pytest.mark.parametrize("content", [b"null", b"{}", b'{"_default": {}}', b'{"_default": {"1": {"version": 0}}}'])
+def test_file_without_a_version_is_a_gateway_that_runs_its_seed(content, tmp_path: Path) -> None:
+    path = tmp_path / "twin.json"
+    path.write_bytes(content)
+    twin = Twin(path)
+    assert (twin.version, twin.config, twin.refused, twin.reason) == (0, None, None, "")
+
+
+def test_folder_in_the_place_of_the_file_is_named(tmp_path: Path) -> None:
+    (tmp_path / "twin.json").mkdir()
+    with pytest.raises(TwinError, match=r"twin\.json cannot be read"):
+        Twin(tmp_path / "twin.json")
+
+
+def test_draft_of_a_version_that_a_kill_left_behind_does_no_harm(tmp_path: Path) -> None:
+    twin = Twin(tmp_path / "twin.json")
+    twin.accept(1, {"bus": []})
+    (tmp_path / "twin.json.new").write_text('{"_default": {"1": {"vers')
+    again = Twin(tmp_path / "twin.json")
+    assert again.version == 1
+    again.accept(2, {"bus": []})
+    assert Twin(tmp_path / "twin.json").version == 2
 
 
 def test_full_disk_keeps_the_old_version(tmp_path: Path, monkeypatch) -> None:
