@@ -22,11 +22,17 @@ EXTENSION = "fengsui-services"
 PREFIX = "/api"
 
 
+INT_MAX = 2**63 - 1
+"""The largest number that a database column holds."""
+
+
 class PageQuery(Schema):
     """Which part of a list, newest first."""
 
     gateway = String(load_default=None, metadata={"description": "Only of this gateway"})
-    before = Integer(load_default=None, metadata={"description": "Only what has a smaller id"})
+    before = Integer(
+        load_default=None, validate=Range(0, INT_MAX), metadata={"description": "Only what has a smaller id"}
+    )
     limit = Integer(load_default=100, validate=Range(1, 1000))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sqlite3
 import time
 from importlib.metadata import version
 
@@ -22,6 +23,7 @@ from fleet.api import EXTENSION, PREFIX, add_error_mapper
 from fleet.bootstrap import Services
 from fleet.configs import views as _configs
 from fleet.console.throttle import Throttle
+from fleet.db import Database, build_engine, parse_url
 from fleet.gateways import service as gateways
 from fleet.gateways import views as _gateways
 from fleet.livefeed import LiveFeed
@@ -31,6 +33,8 @@ from fleet.relay import views as _relay
 log = logging.getLogger(__name__)
 
 REQUEST_MAX_OCTETS = 4 * 1024 * 1024
+HEALTH_WITHIN_MS = 1000
+"""A probe wants an answer sooner than a page does: it waits no longer for another writer."""
 BLUEPRINTS = (_gateways, _readings, _alarms, _configs, _relay)
 
 
@@ -92,24 +96,32 @@ def _add_sign_in(app: APIFlask, services: Services) -> None:
 
 
 def _add_health(app: APIFlask, services: Services, feed: LiveFeed | None) -> None:
+    probe = Database(build_engine(parse_url(services.settings.database()), busy_timeout_ms=HEALTH_WITHIN_MS))
+
     @app.get("/healthz")
     @app.doc(hide=True)
     def show_health() -> tuple[Response, int]:
+        reasons = []
         try:
-            services.database.check()
-            database = True
-        except SQLAlchemyError as error:
+            probe.check()
+        except (SQLAlchemyError, sqlite3.Error) as error:  # SQLite's own when already the connection is refused
+            reasons.append(f"database: {str(error).splitlines()[0]}")
             log.warning("health: the database does not answer: %s", error)
-            database = False
-        state = {"database": database, "broker": feed.broker_up if feed else None}
-        ok = all(part is not False for part in state.values())
-        return jsonify(ok=ok, **state), 200 if ok else 503
+        finally:
+            probe.close()
+        state = {"database": not reasons, "broker": feed.broker_up if feed else None}
+        if state["broker"] is False:
+            reasons.append("broker: not connected")
+        if reasons:
+            return jsonify(ok=False, reason="; ".join(reasons), **state), 503
+        return jsonify(ok=True, **state), 200
 
 
 def _add_metrics(app: APIFlask, services: Services) -> None:
     registry = CollectorRegistry()
     known = Gauge("fengsui_gateways", "Gateways registered.", registry=registry)
     silent = Gauge("fengsui_gateways_silent", "Gateways not heard of for 30 s.", registry=registry)
+    ignored = Gauge("fengsui_live_ignored", "Live values of more tags than a gateway may have.", registry=registry)
     active = Gauge("fengsui_alarms_active", "Active alarms.", ["priority"], registry=registry)
 
     @app.get("/metrics")
@@ -119,6 +131,7 @@ def _add_metrics(app: APIFlask, services: Services) -> None:
             rows = gateways.list_all(session)
             now_ns = services.clock()
             known.set(len(rows))
+            ignored.set(services.live.ignored)
             silent.set(sum(now_ns - (row.last_seen_ns or 0) > 30_000_000_000 for row in rows))
             active.clear()
             for priority in range(1, 5):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import logging
+import os
 import secrets
 import sys
 from collections.abc import Callable, Sequence
@@ -18,7 +19,7 @@ from fleet.bootstrap import Services, bootstrap, check_database, describe
 from fleet.errors import FleetError
 from fleet.gateways import service as gateways
 from fleet.relay import service as destinations
-from fleet.settings import load
+from fleet.settings import DATABASE_URL, load
 from fleet.sites import service as sites
 
 PROGRAMS = ("serve", "web", "ingest", "relay", "broker")
@@ -129,6 +130,8 @@ def _run_program(arguments: argparse.Namespace) -> None:
     from fleet import programs, supervisor
 
     overrides = {name: getattr(arguments, name) for name in OVERRIDES}
+    if overrides["database_url"] is None:
+        overrides["database_url"] = os.environ.get(DATABASE_URL)
     settings = load(arguments.data.resolve(), overrides)
     if arguments.program == "serve":
         supervisor.serve(settings)

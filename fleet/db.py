@@ -78,7 +78,7 @@ def build_engine(url: URL, busy_timeout_ms: int = BUSY_TIMEOUT_MS) -> Engine:
         event.listen(engine, "connect", _prepare_sqlite)
         event.listen(engine, "begin", _begin_sqlite)
         return engine
-    return sa.create_engine(url, pool_pre_ping=True, connect_args={"connect_timeout": 10})
+    return sa.create_engine(url, pool_pre_ping=True, connect_args={"connect_timeout": max(busy_timeout_ms // 1000, 1)})
 
 
 def _prepare_sqlite(connection: sqlite3.Connection, _record: object) -> None:

@@ -28,6 +28,7 @@ def found(data_dir: Path, database_url: str, admin: str, password: str | None) -
     settings = _settings(data_dir, database_url)
     services = bootstrap(settings)
     try:
+        _close_to_others(settings)
         revisions.upgrade(services.database.engine)
         return _first_account(services, admin, password)
     except SQLAlchemyError as error:
@@ -45,7 +46,7 @@ def _settings(data_dir: Path, database_url: str) -> Settings:
     if database_url:
         parse_url(database_url)
     try:
-        data_dir.mkdir(parents=True, exist_ok=True)
+        data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
         settings = Settings(
             data_dir=data_dir,
             database_url=database_url,
@@ -56,6 +57,19 @@ def _settings(data_dir: Path, database_url: str) -> Settings:
     except OSError as error:
         raise SetupError(f"cannot write to {data_dir}: {error.strerror}", hint="choose another --data") from error
     return settings
+
+
+def _close_to_others(settings: Settings) -> None:
+    """Let only the owner see the folder and the database: they hold hashes of passwords and tokens."""
+    database = parse_url(settings.database())
+    try:
+        settings.data_dir.chmod(0o700)
+        if database.get_backend_name() == "sqlite" and database.database:
+            file = Path(database.database)
+            file.touch(mode=0o600)  # what SQLite writes beside it takes its mode
+            file.chmod(0o600)
+    except OSError as error:
+        raise SetupError(f"cannot protect {settings.data_dir}: {error.strerror}", hint="who owns it?") from error
 
 
 def _first_account(services: Services, admin: str, password: str | None) -> str | None:

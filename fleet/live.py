@@ -12,7 +12,12 @@ from typing import Any
 
 import msgspec
 
+from fleet.burden import TAGS_MOST
 from wire.sample import Value
+
+NAME_MAX = 500
+TEXT_MAX = 500
+"""Characters kept of a value that is a text."""
 
 
 class LiveValue(msgspec.Struct, frozen=True):
@@ -64,7 +69,13 @@ class Live:
         self._version = 0
         self._alarms = 0
         self._gateways: dict[str, _Gateway] = {}
+        self._ignored = 0
         self._closed = False
+
+    @property
+    def ignored(self) -> int:
+        """How many values were ignored because their gateway invents names."""
+        return self._ignored
 
     @property
     def version(self) -> int:
@@ -73,11 +84,14 @@ class Live:
             return self._version
 
     def put_values(self, gateway: str, values: dict[str, LiveValue]) -> None:
-        """Take newer values of some tags."""
+        """Take newer values of some tags. Names beyond the most that a gateway may have are ignored and counted."""
         with self._changed:
             held = self._touch(gateway)
             for tag, value in values.items():
-                held.tags[tag] = (self._version, value)
+                if tag in held.tags or (len(held.tags) < TAGS_MOST and len(tag) <= NAME_MAX):
+                    held.tags[tag] = (self._version, _shorten(value))
+                else:
+                    self._ignored += 1
             self._changed.notify_all()
 
     def put_health(self, gateway: str, health: LiveHealth) -> None:
@@ -160,3 +174,9 @@ class Live:
             if held.health and held.health[0] > after:
                 health[name] = held.health[1]
         return Changes(version=self._version, tags=tags, health=health, alarms=self._alarms > after)
+
+
+def _shorten(value: LiveValue) -> LiveValue:
+    if isinstance(value.value, str) and len(value.value) > TEXT_MAX:
+        return LiveValue(value.value[:TEXT_MAX], value.quality, value.at_ns)
+    return value

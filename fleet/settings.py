@@ -15,6 +15,8 @@ import msgspec
 from fleet.errors import SetupError
 
 FILE = "fleet.toml"
+DATABASE_URL = "FENGSUI_DATABASE_URL"
+"""Environment variable that names the database, for what must not stand on a command line."""
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

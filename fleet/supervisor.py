@@ -17,7 +17,7 @@ from contextlib import suppress
 from fleet.bootstrap import bootstrap, check_database
 from fleet.errors import SetupError
 from fleet.programs import check_free
-from fleet.settings import Settings, split_address
+from fleet.settings import DATABASE_URL, Settings, load, split_address
 
 log = logging.getLogger(__name__)
 
@@ -103,6 +103,7 @@ class Child:
     def __init__(self, name: str, settings: Settings) -> None:
         self.name = name
         self._command = command(name, settings)
+        self._environment = environment(settings)
         self._process: Process | None = None
         self._started_at = 0.0
         self._restarts = 0
@@ -114,7 +115,9 @@ class Child:
 
     async def start(self) -> None:
         """Start the process. It has a session of its own, so that Ctrl-C reaches only the parent."""
-        self._process = await asyncio.create_subprocess_exec(*self._command, start_new_session=True)
+        self._process = await asyncio.create_subprocess_exec(
+            *self._command, env=self._environment, start_new_session=True
+        )
         self._started_at = time.monotonic()
 
     async def keep(self) -> None:
@@ -147,15 +150,19 @@ class Child:
 
 
 def command(name: str, settings: Settings) -> list[str]:
-    """Return the command that runs a program with these settings."""
+    """Return the command that runs a program with these settings: only what differs from the settings' file.
+
+    Every user of the machine can read a command, and a database URL may hold a password: see `environment`.
+    """
     program = ["-m", "fleet.broker"] if name == "broker" else ["-m", "fleet.cli", name]
-    options = {
-        "--http": settings.http,
-        "--mqtt": settings.mqtt,
-        "--broker-url": settings.broker_url,
-        "--ingest-metrics": settings.ingest_metrics,
-        "--relay-metrics": settings.relay_metrics,
-        "--database-url": settings.database_url,
-    }
-    words = [word for option, value in options.items() for word in (option, value)]
+    written = load(settings.data_dir)
+    words = []
+    for setting in ("http", "mqtt", "broker_url", "ingest_metrics", "relay_metrics"):
+        if (value := getattr(settings, setting)) != getattr(written, setting):
+            words += [f"--{setting.replace('_', '-')}", value]
     return [sys.executable, *program, "--data", str(settings.data_dir), "--supervised", str(os.getpid()), *words]
+
+
+def environment(settings: Settings) -> dict[str, str]:
+    """Return the environment of a program, which only its owner can read."""
+    return {**os.environ, DATABASE_URL: settings.database_url}

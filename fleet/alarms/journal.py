@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from typing import assert_never
 
 from sqlalchemy.orm import Session
 
 from fleet.alarms.models import Alarm, AlarmEvent
+from fleet.readings.items import split_value
 from wire.record import ActionRecord, AlarmRecord, AuditRecord
 from wire.sample import Value
 
@@ -53,7 +53,4 @@ def _note_alarm(session: Session, line: AlarmEvent, event: AlarmRecord) -> None:
 
 
 def _number(value: Value) -> float | None:
-    """Return what a column of numbers holds: what is not finite is no number, to JSON and to whoever draws it."""
-    if value is None or isinstance(value, str) or not math.isfinite(value):
-        return None
-    return float(value)
+    return split_value(value)[0]

@@ -9,7 +9,7 @@ from apiflask.fields import Dict, Integer, String
 from apiflask.validators import Range
 
 from fleet.accounts.service import require_writer
-from fleet.api import find_account, find_services, make_blueprint
+from fleet.api import INT_MAX, find_account, find_services, make_blueprint
 from fleet.configs import service
 from fleet.errors import NotFoundError
 from fleet.gateways import service as gateways
@@ -20,7 +20,7 @@ blueprint = make_blueprint("configs")
 class DesiredIn(Schema):
     """A new configuration. ``version`` is the newest one its author has seen, 0 for none."""
 
-    version = Integer(required=True, strict=True, validate=Range(0))
+    version = Integer(required=True, strict=True, validate=Range(0, INT_MAX))
     config = Dict(required=True, keys=String())
 
 

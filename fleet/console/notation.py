@@ -11,11 +11,14 @@ from fleet.overview.figures import Label
 
 NOTHING = "—"
 NS = 1_000_000_000
+LATEST_NS = 2**63 - 1
+PLAIN_BELOW = 1e15
+"""Larger numbers are written with an exponent: hundreds of digits tell nobody anything."""
 
 
 def count_decimals(low: float | None, high: float | None) -> int | None:
     """How many decimals tell about a thousandth of the range apart; None where there is no range."""
-    if low is None or high is None or high <= low:
+    if low is None or high is None or not 0 < high - low < math.inf:
         return None
     return min(max(3 - math.floor(math.log10(high - low) + 0.35), 0), 6)
 
@@ -30,6 +33,8 @@ def write_value(value: object, label: Label) -> str:
         return str(value)
     if not math.isfinite(value):
         return NOTHING
+    if abs(value) >= PLAIN_BELOW:
+        return f"{value:.6g}"
     decimals = count_decimals(label.low, label.high)
     if decimals is None:
         decimals = 0 if float(value).is_integer() else max(3 - math.floor(math.log10(abs(value))), 0)
@@ -131,5 +136,5 @@ def write_short_time(ns: int) -> str:
 
 
 def to_datetime(ns: int) -> datetime:
-    """UTC of a time in ns since 1970."""
-    return datetime.fromtimestamp(ns / NS, UTC)
+    """UTC of a time in ns since 1970; what a gateway claims of times that we cannot write is the nearest we can."""
+    return datetime.fromtimestamp(min(max(ns, 0), LATEST_NS) / NS, UTC)

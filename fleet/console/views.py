@@ -14,6 +14,7 @@ from flask_login import current_user, login_user, logout_user
 from flask_wtf.csrf import CSRFProtect
 
 from fleet.accounts import service as accounts
+from fleet.api import INT_MAX
 from fleet.console.drawing import draw_still
 from fleet.console.notation import NS, count_decimals, write_limit
 from fleet.console.state import find_console
@@ -38,6 +39,7 @@ OPEN = {"console.sign_in", "console.prefer", "console.static"}
 """What may be reached without having signed in."""
 LANGUAGES = {"zh": "zh_Hans_CN", "en": "en"}
 THEMES = ("auto", "light", "dark")
+LEAST_URGENT = 4
 
 
 @blueprint.before_request
@@ -129,6 +131,12 @@ def local_path(target: str | None) -> str:
     return parts._replace(fragment="").geturl()
 
 
+def read_number(name: str, most: int) -> int | None:
+    """A number of the address, from 0 to ``most``; None for anything else, as if it were not given."""
+    number = request.args.get(name, type=int)
+    return number if number is not None and 0 <= number <= most else None
+
+
 # pages
 
 
@@ -153,7 +161,7 @@ def gateways() -> str:
             sector=args.get("sector", ""),
             q=args.get("q", ""),
             sort=args.get("sort", ""),
-            number=args.get("page", 1, type=int),
+            number=read_number("page", 10**6) or 1,
         )
         return render_template(
             "console/gateways.html", page=page, now_ns=sources.now_ns, events=url_for("console.events"), teach=teach()
@@ -234,17 +242,17 @@ def break_holes(points: Sequence[Point], step_ns: int) -> list[tuple[int, Point 
 @blueprint.get("/alarms")
 def alarms() -> str:
     """Active alarms, and the journal."""
-    args = request.args
+    args, before = request.args, read_number("before", INT_MAX)
     with find_console().reading() as sources:
         page = overview.find_alarms(
             sources,
             state=args.get("state", ""),
-            priority=args.get("priority", 0, type=int),
+            priority=read_number("priority", LEAST_URGENT) or 0,
             gateway=args.get("gateway", ""),
-            before=args.get("before", type=int),
+            before=before,
         )
         # A page further back in the journal stays as it is; only the newest one lives.
-        live = {} if args.get("before") else {"events": url_for("console.events")}
+        live = {} if before is not None else {"events": url_for("console.events")}
         return render_template("console/alarms.html", page=page, now_ns=sources.now_ns, **live)
 
 

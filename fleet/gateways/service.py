@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -19,6 +19,11 @@ from wire.record import Lane
 from wire.record import Layout as WireLayout
 from wire.topics import is_gateway
 from wire.twin import Reported, TagInfo
+
+MAGNITUDE_MAX = 1e15
+"""No instrument's range reaches further. NaN and the infinities fail the same comparison."""
+WIDTH_LEAST = 1e-9
+"""A narrower range, as a share of its ends, is none: drawing on it would only show how numbers are rounded."""
 
 
 def register(session: Session, name: str, title: str, site_key: str | None, now_ns: int) -> tuple[Gateway, str]:
@@ -150,8 +155,26 @@ def note_reported(session: Session, gateway: Gateway, reported: Reported, now_ns
 
 def _describe(tag: Tag, position: int, info: TagInfo) -> None:
     tag.title, tag.unit, tag.device, tag.group = info.title, info.unit, info.device, info.group
-    tag.low, tag.high, tag.limits = info.low, info.high, dict(info.limits)
+    tag.low, tag.high = read_range(info.low, info.high)
+    tag.limits = read_limits(info.limits)
     tag.position, tag.listed = position, True
+
+
+def read_limits(limits: Mapping[str, Any]) -> dict[str, float]:
+    """Take those alarm limits that a value could reach."""
+    return {
+        level: limit
+        for level, limit in limits.items()
+        if isinstance(limit, int | float) and abs(limit) <= MAGNITUDE_MAX
+    }
+
+
+def read_range(low: float | None, high: float | None) -> tuple[float | None, float | None]:
+    """Take an instrument's range for what it can be: each end a number that something could measure, low below high."""
+    low, high = (end if end is not None and abs(end) <= MAGNITUDE_MAX else None for end in (low, high))
+    if low is not None and high is not None and high - low <= max(abs(low), abs(high), WIDTH_LEAST) * WIDTH_LEAST:
+        return None, None
+    return low, high
 
 
 def note_health(gateway: Gateway, health: Health, now_ns: int) -> None:

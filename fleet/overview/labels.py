@@ -9,6 +9,7 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from fleet.gateways.models import Gateway, Tag
+from fleet.gateways.service import read_limits, read_range
 from fleet.overview.figures import Label, Rule
 from fleet.sites.models import Site
 
@@ -19,8 +20,10 @@ def read_labels(session: Session, gateway: str, names: Collection[str] | None = 
     priorities, devices = _read_priorities(reported), _name_devices(reported)
     query = sa.select(Tag).where(Tag.gateway == gateway).order_by(Tag.position, Tag.name)
     query = query.where(Tag.listed) if names is None else query.where(Tag.name.in_(names))
-    return {
-        tag.name: (
+    found = {}
+    for tag in session.scalars(query):
+        low, high = read_range(tag.low, tag.high)
+        found[tag.name] = (
             tag.id,
             Label(
                 gateway=gateway,
@@ -28,21 +31,19 @@ def read_labels(session: Session, gateway: str, names: Collection[str] | None = 
                 title=tag.title,
                 device=devices.get(tag.device, tag.device),
                 unit=tag.unit,
-                low=tag.low,
-                high=tag.high,
+                low=low,
+                high=high,
                 rules=_read_rules(tag.limits, priorities.get(tag.name, {})),
             ),
         )
-        for tag in session.scalars(query)
-    }
+    return found
 
 
 def _read_rules(limits: Mapping[str, Any], priorities: Mapping[str, int]) -> tuple[Rule, ...]:
     """The rules of a tag. Without a known priority the level alone decides."""
     return tuple(
         Rule(level, float(limit), priorities.get(level, 1 if level in ("high-high", "low-low") else 2))
-        for level, limit in limits.items()
-        if isinstance(limit, int | float)
+        for level, limit in read_limits(limits).items()
     )
 
 

@@ -191,7 +191,7 @@ def find_gateway(sources: Sources, name: str, show: str = "") -> GatewayPage:
         sector=site.sector if site else "",
         online=seen is not None and sources.now_ns - seen <= ONLINE_WITHIN_S * NS,
         seen_ns=seen,
-        up_since_ns=int(health_ns - health.uptime_s * NS) if health and health_ns else None,
+        up_since_ns=_find_start(health, health_ns),
         version=row.reported_version,
         refused=reported.get("refused"),
         reason=str(reported.get("reason") or ""),
@@ -206,6 +206,12 @@ def find_gateway(sources: Sources, name: str, show: str = "") -> GatewayPage:
         outputs=_list_outputs(health, reported),
         recent=list_journal(sources, gateway=name, most=5),
     )
+
+
+def _find_start(health: Health | None, health_ns: int | None) -> int | None:
+    if health is None or health_ns is None or not 0 <= health.uptime_s * NS <= health_ns:
+        return None
+    return int(health_ns - health.uptime_s * NS)
 
 
 def _list_tags(sources: Sources, gateway: str) -> tuple[TagRow, ...]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 
 import msgspec
@@ -18,6 +17,8 @@ NAME_MAX = 500
 """Most characters of a name that a table is keyed by: a row of an index holds no more than a third of a page."""
 BATCH_VALUES_MOST = WINDOW_OCTETS
 """A batch that keeps to the window cannot hold more values than octets."""
+VALUE_MAX = 1e100
+"""The largest number taken for a value: the sum of very many of them is still finite, here and in the database."""
 KINDS: dict[type[Record], str] = {
     ScanRecord: "scan",
     AlarmRecord: "alarm",
@@ -135,13 +136,13 @@ def quality_of(record: ScanRecord, index: int) -> int:
 
 
 def split_value(value: Value) -> tuple[float | None, str | None]:
-    """Split a value into a number (true is 1) and a text. What is not finite is no number."""
+    """Split a value into a number (true is 1) and a text. What is not finite, or beyond all measure, is no number."""
     if value is None:
         return None, None
     if isinstance(value, str):
         return None, value.replace("\0", "")
     number = float(value)
-    return (number, None) if math.isfinite(number) else (None, None)
+    return (number, None) if abs(number) <= VALUE_MAX else (None, None)
 
 
 def escape_text(text: str) -> str:

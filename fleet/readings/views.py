@@ -10,7 +10,7 @@ from apiflask import Schema
 from apiflask.fields import Float, Integer, List, Nested, String
 from apiflask.validators import Range
 
-from fleet.api import PageQuery, find_services, make_blueprint
+from fleet.api import INT_MAX, PageQuery, find_services, make_blueprint
 from fleet.gateways import service as gateways
 from fleet.readings import service
 
@@ -24,8 +24,15 @@ class SeriesQuery(Schema):
     """Which tag, from when to when (UTC in ns since 1970), in how many parts."""
 
     tag = String(required=True)
-    from_ns = Integer(data_key="from", load_default=None, metadata={"description": "An hour before 'to' unless given"})
-    to_ns = Integer(data_key="to", load_default=None, metadata={"description": "Now unless given"})
+    from_ns = Integer(
+        data_key="from",
+        load_default=None,
+        validate=Range(0, INT_MAX),
+        metadata={"description": "An hour before 'to' unless given"},
+    )
+    to_ns = Integer(
+        data_key="to", load_default=None, validate=Range(0, INT_MAX), metadata={"description": "Now unless given"}
+    )
     buckets = Integer(load_default=600, validate=Range(1, service.BUCKETS_MAX))
 
 

@@ -3,6 +3,7 @@ from __future__ import annotations
 import threading
 import time
 
+from fleet.burden import TAGS_MOST
 from fleet.live import Live, LiveHealth, LiveValue
 
 GATEWAY = "gw-yufu-0001"
@@ -63,3 +64,16 @@ def test_a_change_and_the_end_wake_a_waiting_thread() -> None:
     live.close()
     thread.join(timeout=5)
     assert woken == [True, False]
+
+
+def test_a_gateway_that_invents_names_is_held_to_a_bound_and_its_known_tags_go_on() -> None:
+    live = Live()
+    for first in range(0, TAGS_MOST + 500, 500):
+        live.put_values("gw", {f"t{n}": LiveValue(1.0, 0, None) for n in range(first, first + 500)})
+    live.put_values("gw", {"t0": LiveValue(2.0, 0, None), "x" * 501: LiveValue(1.0, 0, None)})
+    snapshot = live.snapshot("gw")
+    assert len(snapshot) == TAGS_MOST
+    assert snapshot["t0"].value == 2.0
+    assert live.ignored == 501
+    live.put_values("other", {"t0": LiveValue("x" * 100_000, 0, None)})
+    assert len(str(live.snapshot("other")["t0"].value)) == 500
