@@ -21,7 +21,7 @@ from sqlalchemy.orm import Session
 
 from fleet.alarms import journal
 from fleet.burden import find_excess, weigh
-from fleet.conversation import WINDOW_OCTETS, GreetAgain, Refuse, decide
+from fleet.conversation import WINDOW_OCTETS, GreetAgain, Refuse, decide, find_missing
 from fleet.db import Database, is_outage
 from fleet.gateways import service as gateways
 from fleet.gateways.models import Gateway
@@ -331,6 +331,11 @@ class _Work:
             return None
         opened = self._committer.open_session()
         cursors = gateways.welcome(self._session, gateway, hello, opened, message.received_ns)
+        for missing in find_missing(hello, cursors):
+            log.warning("gateway %s no longer holds %s", gateway.name, missing)
+            gateways.advance(self._session, gateway.name, missing.epoch, missing.lane, missing.last, hello.boot)
+            store.declare_missing(self._session, gateway.name, missing, message.received_ns)
+            cursors.setdefault(missing.epoch, {})[missing.lane] = missing.last
         now = self._committer.now_ns()
         welcome = Welcome(session=opened, window=WINDOW_OCTETS, time=now, cursors=cursors)
         return Reply(gateway.name, Down.WELCOME, welcome)

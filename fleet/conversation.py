@@ -9,9 +9,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import msgspec
 
-from wire.conversation import Batch
+from wire.conversation import Batch, Hello
+from wire.record import Lane
 
 WINDOW_OCTETS = 131_072
 """Most octets in flight that a welcome allows."""
@@ -39,6 +42,25 @@ class Take(msgspec.Struct, frozen=True):
 
 
 Decision = GreetAgain | Refuse | Take
+
+
+class Missing(msgspec.Struct, frozen=True):
+    """Records ``first``..``last`` that the fleet lacks and the gateway no longer holds: they are lost, and shown."""
+
+    epoch: str
+    lane: Lane
+    first: int
+    last: int
+
+
+def find_missing(hello: Hello, cursors: Mapping[str, Mapping[Lane, int]]) -> list[Missing]:
+    """Compare what a gateway holds with the cursors. Only a database that is new or older than the spool lacks any."""
+    return [
+        Missing(epoch, lane, have + 1, span.first - 1)
+        for epoch, lanes in hello.epochs.items()
+        for lane, span in lanes.items()
+        if (have := cursors.get(epoch, {}).get(lane, 0)) + 1 < span.first <= span.head + 1
+    ]
 
 
 def decide(session: str, committed: int, batch: Batch) -> Decision:

@@ -22,7 +22,7 @@ from fleet.metrics import IngestMetrics
 from fleet.readings.models import Quarantined, Reading, Record
 from tests.fleet import edge
 from tests.fleet.conftest import START_NS, Clock, both_databases
-from wire.conversation import Ack, Greet, Refused, Welcome
+from wire.conversation import Ack, Greet, Refused, Span, Welcome
 from wire.conversation import Clock as WireClock
 from wire.record import ActionRecord, AuditRecord, Lane, Layout, encode_record, layout_id
 from wire.sample import Quality
@@ -462,3 +462,16 @@ def test_a_quarantined_body_that_is_cut_keeps_its_digest(fleet: Fleet) -> None:
     fleet.send(garbage)
     (kept,) = fleet.rows(sa.select(Quarantined))
     assert f"100001 octets, SHA-256 {hashlib.sha256(garbage.payload).hexdigest()}" in kept.reason
+
+
+def test_new_database_takes_what_a_gateway_still_holds_and_shows_what_it_does_not(fleet: Fleet) -> None:
+    hello = msgspec.structs.replace(edge.hello(), epochs={"e1": {Lane.MEASUREMENTS: Span(first=41, head=42)}})
+    (welcome,) = [reply.message for reply in fleet.committer.commit([edge.up(Up.HELLO, hello)])]
+    assert welcome.cursors == {"e1": {Lane.MEASUREMENTS: 40}}
+    ack = fleet.batch(welcome.session, 41, edge.scan(1, 1.0, 1.0), edge.scan(2, 2.0, 2.0))
+    assert ack.committed == 42
+    (lost,) = fleet.rows(sa.select(Quarantined))
+    assert (lost.epoch, lost.lane, lost.seq) == ("e1", "M", 1)
+    assert lost.reason == "lost: records 1 to 40 are no longer held by the gateway"
+    fleet.send(edge.up(Up.HELLO, hello))
+    assert len(fleet.rows(sa.select(Quarantined))) == 1
