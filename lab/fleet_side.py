@@ -107,6 +107,11 @@ class FleetSide:
             await asyncio.sleep(LOOK_S)
         return False
 
+    @property
+    def pid(self) -> int:
+        """The process that supervises the others, 0 before it was started."""
+        return self._serve.pid
+
     def check(self) -> None:
         """Raise LabError if it has ended by itself."""
         self._serve.check()
