@@ -15,18 +15,21 @@ import importlib
 import pkgutil
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
-from typing import ClassVar, Protocol, runtime_checkable
+from typing import Any, ClassVar, Protocol, runtime_checkable
 
 import msgspec
 
 import drivers
 from drivers.errors import SettingsError
+from drivers.transport import Transport
 from wire.sample import Quality, Value
 
 Clock = Callable[[], int]
 """Monotonic time in ns. Injected, so that tests own it."""
 
-CONTRACT_MODULES = frozenset({"base", "bits", "errors", "profile", "profiles", "replay", "transport"})
+CONTRACT_MODULES = frozenset(
+    {"base", "bits", "errors", "profile", "profiles", "recorder", "replay", "stream", "transport"}
+)
 """Modules of this package that are not drivers. A driver is a module, or a package where one file would be too long."""
 
 
@@ -88,6 +91,14 @@ class Driver(Protocol):
     Device: ClassVar[type[msgspec.Struct]]
     Source: ClassVar[type[msgspec.Struct]]
 
+    @staticmethod
+    def make_line(settings: Any) -> Transport:
+        """Make the line that the settings name, not yet open: what the driver uses unless it was given another.
+
+        Raises SettingsError for an address that is none. Apart, so that a recorder can be put around the line.
+        """
+        ...
+
     async def open(self) -> None:
         """Open the line. Raises LinkError when it cannot be had, SettingsError when it never will be."""
         ...
@@ -131,6 +142,22 @@ class Writable(Protocol):
         ...
 
 
+@runtime_checkable
+class Scannable(Protocol):
+    """A driver that can tell who is on its line. Open the line first; one call at a time."""
+
+    def candidates(self) -> Sequence[msgspec.Struct]:
+        """List the devices worth asking, as instances of its ``Device``, the likely ones first."""
+        ...
+
+    async def identify(self, device: msgspec.Struct) -> dict[str, str] | None:
+        """Ask one device who it is: {"vendor": ..., "model": ..., ...}, empty if it only shows that it is there.
+
+        None: nobody there. Raises LinkError when the line is down, never for a device that is silent or refuses.
+        """
+        ...
+
+
 class DriverKind(msgspec.Struct, frozen=True):
     """A driver as found by its name: the class and its three models."""
 
@@ -168,6 +195,6 @@ def system_clock() -> int:
 
 
 __all__: Sequence[str] = (
-    "Clock", "Driver", "DriverKind", "Empty", "Group", "Polled", "Sample", "Scan", "Streaming", "Writable",
+    "Clock", "Driver", "DriverKind", "Empty", "Group", "Polled", "Sample", "Scan", "Scannable", "Streaming", "Writable",
     "bad_scan", "find", "kinds", "system_clock",
 )  # fmt: skip

@@ -8,7 +8,6 @@ sentence. A field that is there but empty, or that the station marks as not vali
 
 from __future__ import annotations
 
-import asyncio
 import math
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -19,7 +18,8 @@ from msgspec import Meta
 
 from drivers import bits
 from drivers.base import Clock, Group, Scan
-from drivers.errors import FrameError, LinkTimeoutError, SettingsError
+from drivers.errors import FrameError, SettingsError
+from drivers.stream import listen
 from drivers.transport import Baud, LineSettings, Transport, open_line
 from wire.sample import Value
 
@@ -293,12 +293,17 @@ class Driver:
         clock: Clock = time.monotonic_ns,
         line: Transport | None = None,
     ) -> None:
-        made = open_line(settings)
+        made = self.make_line(settings)
         self._line = made if line is None else line
         self._timeout_s = settings.timeout_s
         self._clock = clock
         self._readings = [_prepare(group) for group in groups]
         self._splitter = Splitter()
+
+    @staticmethod
+    def make_line(settings: NmeaSettings) -> Transport:
+        """Make the line that the settings name."""
+        return open_line(settings)
 
     @property
     def faults(self) -> int:
@@ -316,22 +321,11 @@ class Driver:
 
     async def scans(self) -> AsyncIterator[Scan]:
         """Yield scans until the line fails: LinkTimeoutError if no sentence comes for ``timeout_s``, else LinkError."""
-        loop = asyncio.get_running_loop()
-        deadline = loop.time() + self._timeout_s
-        while True:
-            try:
-                async with asyncio.timeout_at(deadline):
-                    data = await self._line.read()
-            except TimeoutError as error:
-                raise LinkTimeoutError(
-                    f"no sentence for {self._timeout_s:g} s", hint="check baud and the talker's power"
-                ) from error
-            mono_ns = self._clock()
-            sentences = self._splitter.feed(data)
+        async for mono_ns, sentences in listen(
+            self._line, self._splitter, self._timeout_s, self._clock, "check baud and the talker's power"
+        ):
             for sentence in sentences:
                 for reading in self._readings:
                     scan = reading.scan(sentence, mono_ns)
                     if scan is not None:
                         yield scan
-            if sentences:
-                deadline = loop.time() + self._timeout_s

@@ -8,7 +8,6 @@ The sum is that of the ten octets before it, modulo 256.
 
 from __future__ import annotations
 
-import asyncio
 import struct
 import time
 from collections.abc import AsyncIterator, Sequence
@@ -19,7 +18,8 @@ from msgspec import Meta
 
 from drivers import bits
 from drivers.base import Clock, Group, Scan
-from drivers.errors import LinkTimeoutError, SettingsError
+from drivers.errors import SettingsError
+from drivers.stream import listen
 from drivers.transport import Baud, LineSettings, Transport, open_line
 
 START = 0x55
@@ -77,14 +77,15 @@ class Splitter:
         self._is_lost = False
 
     def feed(self, data: bytes) -> list[bytes]:
-        """Take octets, return the valid frames that they complete."""
+        """Take octets, return the acceleration frames that they complete; other valid frames are passed over."""
         data = self._rest + data
         frames: list[bytes] = []
         at = 0
         while len(data) - at >= FRAME_OCTETS:
             frame = data[at : at + FRAME_OCTETS]
             if frame[0] == START and frame[1] in KINDS and bits.sum8(frame[:-1]) == frame[-1]:
-                frames.append(frame)
+                if frame[1] == ACCELERATION:
+                    frames.append(frame)
                 at += FRAME_OCTETS
                 self._is_lost = False
             else:
@@ -109,7 +110,7 @@ class Driver:
         clock: Clock = time.monotonic_ns,
         line: Transport | None = None,
     ) -> None:
-        made = open_line(settings)
+        made = self.make_line(settings)
         self._line = made if line is None else line
         self._timeout_s = settings.timeout_s
         self._clock = clock
@@ -117,6 +118,11 @@ class Driver:
         self._period_ns = _period_ns(groups)
         self._splitter = Splitter()
         self._last_ns = 0
+
+    @staticmethod
+    def make_line(settings: WitmotionSettings) -> Transport:
+        """Make the line that the settings name."""
+        return open_line(settings)
 
     @property
     def faults(self) -> int:
@@ -134,28 +140,17 @@ class Driver:
 
     async def scans(self) -> AsyncIterator[Scan]:
         """Yield scans until the line fails: LinkTimeoutError if no frame comes for ``timeout_s``, else LinkError."""
-        loop = asyncio.get_running_loop()
-        deadline = loop.time() + self._timeout_s
-        while True:
-            try:
-                async with asyncio.timeout_at(deadline):
-                    data = await self._line.read()
-            except TimeoutError as error:
-                raise LinkTimeoutError(
-                    f"no frame for {self._timeout_s:g} s", hint="check baud and the sensor's power"
-                ) from error
-            frames = [frame for frame in self._splitter.feed(data) if frame[1] == ACCELERATION]
-            for mono_ns, frame in zip(self._stamps(len(frames)), frames, strict=True):
+        async for now_ns, frames in listen(
+            self._line, self._splitter, self._timeout_s, self._clock, "check baud and the sensor's power"
+        ):
+            for mono_ns, frame in zip(self._stamps(len(frames), now_ns), frames, strict=True):
                 words = (*_SIGNED.unpack_from(frame, 2), *_RAW.unpack_from(frame, 8))
                 for group, takes in self._takes:
                     values, quality = zip(*(convert(words[word]) for word, convert in takes), strict=True)
                     yield Scan(group.name, mono_ns, values, quality)
-            if frames:
-                deadline = loop.time() + self._timeout_s
 
-    def _stamps(self, count: int) -> list[int]:
+    def _stamps(self, count: int, now: int) -> list[int]:
         """Date frames that arrived together: the last one now, those before it a period apart, never backwards."""
-        now = self._clock()
         stamps = []
         for behind in range(count - 1, -1, -1):
             self._last_ns = min(now, max(now - behind * self._period_ns, self._last_ns + 1))

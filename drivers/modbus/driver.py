@@ -66,7 +66,7 @@ class Driver:
     ) -> None:
         self._timeout_s = settings.timeout_s
         self._clock = clock
-        made = make_line(settings, tcp=("tcp", "rtu+tcp"), serial_port=("rtu",), port=TCP_PORT)
+        made = self.make_line(settings)
         self._line = made if line is None else line
         is_rtu = not settings.url.startswith("tcp:")
         self._framing: Framing = Rtu() if is_rtu else Mbap()
@@ -78,6 +78,11 @@ class Driver:
         self._number = 0
         self._quiet_since_ns = 0
         self._late: dict[int, Late] = {}
+
+    @staticmethod
+    def make_line(settings: model.Settings) -> Transport:
+        """Make the line that the settings name."""
+        return make_line(settings, tcp=("tcp", "rtu+tcp"), serial_port=("rtu",), port=TCP_PORT)
 
     async def open(self) -> None:
         """Open the line. Replies still owed stay noted: an RTU line may carry them after it is opened again."""

@@ -172,7 +172,7 @@ async def test_talker_that_falls_silent_is_a_time_out():
         KIND.settings(url="serial:///dev/ttyS0", timeout_s=0.02), [one], line=Answering(lambda _: (b"", 0))
     )
     await driver.open()
-    with pytest.raises(LinkTimeoutError, match="no sentence"):
+    with pytest.raises(LinkTimeoutError, match="no valid frame"):
         await anext(driver.scans())
     await driver.close()
 

@@ -105,7 +105,7 @@ async def test_frames_of_other_contents_only_are_silence():
     line = Replay((Step(False, frame(1, 2, 3, 4, kind=0x52) * 3),))
     driver = KIND.build(KIND.settings(url="serial:///dev/ttyS0", timeout_s=0.02), [group("ax")], line=line)
     await driver.open()
-    with pytest.raises(LinkTimeoutError, match="no frame"):
+    with pytest.raises(LinkTimeoutError, match="no valid frame"):
         await anext(driver.scans())
     assert driver.faults == 0
 
