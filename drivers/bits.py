@@ -121,9 +121,20 @@ def _crc16_table() -> tuple[int, ...]:
 _CRC16 = _crc16_table()
 
 
-def crc16_modbus(data: bytes) -> int:
-    """CRC-16 of Modbus RTU; its low octet goes on the wire first."""
-    crc = 0xFFFF
+def crc16(data: bytes, start: int = 0) -> int:
+    """CRC-16 of polynomial x16 + x15 + x2 + 1, low bit first: CRC-16/ARC, and Modbus with another start."""
+    crc = start
     for octet in data:
         crc = (crc >> 8) ^ _CRC16[(crc ^ octet) & 0xFF]
     return crc
+
+
+def crc16_modbus(data: bytes) -> int:
+    """CRC-16 of Modbus RTU; its low octet goes on the wire first."""
+    return crc16(data, 0xFFFF)
+
+
+def crc16_text(data: bytes) -> bytes:
+    """CRC-16 as three printable characters of 4, 6 and 6 bits (SDI-12 1.4, 4.4.12; Vaisala WXT530)."""
+    crc = crc16(data)
+    return bytes((0x40 | crc >> 12, 0x40 | crc >> 6 & 0x3F, 0x40 | crc & 0x3F))
