@@ -8,11 +8,12 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 DEMO_S ?=
 SEED ?= 1
 N ?= 6
+RUNS ?= 1000000
 KIND ?=
 ONLY ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check bench faults bundle pictures schemas requirements clean
+.PHONY: help setup demo test check bench faults fuzz bundle pictures schemas requirements clean
 
 help: ## Show this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -41,6 +42,9 @@ bench: $(VENV)/.dev ## Measure; figures go to build/bench.json (ONLY=name for a 
 
 faults: $(VENV)/.dev $(VENV)/.peers ## Break things and count what is lost (N trials, SEED, KIND)
 	@$(BIN)/python -m tests.faults --trials $(N) --seed $(SEED) $(if $(KIND),--kind $(KIND))
+
+fuzz: $(VENV)/.dev ## Feed every driver a million hostile inputs (RUNS, KIND, SEED)
+	@$(BIN)/python -m tests.fuzz --runs $(RUNS) --seed $(SEED) $(if $(KIND),--kind $(KIND))
 
 bundle: $(VENV)/.dev ## Freeze the agent into dist/fengsui-edge
 	@cd images/bundle && ../../$(BIN)/pyinstaller --noconfirm --log-level WARN --distpath ../../dist --workpath ../../build/bundle fengsui-edge.spec

@@ -1,0 +1,143 @@
+"""Whole drivers under hostile octets: whatever a line brings, a driver gives scans or its own errors, and no more.
+
+An input is a list of chunks, each a length octet (0: 256) and that many octets; each `read` of the line returns the
+next one, and after the last the line goes down. Time is virtual, so that no time-out is waited for.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections.abc import AsyncIterator, Sequence
+from typing import Any
+
+import msgspec
+
+from drivers.base import Driver, Polled, Scan, Streaming, find
+from drivers.errors import DriverError, LinkError
+from tests.drivers.cases import Case, groups_of
+from tests.edge.virtual import VirtualLoop
+from wire.sample import is_bad, is_good
+
+SCANS_MOST = 2000
+"""More scans than an input has octets would be made from nothing."""
+
+
+class Line:
+    """Brings what it was loaded with, whatever is asked of it."""
+
+    def __init__(self) -> None:
+        self._chunks: list[bytes] = []
+        self.heard = bytearray()
+
+    def load(self, chunks: Sequence[bytes]) -> None:
+        self._chunks = list(reversed(chunks))
+        self.heard.clear()
+
+    async def open(self) -> None:
+        pass
+
+    async def close(self) -> None:
+        pass
+
+    async def read(self) -> bytes:
+        if not self._chunks:
+            raise LinkError("the input ends here")
+        chunk = self._chunks.pop()
+        self.heard += chunk
+        return chunk
+
+    async def write(self, data: bytes) -> None:
+        pass
+
+    def discard(self) -> int:
+        return 0
+
+
+class Subject:
+    """The driver of a case, fed with one input after another. Raises AssertionError for what must not be."""
+
+    def __init__(self, case: Case) -> None:
+        self.case = case
+        self.line = Line()
+        kind = find(case.kind)
+        self._groups = groups_of(case)
+        settings = msgspec.convert(case.settings, kind.settings)
+        self._driver: Driver = kind.build(settings, self._groups, clock=self._clock, line=self.line)
+        self._widths = {group.name: len(group.tags) for group in self._groups}
+        self.loop = VirtualLoop()
+
+    def _clock(self) -> int:
+        return round(self.loop.time() * 1e9) + 1
+
+    def feed(self, chunks: Sequence[bytes]) -> list[Scan]:
+        """Run the driver on one input. Returns the scans that have a value that is not bad."""
+        self.line.load(chunks)
+        scans = self.loop.run_until_complete(self._acquire())
+        for scan in scans:
+            self._check(scan)
+        return [scan for scan in scans if not all(is_bad(quality) for quality in scan.quality)]
+
+    async def _acquire(self) -> list[Scan]:
+        await self._driver.open()
+        scans: list[Scan] = []
+        try:
+            async for scan in self._scans():
+                scans.append(scan)
+                assert len(scans) <= SCANS_MOST, "scans without end"
+        except DriverError:
+            pass
+        finally:
+            await self._driver.close()
+        return scans
+
+    async def _scans(self) -> AsyncIterator[Scan]:
+        if isinstance(self._driver, Streaming):
+            async for scan in self._driver.scans():
+                yield scan
+        elif isinstance(self._driver, Polled):
+            for group in self._groups:
+                yield await self._driver.read(group)
+
+    def _check(self, scan: Scan) -> None:
+        assert len(scan.values) == len(scan.quality) == self._widths[scan.group]
+        for value, quality in zip(scan.values, scan.quality, strict=True):
+            assert 0 <= quality <= 0xFF
+            assert value is None or type(value) in {int, float, bool, str}
+            if is_good(quality):
+                assert value is not None, "good, and yet no value"
+                assert not isinstance(value, float) or math.isfinite(value), "good, and yet not finite"
+
+    def close(self) -> None:
+        self.loop.close()
+
+
+def split(data: bytes) -> list[bytes]:
+    """Read an input as chunks."""
+    chunks, at = [], 0
+    while at < len(data):
+        size = data[at] or 256
+        chunks.append(data[at + 1 : at + 1 + size])
+        at += 1 + size
+    return [chunk for chunk in chunks if chunk]
+
+
+def join(chunks: Sequence[bytes]) -> bytes:
+    """Write chunks as an input."""
+    pieces = [chunk[at : at + 256] for chunk in chunks for at in range(0, len(chunk), 256)]
+    return b"".join(bytes((len(piece) & 0xFF,)) + piece for piece in pieces)
+
+
+def seed_of(case: Case) -> bytes:
+    """What the case's instrument said, as an input."""
+    return join([step.data for step in case.steps if not step.sent])
+
+
+def run_all(case: Case, inputs: Sequence[bytes]) -> list[Any]:
+    """Feed inputs to a fresh driver of a case."""
+    subject = Subject(case)
+    try:
+        return [subject.feed(split(data)) for data in inputs]
+    finally:
+        subject.close()
+        asyncio.set_event_loop(None)
