@@ -1,0 +1,216 @@
+"""A gateway on a bench: a real agent in a process of its own, between instruments, a broker and a fleet that counts."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from tests.servers import free_port, mosquitto
+
+HERE = Path(__file__).parent
+NS = 1_000_000_000
+TICKS_PER_S = os.sysconf("SC_CLK_TCK")
+PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
+STARTS_S = 60.0
+ARRIVES_S = 5.0
+"""How long after the end of a window its last records may still be on their way."""
+
+
+class Instruments(msgspec.Struct, frozen=True, kw_only=True):
+    """``devices`` instruments of one kind, each on a connection of its own, with ``registers`` each."""
+
+    name: str
+    port: int
+    devices: int
+    registers: int
+    poll_s: float
+
+    @property
+    def values_per_s(self) -> float:
+        """How many values are due each second."""
+        return self.devices * self.registers / self.poll_s
+
+
+class Window(msgspec.Struct, frozen=True, kw_only=True):
+    """What was seen from ``first_ns`` to ``last_ns``: CPU time of the agent, and what the fleet counted."""
+
+    first_ns: int
+    last_ns: int
+    cpu_s: float
+    good: dict[str, int]
+    durable_ms: list[float]
+    live_ms: list[float]
+
+    @property
+    def values(self) -> int:
+        """Good values that came through the spool and the broker."""
+        return sum(self.good.values())
+
+    @property
+    def seconds(self) -> float:
+        """How long it was."""
+        return (self.last_ns - self.first_ns) / NS
+
+    def delivered_pct(self, instruments: Instruments) -> float:
+        """Percent of the due values that were good and arrived. What one group has too many makes up for no other."""
+        due = round(self.seconds / instruments.poll_s) * instruments.registers
+        got = sum(min(due, self.good.get(f"{instruments.name}-{n:03d}.main", 0)) for n in range(instruments.devices))
+        return 100 * got / (due * instruments.devices)
+
+
+class Gateway:
+    """A running agent. ``cores`` are those it may use, all if empty."""
+
+    def __init__(self, process: subprocess.Popen[bytes], fleet: subprocess.Popen[str]) -> None:
+        self._process = process
+        self._fleet = fleet
+
+    @property
+    def cpu_s(self) -> float:
+        """CPU time that all threads of the agent have taken."""
+        fields = Path(f"/proc/{self._process.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / TICKS_PER_S
+
+    @property
+    def resident_mb(self) -> float:
+        """Resident memory in 10^6 octets."""
+        return int(Path(f"/proc/{self._process.pid}/statm").read_text().split()[1]) * PAGE_BYTES / 1e6
+
+    def watch(self, seconds: float) -> Window:
+        """Let it run, and count what was read meanwhile once it has had the time to arrive."""
+        first_ns, cpu_s = time.monotonic_ns(), self.cpu_s
+        time.sleep(seconds)
+        last_ns = first_ns + round(seconds * NS)
+        cpu_s = self.cpu_s - cpu_s
+        time.sleep(ARRIVES_S)
+        counted = self._ask(first_ns, last_ns)
+        return Window(first_ns=first_ns, last_ns=last_ns, cpu_s=cpu_s, **counted)
+
+    def wait(self, groups: int) -> None:
+        """Wait until scans of so many groups have arrived."""
+        deadline = time.monotonic() + STARTS_S
+        while len(self._ask(0, 0)["good"]) < groups:
+            if time.monotonic() > deadline or self._process.poll() is not None:
+                raise RuntimeError("the agent delivers nothing: see its messages above")
+            time.sleep(0.2)
+
+    def _ask(self, first_ns: int, last_ns: int) -> dict[str, Any]:
+        assert self._fleet.stdin is not None
+        assert self._fleet.stdout is not None
+        self._fleet.stdin.write(f"{first_ns} {last_ns}\n")
+        self._fleet.stdin.flush()
+        answer: dict[str, Any] = json.loads(self._fleet.stdout.readline())
+        return answer
+
+
+@contextmanager
+def running(
+    instruments: Sequence[Instruments], *, core: int | None = None, more: str = "", spool: str = ""
+) -> Iterator[Gateway]:
+    """Run an agent that reads these instruments, each value with an alarm rule. ``more`` is added to its settings."""
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(dir=".", prefix=".bench-")))
+        broker = stack.enter_context(mosquitto(folder))
+        fleet = stack.enter_context(_process([sys.executable, "-m", "tests.bench.fleet", str(broker)]))
+        config = folder / "edge.toml"
+        config.write_text(configuration(broker, instruments, spool) + more)
+        pin = ["taskset", "-c", str(core)] if core is not None else []
+        log = stack.enter_context((folder / "edge.log").open("wb"))
+        agent = subprocess.Popen(
+            [*pin, sys.executable, "-m", "edge.cli", "run", "--config", str(config), "--data", str(folder / "data")],
+            stderr=log,
+        )
+        stack.callback(_end, agent)
+        gateway = Gateway(agent, fleet)
+        try:
+            gateway.wait(sum(entry.devices for entry in instruments))
+            yield gateway
+        except RuntimeError:
+            print((folder / "edge.log").read_text()[-2000:], file=sys.stderr)
+            raise
+
+
+@contextmanager
+def serving(mode: str, registers: int) -> Iterator[tuple[int, subprocess.Popen[str]]]:
+    """Run instruments that are not ours (libmodbus). Gives the port and the process, whose output tells of events."""
+    port = free_port()
+    with _process([str(build_instruments()), str(port), mode, str(registers)]) as process:
+        yield port, process
+
+
+def build_instruments() -> Path:
+    """Compile the instruments once per version of their source."""
+    source, program = HERE / "instruments.c", Path("build/bench/instruments")
+    if program.exists() and program.stat().st_mtime > source.stat().st_mtime:
+        return program
+    compiler = shutil.which("gcc") or shutil.which("cc")
+    if compiler is None or not Path("/usr/include/modbus/modbus.h").exists():
+        raise RuntimeError("gcc or libmodbus-dev is missing: apt-get install gcc libmodbus-dev")
+    program.parent.mkdir(parents=True, exist_ok=True)
+    command = [
+        compiler,
+        "-O2",
+        "-Wall",
+        "-Werror",
+        "-I/usr/include/modbus",
+        str(source),
+        "-o",
+        str(program),
+        "-lmodbus",
+    ]
+    subprocess.run(command, check=True)
+    return program
+
+
+def configuration(broker: int, instruments: Sequence[Instruments], spool: str = "") -> str:
+    """Write the settings of an agent: a bus per instrument, 12-bit values with a rule each that is rarely met."""
+    lines = [
+        '[gateway]\nid = "gw-bench-0001"',
+        f'[uplink]\nurl = "mqtt://127.0.0.1:{broker}"',
+        f"[spool]\n{spool}",
+        '[health]\nlisten = ""',
+    ]
+    for entry in instruments:
+        for device in range(entry.devices):
+            name = f"{entry.name}-{device:03d}"
+            lines.append(f'[[bus]]\nname = "{name}"\nkind = "modbus"\nurl = "tcp://127.0.0.1:{entry.port}"')
+            lines.append(f'[[device]]\nname = "{name}"\nbus = "{name}"')
+            lines.append(f'[[device.group]]\nname = "main"\npoll_s = {entry.poll_s}')
+            lines += (
+                f'[[device.group.tag]]\nname = "level-{at:03d}"\naddress = {at}\nscale = 0.1\nunit = "mm"\n'
+                'alarm = [{level = "high", limit = 5000}]'
+                for at in range(entry.registers)
+            )
+    return "\n".join(lines) + "\n"
+
+
+@contextmanager
+def _process(command: list[str]) -> Iterator[subprocess.Popen[str]]:
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout is not None
+            if process.stdout.readline() != "ready\n":
+                raise RuntimeError(f"{command[0]} did not start")
+            yield process
+        finally:
+            _end(process)
+
+
+def _end(process: subprocess.Popen[Any]) -> None:
+    process.terminate()
+    try:
+        process.wait(15)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()

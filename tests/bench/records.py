@@ -1,0 +1,74 @@
+"""Storage and encoding, without a gateway: what a sample costs on disk and on the wire."""
+
+from __future__ import annotations
+
+import os
+import random
+import tempfile
+import time
+from pathlib import Path
+
+from edge.spool import Spool
+from wire import codec
+from wire.conversation import Batch, Clock
+from wire.record import Lane, Layout, ScanRecord, encode_record, layout_id
+
+CLOCK = Clock(offset_ns=1_790_000_000_000_000_000, quality="synced")
+WIDTH = 100
+
+
+def random_walk(scans: int, width: int = WIDTH) -> list[tuple[int, ...]]:
+    """Columns of 12-bit values that walk with a standard deviation of 2, from a fixed seed."""
+    source = random.Random(1)
+    values = [source.randrange(4096) for _ in range(width)]
+    rows = []
+    for _ in range(scans):
+        values = [min(4095, max(0, value + round(source.gauss(0, 2)))) for value in values]
+        rows.append(tuple(values))
+    return rows
+
+
+def make_records(scans: int) -> tuple[list[ScanRecord], Layout]:
+    layout = Layout("tanks.fast", tuple(f"tanks.t{n:03d}-level" for n in range(WIDTH)))
+    key = layout_id(layout)
+    rows = random_walk(scans)
+    wall = CLOCK.offset_ns or 0
+    return [ScanRecord(key, n * 10**9, wall + n * 10**9, row) for n, row in enumerate(rows)], layout
+
+
+def measure_spool() -> dict[str, float]:
+    """Samples a second made durable, 10 commits of 100 scans of 100 values, beside the same octets and a bare fsync."""
+    records, layout = make_records(1000)
+    layouts = {layout_id(layout): layout}
+    with tempfile.TemporaryDirectory(dir=".") as folder:
+        spool = Spool(Path(folder) / "spool.sqlite3", max_bytes=10**9, boot="bench", clock=CLOCK)
+        began = time.perf_counter()
+        for at in range(0, len(records), 100):
+            spool.append([(Lane.MEASUREMENTS, record) for record in records[at : at + 100]], layouts)
+        took = time.perf_counter() - began
+        spool.close()
+        limit = _bare_fsync(
+            Path(folder) / "bare", [b"".join(map(encode_record, records[at : at + 100])) for at in range(0, 1000, 100)]
+        )
+    samples = len(records) * WIDTH
+    return {"spool_samples_per_s": samples / took, "spool_samples_per_s_limit": samples / limit}
+
+
+def _bare_fsync(path: Path, blocks: list[bytes]) -> float:
+    began = time.perf_counter()
+    with path.open("wb") as file:
+        for block in blocks:
+            file.write(block)
+            file.flush()
+            os.fsync(file.fileno())
+    return time.perf_counter() - began
+
+
+def measure_wire() -> dict[str, float]:
+    """Octets per value of a batch of 10 scans of 100 values, every header included."""
+    records, layout = make_records(10)
+    batch = Batch(
+        session="a1b2c3d4e5f6", round=1, epoch="00000001-" + "0" * 32, lane=Lane.MEASUREMENTS, first=1,
+        items=tuple(map(encode_record, records)), boot="0" * 36, clock=CLOCK, layouts={layout_id(layout): layout},
+    )  # fmt: skip
+    return {"wire_bytes_per_value": len(codec.encode(batch)) / (len(records) * WIDTH)}
