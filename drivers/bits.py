@@ -17,9 +17,13 @@ Order = Literal["ABCD", "CDAB", "BADC", "DCBA"]
 """How a number lies in its registers. A is its most significant byte: ABCD is plain Modbus, CDAB has the words swapped,
 BADC the bytes within each word, DCBA both. One-word numbers know AB and BA; eight bytes follow the same pattern."""
 
-_FORMATS: dict[str, str] = {
+ORDERS: tuple[Order, ...] = ("ABCD", "CDAB", "BADC", "DCBA")
+
+FORMATS: dict[str, str] = {
     "u16": "H", "i16": "h", "u32": "I", "i32": "i", "f32": "f", "u64": "Q", "i64": "q", "f64": "d",
+    "bcd16": "H", "bcd32": "I", "bcd64": "Q",
 }  # fmt: skip
+"""How `struct` writes each type; the digits of a BCD number lie in an unsigned one."""
 
 Reader = Callable[[bytes, int], int | float]
 """Take a number out of bytes at an offset."""
@@ -31,14 +35,35 @@ GOOD = int(Quality.GOOD)
 BAD_SENSOR = int(Quality.BAD_SENSOR)
 
 
-def width(kind: NumberType) -> int:
-    """Count the octets of a number type."""
-    return struct.calcsize(_FORMATS[kind])
+def width(kind: str) -> int:
+    """Count the octets of a number type, which may be a BCD one too."""
+    return struct.calcsize(FORMATS[kind])
 
 
-def reader(kind: NumberType, order: Order = "ABCD") -> Reader:
-    """Prepare the function that reads a number of this type and order."""
-    plain = struct.Struct((">" if order in {"ABCD", "CDAB"} else "<") + _FORMATS[kind])
+def octet_order(size: int, order: Order) -> tuple[int, ...]:
+    """Say where the octets of a number lie, most significant first: CDAB of 4 octets is (2, 3, 0, 1)."""
+    places = list(range(size))
+    if order in {"BADC", "DCBA"}:
+        places = [at ^ 1 for at in places]
+    if order in {"CDAB", "DCBA"}:
+        places = [place for at in range(size - 2, -1, -2) for place in places[at : at + 2]]
+    return tuple(places)
+
+
+def from_bcd(raw: int) -> int | None:
+    """Read the decimal digits that lie in the nibbles of a number; None if one is no digit."""
+    digits = f"{raw:x}"
+    return int(digits) if digits.isdecimal() else None
+
+
+def to_bcd(number: int) -> int:
+    """Write a number that is not negative as decimal digits in nibbles."""
+    return int(str(number), 16)
+
+
+def reader(kind: str, order: Order = "ABCD") -> Reader:
+    """Prepare the function that reads a number of this type and order; of a BCD number, the raw nibbles."""
+    plain = struct.Struct((">" if order in {"ABCD", "CDAB"} else "<") + FORMATS[kind])
     size = plain.size
     if size == 2 or order in {"ABCD", "DCBA"}:
         unpack_from = plain.unpack_from
@@ -47,9 +72,9 @@ def reader(kind: NumberType, order: Order = "ABCD") -> Reader:
     return lambda data, at: unpack(_swap_words(data[at : at + size]))[0]
 
 
-def pack(number: float, kind: NumberType, order: Order = "ABCD") -> bytes:
+def pack(number: float, kind: str, order: Order = "ABCD") -> bytes:
     """Write a number as `reader` reads it. Raises ValueError if the type cannot hold it."""
-    form = (">" if order in {"ABCD", "CDAB"} else "<") + _FORMATS[kind]
+    form = (">" if order in {"ABCD", "CDAB"} else "<") + FORMATS[kind]
     try:
         data = struct.pack(form, number if kind.startswith("f") else round(number))
     except (struct.error, OverflowError) as error:
@@ -61,17 +86,26 @@ def _swap_words(data: bytes) -> bytes:
     return b"".join(data[at : at + 2] for at in range(len(data) - 2, -1, -2))
 
 
+def factor(scale: float) -> tuple[float, float]:
+    """Split a scale into what to multiply and what to divide by.
+
+    A scale such as 0.1 divides by 10 instead, so that 3 becomes 0.3 and not 0.30000000000000004.
+    """
+    inverse = round(1 / scale) if 1e-15 <= abs(scale) < 1 else 0
+    if inverse and math.isclose(inverse * scale, 1.0, rel_tol=1e-12):
+        return 1, inverse
+    return scale, 1
+
+
 def converter(scale: float = 1.0, offset: float = 0.0, invalid: tuple[float, ...] = ()) -> Convert:
     """Prepare raw * scale + offset, with the raw numbers that mean "no value".
 
-    NaN and infinities never are values. A scale such as 0.1 divides by 10 instead, so that 3 becomes 0.3 and not
-    0.30000000000000004.
+    NaN and infinities never are values.
     """
     if scale == 0 or not math.isfinite(scale) or not math.isfinite(offset):
         raise SettingsError(f"scale {scale} and offset {offset} make no value", hint="scale must not be 0")
     refused = frozenset(invalid)
-    inverse = round(1 / scale) if abs(scale) < 1 else 0
-    divides = inverse != 0 and math.isclose(inverse * scale, 1.0, rel_tol=1e-12)
+    multiplier, divisor = factor(scale)
     plain = scale == 1 and offset == 0
 
     def convert(raw: int | float) -> tuple[Value, int]:
@@ -79,7 +113,7 @@ def converter(scale: float = 1.0, offset: float = 0.0, invalid: tuple[float, ...
             return None, BAD_SENSOR
         if plain:
             return raw, GOOD
-        return (raw / inverse if divides else raw * scale) + offset, GOOD
+        return raw * multiplier / divisor + offset, GOOD
 
     return convert
 
@@ -93,6 +127,15 @@ def masked(mask: int) -> Callable[[int], int]:
     """Prepare the function that takes the bits of a mask out of a number, as a number of its own."""
     shift = (mask & -mask).bit_length() - 1
     return lambda raw: (raw & mask) >> shift
+
+
+def text(data: bytes) -> str | None:
+    """Read text that is padded with NUL or blanks; None if nothing is left, or something that is no text."""
+    try:
+        shown = data.strip(b"\0 ").decode("utf-8")
+    except UnicodeDecodeError:
+        return None
+    return shown if shown and shown.isprintable() else None
 
 
 def sum8(data: bytes) -> int:

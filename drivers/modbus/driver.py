@@ -13,15 +13,17 @@ from drivers import bits
 from drivers.base import Clock, Group, Scan
 from drivers.errors import DeviceError, FrameError, LinkTimeoutError, SettingsError
 from drivers.modbus import model
+from drivers.modbus.decode import Decoder, Tag
 from drivers.modbus.frame import Framing, Mbap, Request, Rtu, check_exception, read_request, write_request
-from drivers.modbus.model import COILS, HOLDING_REGISTERS, Device, Source, check_source
-from drivers.modbus.plan import Block, Take, plan, span, take
+from drivers.modbus.model import COILS, HOLDING_REGISTERS, Device, Source
+from drivers.modbus.place import Column, column
+from drivers.modbus.plan import limits, plan
 from drivers.transport import Transport, make_line
-from wire.sample import Quality, Value
+from wire.sample import Value
 
 BROADCAST = 0
 TCP_PORT = 502
-NUMBERS = ADDRESSES = 65_536
+NUMBERS = 65_536
 
 RTU_SILENT_CHARACTERS = 3.5
 RTU_SILENCE_MIN_S = 0.00175
@@ -30,8 +32,6 @@ RTU_SILENCE_MIN_S = 0.00175
 LATE_FACTOR = 5
 LATE_MIN_S = 2.0
 """A reply later than this many time-outs, and than this, is not waited for any more."""
-
-BAD_DEVICE = int(Quality.BAD_DEVICE)
 
 
 class Late(msgspec.Struct):
@@ -43,11 +43,10 @@ class Late(msgspec.Struct):
 
 
 class Reading(msgspec.Struct, frozen=True):
-    """One request of a group, ready to be sent, and how its reply fills the scan."""
+    """A group, ready to be asked: its requests, and what makes a scan of their replies."""
 
-    block: Block
-    request: Request
-    takes: tuple[tuple[int, Take], ...]
+    requests: tuple[Request, ...]
+    decode: Decoder
 
 
 class Driver:
@@ -100,33 +99,34 @@ class Driver:
         The scan bears the time of its first reply: no value in it is older than its stamp says it can be.
         """
         device = _device(group)
-        values: list[Value] = [None] * len(group.tags)
-        quality = [BAD_DEVICE] * len(group.tags)
+        reading = self._readings[group.name]
+        replies: list[bytes | None] = []
         refusal: DeviceError | None = None
         mono_ns: int | None = None
-        for reading in self._readings[group.name]:
+        for request in reading.requests:
             try:
-                data = await self._ask(reading.request, device.gap_ms)
+                replies.append(await self._ask(request, device.gap_ms))
             except DeviceError as error:
                 refusal = error
+                replies.append(None)
                 continue
             mono_ns = mono_ns or self._clock()
-            for item, take_value in reading.takes:
-                values[item], quality[item] = take_value(data)
         if mono_ns is None:
             raise refusal or DeviceError(f"group {group.name} has no tags")
-        return Scan(group.name, mono_ns, tuple(values), tuple(quality))
+        values, quality = reading.decode(replies)
+        return Scan(group.name, mono_ns, values, quality)
 
     async def write(self, group: Group, tag: str, value: Value) -> None:
         """Set a coil or holding register and read it back. Raises DeviceError if it does not hold what was set."""
-        source = _source(group, tag)
         device = _device(group)
-        registers = _registers(tag, source, value)
-        await self._ask(write_request(device.unit, source.function, source.address, registers), device.gap_ms)
-        back = read_request(device.unit, source.function, source.address, len(registers))
+        source, where = _target(group, tag, device)
+        registers = _registers(tag, source, where, value)
+        function, address = where.span.function, where.span.address
+        await self._ask(write_request(device.unit, function, address, registers), device.gap_ms)
+        back = read_request(device.unit, function, address, len(registers))
         data = await self._ask(back, device.gap_ms)
-        wanted = bytes((registers[0],)) if source.is_bits else _joined(registers)
-        held = bytes((data[0] & 1,)) if source.is_bits else data
+        wanted = bytes((registers[0],)) if where.span.is_bits else _joined(registers)
+        held = bytes((data[0] & 1,)) if where.span.is_bits else data
         if held != wanted:
             raise DeviceError(
                 f"{tag}: the instrument took {wanted.hex()} but holds {held.hex()}", hint="is it in local?"
@@ -215,26 +215,18 @@ def _silence_ns(baud: int) -> int:
     return int(max(seconds, RTU_SILENCE_MIN_S) * 1e9)
 
 
-def _prepare(group: Group, is_rtu: bool) -> tuple[Reading, ...]:
+def _prepare(group: Group, is_rtu: bool) -> Reading:
     device = _device(group)
     if is_rtu and device.unit == BROADCAST:
         raise SettingsError(f"{group.device_name}: unit 0 is a broadcast, which nobody answers", hint="use 1 to 247")
-    sources = []
-    for tag, source in zip(group.tags, group.sources, strict=True):
+    tags = []
+    for name, source in zip(group.tags, group.sources, strict=True):
         if not isinstance(source, Source):
-            raise SettingsError(f"{tag}: not a Modbus source")
-        check_source(tag, source)
-        if source.address + span(source) > ADDRESSES:
-            raise SettingsError(f"{tag}: ends past address 65535")
-        if not source.is_bits and span(source) > device.max_registers:
-            raise SettingsError(f"{tag}: {span(source)} registers are more than max_registers = {device.max_registers}")
-        sources.append(source)
-    return tuple(_reading(block, sources, device) for block in plan(sources, device))
-
-
-def _reading(block: Block, sources: Sequence[Source], device: Device) -> Reading:
-    request = read_request(device.unit, block.function, block.address, block.count)
-    return Reading(block, request, tuple((item, take(sources[item], block)) for item in block.items))
+            raise SettingsError(f"{name}: not a Modbus source")
+        tags.append(Tag(name, source, device))
+    blocks = plan({span for tag in tags for span in tag.spans}, limits(device))
+    requests = tuple(read_request(device.unit, block.function, block.address, block.count) for block in blocks)
+    return Reading(requests, Decoder(tags, blocks))
 
 
 def _device(group: Group) -> Device:
@@ -243,26 +235,28 @@ def _device(group: Group) -> Device:
     return group.device
 
 
-def _source(group: Group, tag: str) -> Source:
+def _target(group: Group, tag: str, device: Device) -> tuple[Source, Column]:
     if tag not in group.tags:
         raise SettingsError(f"group {group.name} has no tag {tag}", hint=f"it has: {', '.join(group.tags)}")
     source = group.sources[group.tags.index(tag)]
-    if not isinstance(source, Source) or source.function not in {COILS, HOLDING_REGISTERS}:
+    assert isinstance(source, Source)
+    where = column(source, device)
+    if where.span.function not in {COILS, HOLDING_REGISTERS}:
         raise SettingsError(f"{tag} cannot be written", hint="only coils (function 1) and holding registers (3) can")
     if source.bit is not None or source.mask is not None:
         raise SettingsError(f"{tag} cannot be written: it is a part of a register", hint="write the whole register")
-    return source
+    return source, where
 
 
-def _registers(tag: str, source: Source, value: Value) -> tuple[int, ...]:
+def _registers(tag: str, source: Source, where: Column, value: Value) -> tuple[int, ...]:
     """Turn a value into what goes on the wire; a coil is one 0 or 1."""
     if not isinstance(value, bool | int | float):
         raise SettingsError(f"{tag} cannot be set to {value!r}", hint="give a number, or true or false")
-    if source.is_bits:
+    if where.span.is_bits:
         return (int(bool(value)),)
     try:
         raw = bits.unconvert(value, source.scale, source.offset)
-        data = bits.pack(raw, source.number_type, source.order)
+        data = bits.pack(raw, where.type, source.order)
     except ValueError as error:
         raise SettingsError(f"{tag} cannot be set to {value}: {error}") from error
     return tuple(int.from_bytes(data[at : at + 2], "big") for at in range(0, len(data), 2))
@@ -281,4 +275,4 @@ def _probe(request: Request, owed: Request) -> Request:
         return short
     # One octet or word more: two registers, or nine bits. At the very end of the address space, start before it.
     count = 2 if function in {HOLDING_REGISTERS, 4} else 9
-    return read_request(request.unit, function, min(address, ADDRESSES - count), count)
+    return read_request(request.unit, function, min(address, NUMBERS - count), count)

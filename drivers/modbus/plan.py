@@ -2,88 +2,68 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Iterable
 
 import msgspec
 
-from drivers import bits
-from drivers.modbus.model import Device, Source
-from wire.sample import Value
+from drivers.modbus.model import Device
+from drivers.modbus.place import Span, forbidden
 
 BITS_PER_REGISTER = 16
 """What a hole of one register may be in coils: the same octets on the wire."""
 
-Take = Callable[[bytes], tuple[Value, int]]
-"""Take one tag's value and quality out of the data octets of a reply."""
+
+class Limits(msgspec.Struct, frozen=True):
+    """What an instrument takes in one request: how many registers, bits, and unused ones between used ones."""
+
+    max_registers: int = 125
+    max_bits: int = 2000
+    max_hole: int = 16
+    one_by_one: bool = False
+    forbidden: tuple[Span, ...] = ()
+
+    def most(self, span: Span) -> int:
+        """How many registers or bits of its kind one request may read."""
+        return self.max_bits if span.is_bits else self.max_registers
+
+    def hole(self, span: Span) -> int:
+        """How many unused ones of its kind may be read along in one place."""
+        return self.max_hole * (BITS_PER_REGISTER if span.is_bits else 1)
+
+    def allows(self, span: Span) -> bool:
+        """Tell whether one request may read this."""
+        return span.count <= self.most(span) and not any(
+            closed.function == span.function and span.address < closed.end and closed.address < span.end
+            for closed in self.forbidden
+        )
 
 
-class Block(msgspec.Struct, frozen=True):
-    """One request: ``count`` registers or bits from ``address``; ``items`` are the places of its tags in the group."""
-
-    function: int
-    address: int
-    count: int
-    items: tuple[int, ...]
-
-    @property
-    def octets(self) -> int:
-        """How many data octets the reply carries."""
-        return self.count * 2 if self.function in {3, 4} else (self.count + 7) // 8
+def limits(device: Device) -> Limits:
+    """Take what limits the requests out of a device's settings."""
+    return Limits(device.max_registers, device.max_bits, device.max_hole, device.one_by_one, forbidden(device))
 
 
-def span(source: Source) -> int:
-    """Count the registers or bits that a tag takes."""
-    return 1 if source.is_bits else bits.width(source.number_type) // 2
+def plan(spans: Iterable[Span], limits: Limits) -> tuple[Span, ...]:
+    """Cover spans with as few requests as the limits allow; each span lies whole in one of them.
 
-
-def plan(sources: Sequence[Source], device: Device) -> tuple[Block, ...]:
-    """Group tags into blocks: neighbours of one function share a request while holes and length stay within limits."""
-    order = sorted(range(len(sources)), key=lambda i: (sources[i].function, sources[i].address))
-    blocks: list[Block] = []
-    for item in order:
-        source = sources[item]
-        joined = _join(blocks[-1], item, source, device) if blocks else None
+    Taken by address, a span joins the request before it whenever it may. That gives the fewest requests: what cannot
+    join ends further on than all that could, so that nothing is won by leaving out one that can.
+    """
+    ordered = sorted(set(spans))
+    if limits.one_by_one:
+        return tuple(ordered)
+    blocks: list[Span] = []
+    for span in ordered:
+        joined = _join(blocks[-1], span, limits) if blocks else None
         if joined is not None:
             blocks[-1] = joined
         else:
-            blocks.append(Block(source.function, source.address, span(source), (item,)))
+            blocks.append(span)
     return tuple(blocks)
 
 
-def _join(block: Block, item: int, source: Source, device: Device) -> Block | None:
-    if source.function != block.function:
+def _join(block: Span, span: Span, limits: Limits) -> Span | None:
+    if span.function != block.function or span.address - block.end > limits.hole(span):
         return None
-    factor = BITS_PER_REGISTER if source.is_bits else 1
-    most = device.max_bits if source.is_bits else device.max_registers
-    end = block.address + block.count
-    count = max(end, source.address + span(source)) - block.address
-    if source.address - end > device.max_hole * factor or count > most:
-        return None
-    return Block(block.function, block.address, count, (*block.items, item))
-
-
-def take(source: Source, block: Block) -> Take:
-    """Prepare the function that takes a tag out of its block's reply."""
-    at = source.address - block.address
-    if source.is_bits:
-        octet, mask = at >> 3, 1 << (at & 7)
-        return lambda data: (bool(data[octet] & mask), bits.GOOD)
-    read = bits.reader(source.number_type, source.order)
-    return _take_number(source, read, at * 2)
-
-
-def _take_number(source: Source, read: bits.Reader, at: int) -> Take:
-    if source.bit is not None:
-        flag = 1 << source.bit
-        invalid = frozenset(source.invalid)
-
-        def take_flag(data: bytes) -> tuple[Value, int]:
-            raw = int(read(data, at))
-            return (None, bits.BAD_SENSOR) if raw in invalid else (bool(raw & flag), bits.GOOD)
-
-        return take_flag
-    convert = bits.converter(source.scale, source.offset, source.invalid)
-    if source.mask is not None:
-        pick = bits.masked(source.mask)
-        return lambda data: convert(pick(int(read(data, at))))
-    return lambda data: convert(read(data, at))
+    joined = Span(block.function, block.address, max(block.end, span.end) - block.address)
+    return joined if limits.allows(joined) else None
