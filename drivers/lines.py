@@ -64,11 +64,18 @@ class Asker:
 
     A reply names its instrument, but not which of two like questions it answers. An instrument answers in the order
     it is asked. So one that owes a reply is first asked only whether it is there: once it says so, the reply that it
-    owed has come or never will. ``greet(address)`` is that question; its answer is the address alone.
+    owed has come or never will. ``greet(address)`` is that question; its answer is the address alone. ``clean`` takes
+    away what an adapter puts around a line.
     """
 
     def __init__(
-        self, line: Transport, octets_max: int, timeout_s: float, clock: Clock, greet: Callable[[str], bytes]
+        self,
+        line: Transport,
+        octets_max: int,
+        timeout_s: float,
+        clock: Clock,
+        greet: Callable[[str], bytes],
+        clean: Callable[[bytes], bytes] = bytes,
     ) -> None:
         self._line = line
         self._splitter = LineSplitter(octets_max)
@@ -76,6 +83,7 @@ class Asker:
         self._timeout_s = timeout_s
         self._clock = clock
         self._greet = greet
+        self._clean = clean
         self._owed_until_ns: dict[str, int] = {}
 
     async def ask(self, address: str, request: bytes, take: Take[Answer]) -> Answer:
@@ -121,7 +129,7 @@ class Asker:
         while True:
             while self._lines:
                 try:
-                    answer = take(_whole(self._lines.popleft()))
+                    answer = take(self._clean(_whole(self._lines.popleft())))
                 except FrameError as fault:
                     faults[:] = [fault]
                     continue
