@@ -129,8 +129,8 @@ def _example(info: msgspec.inspect.Type) -> str:
             return "true or false"
         case msgspec.inspect.IntType() | msgspec.inspect.FloatType():
             return _example_number(info)
-        case msgspec.inspect.ListType(item_type=msgspec.inspect.DictType()):
-            return "[{...}]"
+        case msgspec.inspect.DictType() | msgspec.inspect.StructType():
+            return "{...}"
         case msgspec.inspect.ListType(item_type=item) | msgspec.inspect.VarTupleType(item_type=item):
             return f"[{_example(item)}]"
         case msgspec.inspect.UnionType(types=types):

@@ -9,7 +9,9 @@ Place = tuple[str | int, ...]
 """A path into the document: ("device", 2, "group", 0, "poll_s")."""
 
 _TABLE = re.compile(r"\s*(\[\[?)\s*([A-Za-z0-9_.\- \"]+?)\s*\]\]?\s*(#.*)?$")
-_KEY = re.compile(r"\s*([A-Za-z0-9_\-]+|\"[^\"]+\")\s*=")
+_PART = r"([A-Za-z0-9_\-]+|\"[^\"]+\")"
+_KEY = re.compile(rf"\s*({_PART}(\s*\.\s*{_PART})*)\s*=")
+_PARTS = re.compile(_PART)
 
 
 def find_places(text: str) -> Mapping[Place, int]:
@@ -25,8 +27,14 @@ def find_places(text: str) -> Mapping[Place, int]:
             here = _enter(table[2], array=table[1] == "[[", counts=counts)
             lines.setdefault(here, number)
         elif key := _KEY.match(line):
-            lines.setdefault((*here, key[1].strip('"')), number)
+            _note_key(here, [part.strip('"') for part in _PARTS.findall(key[1])], number, lines)
     return lines
+
+
+def _note_key(here: Place, parts: list[str], number: int, lines: dict[Place, int]) -> None:
+    """Note a key; one with dots (``check.low = 0``) also begins the table that it stands in."""
+    for depth in range(1, len(parts) + 1):
+        lines.setdefault((*here, *parts[:depth]), number)
 
 
 def _enter(name: str, *, array: bool, counts: dict[Place, int]) -> Place:

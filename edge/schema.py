@@ -21,7 +21,17 @@ import msgspec
 from drivers.base import DriverKind, find, kinds
 from edge.configuration import BOOT_TABLES
 from edge.mistakes import example
-from edge.settings import AlarmRule, BusEntry, DeviceEntry, GroupEntry, OutputEntry, TagEntry
+from edge.settings import (
+    AlarmRule,
+    BusEntry,
+    Check,
+    DerivedEntry,
+    DeviceEntry,
+    GroupEntry,
+    OutputEntry,
+    Report,
+    TagEntry,
+)
 from wire.schema import format_schema, keep
 
 Model = type[msgspec.Struct]
@@ -35,6 +45,9 @@ FLEET_MODELS: Mapping[str, Model] = {
     "[[device]]": DeviceEntry,
     "[[device.group]]": GroupEntry,
     "[[device.group.tag]]": TagEntry,
+    "[device.group.tag.check]": Check,
+    "[device.group.tag.report]": Report,
+    "[[device.derived]]": DerivedEntry,
     "[[alarm]]": AlarmRule,
     "[[output]]": OutputEntry,
 }
@@ -52,7 +65,7 @@ def configuration_schema() -> dict[str, Any]:
     alarm = _table(AlarmRule)
     desired = {
         "bus": _array({"oneOf": [_bus(driver) for driver in drivers]}),
-        "device": _array({"anyOf": [_device(driver, has_profile=p) for driver in drivers for p in (False, True)]}),
+        "device": _array({"anyOf": [device_table(driver, has_profile=p) for driver in drivers for p in (False, True)]}),
         "alarm": _array({"$ref": "#/$defs/alarm"}),
         "output": _array(_table(OutputEntry)),
     }
@@ -65,6 +78,10 @@ def configuration_schema() -> dict[str, Any]:
         "$defs": {
             "alarm": alarm,
             "tag_alarm": _without(alarm, "tag"),
+            "check": _table(Check),
+            "report": _table(Report),
+            "derived": _with_rules(_table(DerivedEntry)),
+            "derived_of_profile": _with_rules({**_table(DerivedEntry), "required": ["name"]}),
             "desired": {
                 "title": "Desired configuration",
                 "type": "object",
@@ -81,15 +98,17 @@ def _bus(driver: DriverKind) -> dict[str, Any]:
     return table
 
 
-def _device(driver: DriverKind, *, has_profile: bool) -> dict[str, Any]:
-    tag = _table(TagEntry, driver.source)
-    tag["properties"]["alarm"] = _array({"$ref": "#/$defs/tag_alarm"})
+def device_table(driver: DriverKind, *, has_profile: bool) -> dict[str, Any]:
+    """Make the schema of a [[device]] on a bus of this driver; one with a profile may leave out what that brings."""
+    tag = _with_rules(_table(TagEntry, driver.source))
     group = _table(GroupEntry)
     group["properties"]["tag"] = _array(tag)
     if hasattr(driver.build, "read"):
         group["required"] = [*group["required"], "poll_s"]
     device = _table(DeviceEntry, driver.device)
     device["properties"]["group"] = _array(group)
+    derived = "derived_of_profile" if has_profile else "derived"
+    device["properties"]["derived"] = _array({"$ref": f"#/$defs/{derived}"})
     device["title"] = f"Device on a bus of kind {driver.kind}"
     if has_profile:
         tag["required"] = group["required"] = ["name"]
@@ -100,6 +119,13 @@ def _device(driver: DriverKind, *, has_profile: bool) -> dict[str, Any]:
         device["required"] = [*device["required"], "group"]
         device["properties"]["profile"] = {"const": ""}
     return device
+
+
+def _with_rules(tag: dict[str, Any]) -> dict[str, Any]:
+    """Give a tag's table its rules, which are tables of their own."""
+    rules = {"alarm": _array({"$ref": "#/$defs/tag_alarm"})}
+    rules |= {name: {"$ref": f"#/$defs/{name}"} for name in ("check", "report")}
+    return {**tag, "properties": {**tag["properties"], **rules}}
 
 
 def _array(items: Mapping[str, Any]) -> dict[str, Any]:

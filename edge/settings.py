@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
@@ -13,6 +14,8 @@ from wire.topics import is_gateway
 from wire.twin import TagInfo
 
 Name = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$(?!\n)", max_length=64, examples=["gd-01"])]
+Sibling = Annotated[Name, Meta(extra_json_schema={"examples": ["temperature"]})]
+"""A tag of the same device, by its name there."""
 TagName = Annotated[
     str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*\.[A-Za-z0-9][A-Za-z0-9_-]*$(?!\n)", examples=["gd-01.gas"])
 ]
@@ -20,6 +23,7 @@ Seconds = Annotated[float, Meta(ge=0, le=86400)]
 Hours = Annotated[float, Meta(ge=0, le=87_600)]
 Period = Annotated[float, Meta(ge=0.01, le=86400)]
 Level = Literal["high-high", "high", "low", "low-low"]
+Formula = Literal["dew_point", "mean", "gust", "vector_speed", "vector_direction", "rain_sum"]
 
 MQTT_PORTS = {"mqtt": 1883, "mqtts": 8883}
 PORT_MOST = 65_535
@@ -139,6 +143,9 @@ class DeviceEntry(msgspec.Struct, frozen=True, kw_only=True):
     group: Annotated[
         list[dict[str, Any]], Meta(description="scan groups; one of a profile's names changes or extends that group")
     ] = []
+    derived: Annotated[
+        list[dict[str, Any]], Meta(description="tags computed from others; one of a profile's names changes that tag")
+    ] = []
 
 
 class GroupEntry(msgspec.Struct, frozen=True, kw_only=True):
@@ -160,12 +167,99 @@ class TagEntry(msgspec.Struct, frozen=True, kw_only=True):
     low: Annotated[float | None, Meta(description="where the instrument's range begins")] = None
     high: Annotated[float | None, Meta(description="where the instrument's range ends")] = None
     alarm: Annotated[list[dict[str, Any]], Meta(description="alarm rules of this tag, as [[alarm]] less `tag`")] = []
+    check: Annotated[dict[str, Any], Meta(description="quality rules; none if empty")] = {}
+    report: Annotated[dict[str, Any], Meta(description="report by exception; every reading if empty")] = {}
 
     def __post_init__(self) -> None:
         if self.low is not None and self.high is not None and self.low >= self.high:
             raise ValueError(
                 f"range of tag '{self.name}' is empty: low = {self.low:g} must be below high = {self.high:g}"
             )
+
+
+class DerivedEntry(TagEntry, frozen=True, kw_only=True):
+    """[[device.derived]]: a tag computed from readings of the same device, by a formula of `edge.derive`.
+
+    It has alarms, checks and reports as any other tag, and the time of the reading that completed it.
+    """
+
+    formula: Annotated[Formula, Meta(description="how it is computed")]
+    of: Annotated[tuple[Sibling, ...], Meta(description="names of the device's tags that go into it, in order")]
+    window_s: Annotated[
+        Annotated[float, Meta(ge=1, le=31 * 86400)] | None, Meta(description="how far back it looks")
+    ] = None
+    kind: Annotated[
+        Literal["counter", "amount"] | None,
+        Meta(description="of rain_sum: the tag is a total that grows, or the rain since the reading before"),
+    ] = None
+    wrap: Annotated[
+        Annotated[float, Meta(gt=0)] | None,
+        Meta(description="of a counter: the total at which it begins again at 0; it never does if not given"),
+    ] = None
+
+
+class Check(msgspec.Struct, frozen=True, kw_only=True):
+    """[device.group.tag.check]: what makes a reading bad or uncertain. Other tags are those of the same device.
+
+    ``low`` and ``high`` are what can be at all, which is more than what the instrument is made for: a value beyond
+    them is bad, and a bad value raises no alarm.
+    """
+
+    low: Annotated[float | None, Meta(description="below it a value is bad: it cannot be")] = None
+    high: Annotated[float | None, Meta(description="above it a value is bad: it cannot be")] = None
+    clip_high: Annotated[
+        float | None, Meta(description="from here up to `high` the value becomes this: 100 for a humidity up to 104")
+    ] = None
+    step: Annotated[
+        Annotated[float, Meta(gt=0)] | None, Meta(description="largest change within `step_s`; beyond it: uncertain")
+    ] = None
+    step_s: Annotated[Period, Meta(description="time of the largest change")] = 60.0
+    stuck: Annotated[
+        Annotated[float, Meta(gt=0)] | None, Meta(description="smallest change within `stuck_s`; below it: uncertain")
+    ] = None
+    stuck_s: Annotated[Period, Meta(description="time of the smallest change")] = 3600.0
+    stuck_from: Annotated[float | None, Meta(description="below it a value may stand still: 0.1 for a wind speed")] = (
+        None
+    )
+    stuck_to: Annotated[float | None, Meta(description="above it a value may stand still: 95 for a humidity")] = None
+    circle: Annotated[
+        Annotated[float, Meta(gt=0)] | None,
+        Meta(description="a full turn of a direction, 360 for degrees: changes are measured the short way round"),
+    ] = None
+    at_most: Annotated[Sibling | None, Meta(description="tag that this one never exceeds; else uncertain")] = None
+    at_least: Annotated[Sibling | None, Meta(description="tag that this one is never below; else uncertain")] = None
+    zero_with: Annotated[Sibling | None, Meta(description="tag that is 0 whenever this one is; else uncertain")] = None
+
+    def __post_init__(self) -> None:
+        low, high, clip = self.low, self.high, self.clip_high
+        if low is not None and high is not None and low >= high:
+            raise ValueError(f"low = {low:g} must be below high = {high:g}")
+        if clip is not None and (high is None or clip >= high or (low is not None and clip <= low)):
+            raise ValueError(f"clip_high = {clip:g} must lie between low and high: write high = what is just possible")
+        if self.stuck_from is not None and self.stuck_to is not None and self.stuck_from >= self.stuck_to:
+            raise ValueError(f"stuck_from = {self.stuck_from:g} must be below stuck_to = {self.stuck_to:g}")
+
+
+class Report(msgspec.Struct, frozen=True, kw_only=True):
+    """[device.group.tag.report]: which readings are kept and sent; alarms and the live view see every one.
+
+    A reading is reported if it is further than the deadband from the last one reported, and always if its quality
+    or a text changed. With both deadbands the narrower counts; with none, any change.
+    """
+
+    deadband: Annotated[
+        Annotated[float, Meta(ge=0)] | None, Meta(description="largest change not reported, in the tag's unit")
+    ] = None
+    deadband_pct: Annotated[
+        Annotated[float, Meta(gt=0, le=100)] | None,
+        Meta(description="largest change not reported, in per cent of the tag's range `low` to `high`"),
+    ] = None
+    heartbeat_s: Annotated[Period, Meta(description="after this time the next reading is reported anyhow")] = 600.0
+    min_s: Annotated[Seconds, Meta(description="least time between two reports of a changed number")] = 0.0
+
+    def __post_init__(self) -> None:
+        if self.min_s > self.heartbeat_s:
+            raise ValueError(f"min_s = {self.min_s:g} must not be above heartbeat_s = {self.heartbeat_s:g}")
 
 
 class AlarmRule(msgspec.Struct, frozen=True, kw_only=True):
@@ -228,8 +322,30 @@ class Device(msgspec.Struct, frozen=True, kw_only=True):
     profile: str
 
 
+class DerivedTag(msgspec.Struct, frozen=True, kw_only=True):
+    """A tag that is computed. ``name`` and ``of`` are full tag names; the rest is as in `DerivedEntry`."""
+
+    name: str
+    formula: Formula
+    of: tuple[str, ...]
+    window_s: float | None
+    kind: Literal["counter", "amount"] | None
+    wrap: float | None
+
+
+class DerivedGroup(msgspec.Struct, frozen=True, kw_only=True):
+    """Derived tags of one device that are completed by readings of the same scan groups, ``inputs``."""
+
+    name: str
+    inputs: tuple[str, ...]
+    tags: tuple[DerivedTag, ...]
+
+
 class Configuration(msgspec.Struct, frozen=True, kw_only=True):
-    """A whole configuration that can run. ``document`` is what it was read from."""
+    """A whole configuration that can run. ``document`` is what it was read from.
+
+    ``checks`` and ``reports`` hold the rules of the tags that have any, by full tag name.
+    """
 
     document: dict[str, Any]
     buses: tuple[Bus, ...]
@@ -237,3 +353,12 @@ class Configuration(msgspec.Struct, frozen=True, kw_only=True):
     tags: tuple[TagInfo, ...]
     alarms: tuple[AlarmRule, ...]
     outputs: tuple[OutputEntry, ...]
+    derived: tuple[DerivedGroup, ...] = ()
+    checks: Mapping[str, Check] = {}
+    reports: Mapping[str, Report] = {}
+
+    @property
+    def columns(self) -> dict[str, tuple[str, ...]]:
+        """The tags of every group that makes scans, read or derived, in the order of their values."""
+        read = {group.group.name: group.group.tags for bus in self.buses for group in bus.groups}
+        return read | {group.name: tuple(tag.name for tag in group.tags) for group in self.derived}

@@ -34,6 +34,8 @@ class Tag(msgspec.Struct, frozen=True, kw_only=True):
     low: float | None = None
     high: float | None = None
     alarm: list[Alarm] = []
+    check: dict = {}
+    report: dict = {}
 
 
 class GroupTable(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -1,0 +1,170 @@
+"""Checks what can only be told when every table of a configuration is read: names that refer to others, and periods
+and limits that must fit those of others."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import pairwise
+
+from drivers.errors import SettingsError
+from edge.draft import BusDraft, Draft, TagDraft
+from edge.formulas import GUST_POLL_MOST_S, find_misfits
+from edge.mistakes import suggest
+from edge.places import Place
+from edge.settings import AlarmRule, Check, DerivedEntry
+
+LEVEL_ORDER = ("low-low", "low", "high", "high-high")
+PARTNERS = ("at_most", "at_least", "zero_with")
+"""Keys of a check that name another tag of the device."""
+LEAST_POLLS = 2
+"""Readings that a window must have room for, to tell anything."""
+
+
+def check_references(draft: Draft) -> None:
+    """Check all references of a draft; what is wrong goes to its mistakes."""
+    for place, output in draft.outputs.values():
+        tag = draft.tags.get(output.tag)
+        if tag is None:
+            _report_missing(output.tag, (*place, "tag"), draft)
+        elif tag.bus is None:
+            draft.mistakes.add((*place, "tag"), f"'{output.tag}' is derived: it cannot be written", "use a modbus coil")
+        elif not tag.bus.kind.writable:
+            message = f"driver {tag.bus.kind.kind} cannot write '{output.tag}'"
+            draft.mistakes.add((*place, "tag"), message, "use a modbus coil")
+    for place, rule in draft.alarms.values():
+        _check_alarm(place, rule, draft)
+    _check_limit_order(draft)
+    for tag in draft.tags.values():
+        if tag.check is not None:
+            _check_partners(tag, tag.check, draft)
+            _check_windows(tag, tag.check, draft)
+        if tag.entry is not None:
+            _check_derived(tag, tag.entry, draft)
+        _check_report(tag, draft)
+    for name, bus in draft.buses.items():
+        _check_bus(name, bus, draft)
+
+
+def _report_missing(tag: str, place: Place, draft: Draft) -> None:
+    if tag.partition(".")[0] not in draft.broken:
+        draft.mistakes.add(place, f"there is no tag '{tag}'", suggest(tag, draft.tags))
+
+
+def _check_alarm(place: Place, rule: AlarmRule, draft: Draft) -> None:
+    tag = draft.tags.get(rule.tag)
+    if tag is None:
+        _report_missing(rule.tag, (*place, "tag"), draft)
+        return
+    for output in rule.outputs:
+        if output not in draft.outputs:
+            known = suggest(output, draft.outputs)
+            draft.mistakes.add((*place, "outputs"), f"there is no output '{output}'", known)
+    if _is_outside(rule.limit, tag.info.low, tag.info.high):
+        message = f"limit {rule.limit:g} is outside the range {tag.info.low} to {tag.info.high} of '{rule.tag}'"
+        draft.mistakes.add((*place, "limit"), message, "such an alarm could never be raised")
+    elif tag.check is not None and _is_outside(rule.limit, tag.check.low, tag.check.high):
+        message = f"limit {rule.limit:g} is outside check.low {tag.check.low} to check.high {tag.check.high}"
+        hint = "a value beyond the check is bad and raises nothing: widen the check"
+        draft.mistakes.add((*place, "limit"), f"{message} of '{rule.tag}'", hint)
+
+
+def _is_outside(limit: float, low: float | None, high: float | None) -> bool:
+    return (low is not None and limit < low) or (high is not None and limit > high)
+
+
+def _check_limit_order(draft: Draft) -> None:
+    by_tag: dict[str, list[tuple[Place, AlarmRule]]] = {}
+    for place, rule in draft.alarms.values():
+        by_tag.setdefault(rule.tag, []).append((place, rule))
+    for rules in by_tag.values():
+        rules.sort(key=lambda entry: LEVEL_ORDER.index(entry[1].level))
+        for (_, lower), (place, upper) in pairwise(rules):
+            if lower.limit >= upper.limit:
+                message = f"{upper.level} at {upper.limit:g} is not above {lower.level} at {lower.limit:g}"
+                hint = f"order the limits: {' < '.join(LEVEL_ORDER)}"
+                draft.mistakes.add((*place, "limit"), f"'{upper.tag}': {message}", hint)
+
+
+def _check_partners(tag: TagDraft, check: Check, draft: Draft) -> None:
+    for key in PARTNERS:
+        if (name := getattr(check, key)) is None:
+            continue
+        place = (*tag.place, "check", key)
+        full = f"{tag.info.device}.{name}"
+        if full == tag.info.name:
+            draft.mistakes.add(place, f"'{key}' names the tag itself", "name another tag of the device")
+        elif full not in draft.tags and tag.info.device not in draft.broken:
+            draft.mistakes.add(place, f"device '{tag.info.device}' has no tag '{name}'", _suggest_tag(tag, name, draft))
+
+
+def _suggest_tag(tag: TagDraft, name: str, draft: Draft) -> str:
+    others = (other.info for other in draft.tags.values() if other.info.device == tag.info.device)
+    return suggest(name, [info.name.partition(".")[2] for info in others if info.name != tag.info.name])
+
+
+def _check_windows(tag: TagDraft, check: Check, draft: Draft) -> None:
+    """A rule over a time in which there is one reading, or none, tells nothing."""
+    poll_s = _poll_of(tag, draft)
+    if poll_s is None:
+        return
+    for key, of, least_s in (("step_s", check.step, poll_s), ("stuck_s", check.stuck, LEAST_POLLS * poll_s)):
+        window_s = getattr(check, key)
+        if of is not None and window_s < least_s:
+            message = f"{key} = {window_s:g} is too short: the tag is read every {poll_s:g} s"
+            hint = f"write: {key} = {least_s:g} or more, with the change that belongs to that time"
+            draft.mistakes.add((*tag.place, "check", key), message, hint)
+
+
+def _poll_of(tag: TagDraft, draft: Draft) -> float | None:
+    """How often a tag has a reading: a derived one as often as the slowest of its inputs. None where nobody knows."""
+    if tag.entry is None:
+        return tag.poll_s
+    inputs = [draft.tags.get(f"{tag.info.device}.{name}") for name in tag.entry.of]
+    return max((found.poll_s for found in inputs if found is not None and found.poll_s is not None), default=None)
+
+
+def _check_derived(tag: TagDraft, entry: DerivedEntry, draft: Draft) -> None:
+    for misfit in find_misfits(entry):
+        draft.mistakes.add((*tag.place, misfit.key), misfit.message, misfit.hint)
+    for name, found in _inputs_of(tag, entry, draft):
+        if found is None and tag.info.device not in draft.broken:
+            message = f"device '{tag.info.device}' has no tag '{name}'"
+            draft.mistakes.add((*tag.place, "of"), message, _suggest_tag(tag, name, draft))
+        elif found is not None and found.entry is not None:
+            hint = "derive from what the instrument gives"
+            draft.mistakes.add((*tag.place, "of"), f"'{name}' is itself derived", hint)
+    poll_s = _poll_of(tag, draft)
+    if poll_s is None:
+        return
+    if entry.formula == "gust" and poll_s > GUST_POLL_MOST_S:
+        message = f"a gust is a mean over 3 s, but the speed is read every {poll_s:g} s"
+        draft.mistakes.add((*tag.place, "of"), message, f"write: poll_s = {GUST_POLL_MOST_S:g} in the speed's group")
+    elif entry.window_s is not None and entry.window_s < LEAST_POLLS * poll_s:
+        message = f"window_s = {entry.window_s:g} is too short: its tags are read every {poll_s:g} s"
+        draft.mistakes.add((*tag.place, "window_s"), message, f"write: window_s = {LEAST_POLLS * poll_s:g} or more")
+
+
+def _inputs_of(tag: TagDraft, entry: DerivedEntry, draft: Draft) -> Iterator[tuple[str, TagDraft | None]]:
+    for name in entry.of:
+        yield name, draft.tags.get(f"{tag.info.device}.{name}")
+
+
+def _check_report(tag: TagDraft, draft: Draft) -> None:
+    has_range = tag.info.low is not None and tag.info.high is not None
+    if tag.report is not None and tag.report.deadband_pct is not None and not has_range:
+        place = (*tag.place, "report", "deadband_pct")
+        message = f"deadband_pct is a share of the range, and tag '{tag.info.name}' has none"
+        draft.mistakes.add(place, message, "add low and high to the tag, or write: deadband = ... in its unit")
+
+
+def _check_bus(name: str, bus: BusDraft, draft: Draft) -> None:
+    if bus.settings is None:
+        return
+    if not bus.has_device and not draft.has_lost_device:
+        draft.mistakes.add(bus.place, f"bus '{name}' has no device", "add a [[device]] on it, or remove the bus")
+    if not bus.groups:
+        return
+    try:
+        bus.kind.build(bus.settings, tuple(scan_group.group for scan_group in bus.groups))
+    except SettingsError as error:
+        draft.mistakes.add(bus.place, f"bus '{name}': {error}", error.hint)
