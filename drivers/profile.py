@@ -1,50 +1,80 @@
 """Device profiles: what is known of a kind of instrument, as data. ``drivers/profiles/<vendor>_<model>.toml``.
 
 A profile holds device defaults, scan groups and tags in the form a configuration file uses, so that a device that
-names a profile reads as if its author had written the profile's lines there.
+names a profile reads as if its author had written the profile's lines there. An operator's own profiles lie in a
+folder ``profiles`` beside the configuration file. A configuration names a profile and never a path, and of two with
+one name the installed one is meant: a configuration that came over the network reads no file but those listed here.
 """
 
 from __future__ import annotations
 
+import os
 import tomllib
 from importlib import resources
-from typing import Any
+from pathlib import Path
+from typing import Annotated, Any, Literal
 
 import msgspec
+from msgspec import Meta
 
 from drivers.errors import SettingsError
 
+SUFFIX = ".toml"
+
+Category = Literal[
+    "gas", "level", "flow", "pressure", "climate", "weather", "water", "ground", "power", "output", "fire", "other"
+]
+"""What an instrument is for: the chapters of the page of supported devices."""
+
 
 class Profile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One profile file. ``kind`` names the driver, ``source`` where the register map or frame was published.
+    """One profile file.
 
-    ``device`` holds defaults for the driver's Device model; ``group`` is a list of tables {name, poll_s, tag: [...]},
-    each tag {name, title, unit, low, high, alarm: [...], check: {...}, report: {...}} plus the driver's Source fields;
-    ``derived`` is a list of tags computed from those.
+    The tables of ``group`` and ``derived`` are those of a device in a configuration file; their tags hold the driver's
+    Source fields too.
     """
 
-    name: str
-    vendor: str
-    model: str
-    title: str
-    kind: str
-    source: str
-    device: dict[str, Any] = {}
-    group: list[dict[str, Any]]
-    derived: list[dict[str, Any]] = []
+    name: Annotated[str, Meta(description="what a configuration calls it: the file's name without .toml")]
+    vendor: Annotated[str, Meta(min_length=1, description="who makes the instrument; generic if many do")]
+    model: Annotated[str, Meta(min_length=1, description="the maker's name for it")]
+    title: Annotated[str, Meta(min_length=1, description="name for people, in Chinese")]
+    title_en: Annotated[str, Meta(description="name for people, in English")] = ""
+    category: Annotated[Category, Meta(description="what it is for")] = "other"
+    kind: Annotated[str, Meta(description="the driver that speaks to it")]
+    source: Annotated[str, Meta(min_length=1, description="where the register map or frame was published")]
+    confirmed: Annotated[
+        str, Meta(description="on which instrument it was compared with the display, where and when; empty: on none")
+    ] = ""
+    device: Annotated[dict[str, Any], Meta(description="defaults for the driver's device settings")] = {}
+    group: Annotated[list[dict[str, Any]], Meta(description="scan groups with their tags, alarms, checks and reports")]
+    derived: Annotated[list[dict[str, Any]], Meta(description="tags computed from those of the groups")] = []
 
 
-def names() -> tuple[str, ...]:
+def names(folder: Path | None = None) -> tuple[str, ...]:
+    """List the profiles that are installed and those in a folder of the operator's own."""
+    return tuple(sorted({*installed(), *_own(folder)}))
+
+
+def installed() -> tuple[str, ...]:
     """List the profiles that are installed."""
-    files = resources.files("drivers.profiles").iterdir()
-    return tuple(sorted(file.name.removesuffix(".toml") for file in files if file.name.endswith(".toml")))
+    files = (file.name for file in resources.files("drivers.profiles").iterdir())
+    return tuple(sorted(name.removesuffix(SUFFIX) for name in files if name.endswith(SUFFIX)))
 
 
-def load(name: str) -> Profile:
-    """Read an installed profile. Raises SettingsError if there is none of that name or it is malformed."""
-    if name not in names():
-        raise SettingsError(f"there is no profile '{name}'", hint=f"use one of: {', '.join(names())}")
-    return parse(resources.files("drivers.profiles").joinpath(f"{name}.toml").read_text("utf-8"), name)
+def load(name: str, folder: Path | None = None) -> Profile:
+    """Read an installed profile, or else one from ``folder``.
+
+    Raises SettingsError if there is none of that name or it is malformed.
+    """
+    if name in installed():
+        return parse(resources.files("drivers.profiles").joinpath(name + SUFFIX).read_text("utf-8"), name)
+    own = _own(folder)
+    if name not in own:
+        raise SettingsError(f"there is no profile '{name}'", hint=f"use one of: {', '.join(names(folder))}")
+    try:
+        return parse(own[name].read_text("utf-8-sig"), name)
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingsError(f"profile '{name}' cannot be read: {error}", hint="save it as UTF-8") from error
 
 
 def parse(text: str, name: str) -> Profile:
@@ -52,5 +82,13 @@ def parse(text: str, name: str) -> Profile:
     try:
         document = tomllib.loads(text)
         return msgspec.convert({"name": name, **document}, Profile)
-    except (tomllib.TOMLDecodeError, msgspec.ValidationError) as error:
-        raise SettingsError(f"profile '{name}': {error}") from error
+    except (ValueError, RecursionError) as error:  # tomllib and msgspec raise kinds of ValueError
+        hint = f"fengsui-edge profile test {name}{SUFFIX} explains every mistake in it"
+        raise SettingsError(f"profile '{name}': {error}", hint) from error
+
+
+def _own(folder: Path | None) -> dict[str, Path]:
+    """Find the files of a folder by the names of their profiles; no folder that can be read, no profiles."""
+    if folder is None or not folder.is_dir() or not os.access(folder, os.R_OK | os.X_OK):
+        return {}
+    return {file.name.removesuffix(SUFFIX): file for file in folder.iterdir() if file.name.endswith(SUFFIX)}
