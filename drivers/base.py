@@ -28,7 +28,7 @@ Clock = Callable[[], int]
 """Monotonic time in ns. Injected, so that tests own it."""
 
 CONTRACT_MODULES = frozenset(
-    {"base", "bits", "errors", "lines", "profile", "profiles", "recorder", "replay", "stream", "transport"}
+    {"base", "bits", "errors", "framing", "lines", "profile", "profiles", "recorder", "replay", "stream", "transport"}
 )
 """Modules of this package that are not drivers. A driver is a module, or a package where one file would be too long."""
 
