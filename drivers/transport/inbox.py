@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 
 from drivers.errors import LinkError
 
@@ -14,7 +15,8 @@ class Inbox:
     """Octets that have arrived and wait for their one reader. What every line is made of."""
 
     def __init__(self) -> None:
-        self._data = bytearray()
+        self._pieces: deque[bytes] = deque()
+        self._held = 0
         self._error: LinkError | None = LinkError("the line is not open")
         self._waiter: asyncio.Future[None] | None = None
 
@@ -26,16 +28,17 @@ class Inbox:
     @property
     def is_full(self) -> bool:
         """Tell whether the reader is late by more than is held."""
-        return len(self._data) >= HELD_OCTETS
+        return self._held >= HELD_OCTETS
 
     def start(self) -> None:
         """Begin anew with a line that is up."""
-        self._data.clear()
+        self.discard()
         self._error = None
 
     def feed(self, data: bytes) -> None:
         """Take octets that arrived."""
-        self._data += data
+        self._pieces.append(data)
+        self._held += len(data)
         self._wake()
 
     def fail(self, error: LinkError) -> None:
@@ -51,21 +54,24 @@ class Inbox:
 
     def discard(self) -> int:
         """Throw away what waits."""
-        count = len(self._data)
-        self._data.clear()
+        count, self._held = self._held, 0
+        self._pieces.clear()
         return count
 
     async def read(self) -> bytes:
         """Return what has arrived, waiting for it if need be."""
-        while not self._data:
+        while not self._pieces:
             self.check()
             self._waiter = asyncio.get_running_loop().create_future()
             try:
                 await self._waiter
             finally:
                 self._waiter = None
-        data = bytes(self._data)
-        self._data.clear()
+        return self._take()
+
+    def _take(self) -> bytes:
+        data = b"".join(self._pieces)
+        self.discard()
         return data
 
     def _wake(self) -> None:

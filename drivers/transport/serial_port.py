@@ -3,25 +3,28 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
 import select
-import stat
 import termios
+from collections.abc import Callable
 
 import serial
 
-from drivers.errors import LinkError, SettingsError
+from drivers.errors import LinkError
 from drivers.transport.inbox import Inbox
+from drivers.transport.serial_setup import close_port, open_port
 from drivers.transport.settings import LineSettings
+
+Opener = Callable[[str, LineSettings], serial.Serial]
 
 
 class Serial:
     """A serial port or pty, locked against other programs, read on the event loop without a thread."""
 
-    def __init__(self, path: str, settings: LineSettings) -> None:
+    def __init__(self, path: str, settings: LineSettings, opener: Opener = open_port) -> None:
         self._path = path
         self._settings = settings
+        self._opener = opener
         self._inbox = Inbox()
         self._port: serial.Serial | None = None
         self._reads = False
@@ -30,7 +33,7 @@ class Serial:
     async def open(self) -> None:
         """Open and lock the port, in a thread since drivers may take their time. Raises LinkError, SettingsError."""
         await self.close()
-        opening = asyncio.ensure_future(asyncio.to_thread(_open_port, self._path, self._settings))
+        opening = asyncio.ensure_future(asyncio.to_thread(self._opener, self._path, self._settings))
         try:
             port = await asyncio.shield(opening)
         except asyncio.CancelledError:
@@ -48,10 +51,7 @@ class Serial:
             self._pause(port.fd)
             asyncio.get_running_loop().remove_writer(port.fd)
             self._has_room.set()
-            with contextlib.suppress(OSError, termios.error):
-                # Otherwise the kernel waits up to 30 s for unsent octets.
-                termios.tcflush(port.fd, termios.TCIOFLUSH)
-            port.close()
+            close_port(port)
 
     async def read(self) -> bytes:
         """Return what has arrived."""
@@ -60,13 +60,22 @@ class Serial:
         return data
 
     async def write(self, data: bytes) -> None:
-        """Send, waiting for the port where it cannot take all at once."""
+        """Send, waiting for the port where it cannot take all at once. With RTS, wait until all has left."""
+        if self._settings.rs485 == "rts":
+            await self._send_by_rts(data)
+        else:
+            await self._send(data)
+
+    def discard(self) -> int:
+        """Throw away what has arrived, here and in the kernel."""
+        if self._port is not None:
+            self._take()
+        return self._inbox.discard()
+
+    async def _send(self, data: bytes) -> None:
         rest = memoryview(data)
         while rest:
-            self._inbox.check()
-            if self._port is None:
-                raise LinkError(f"{self._path} is not open")
-            fd = self._port.fd
+            fd = self._up().fd
             try:
                 rest = rest[os.write(fd, rest) :]
             except BlockingIOError:
@@ -74,11 +83,28 @@ class Serial:
             except OSError as error:
                 self._fail(f"cannot write to {self._path}: {error}")
 
-    def discard(self) -> int:
-        """Throw away what has arrived, here and in the kernel."""
-        if self._port is not None:
-            self._take()
-        return self._inbox.discard()
+    async def _send_by_rts(self, data: bytes) -> None:
+        """Send with RTS up, from before the first octet until after the last has left the wire."""
+        port = self._up()
+        try:
+            port.rts = True
+            try:
+                await asyncio.sleep(self._settings.rs485_before_ms / 1e3)
+                await self._send(data)
+                await asyncio.to_thread(termios.tcdrain, port.fd)
+                await asyncio.sleep(self._settings.rs485_after_ms / 1e3)
+            finally:
+                if port.is_open:
+                    port.rts = False
+        except (OSError, termios.error) as error:
+            self._fail(f"cannot turn {self._path} around: {error}")
+            self._inbox.check()
+
+    def _up(self) -> serial.Serial:
+        self._inbox.check()
+        if self._port is None:
+            raise LinkError(f"{self._path} is not open")
+        return self._port
 
     def _resume(self) -> None:
         if not self._reads and self._port is not None and self._inbox.error is None:
@@ -125,31 +151,10 @@ class Serial:
         self._inbox.fail(LinkError(reason, hint="is the adapter plugged in?"))
 
 
-def _open_port(path: str, settings: LineSettings) -> serial.Serial:
-    with contextlib.suppress(OSError):
-        if not stat.S_ISCHR(os.stat(path).st_mode):
-            raise SettingsError(f"{path} is not a serial port", hint="list them with: ls /dev/serial/by-id")
-    try:
-        return serial.Serial(
-            path,
-            baudrate=settings.baud,
-            bytesize=settings.data_bits,
-            parity=settings.parity,
-            stopbits=settings.stop_bits,
-            timeout=0,
-            exclusive=True,
-        )
-    except (OSError, termios.error) as error:
-        hint = "which program uses it?" if "exclusively lock" in str(error) else "is it plugged in and may we use it?"
-        raise LinkError(f"cannot open {path}: {error}", hint=hint) from error
-    except ValueError as error:
-        raise SettingsError(f"{path} cannot be set up: {error}") from error
-
-
 def _close_orphan(opening: asyncio.Future[serial.Serial]) -> None:
     """Close a port that came open after nobody waited for it any more."""
     if not opening.cancelled() and opening.exception() is None:
-        opening.result().close()
+        close_port(opening.result())
 
 
 def _is_gone(fd: int) -> bool:
