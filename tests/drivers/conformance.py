@@ -170,7 +170,7 @@ def _truncations(steps: tuple[Step, ...]) -> Iterator[tuple[Step, ...]]:
     """Cut the capture short within its first received octets, then silence."""
     first = next(index for index, step in enumerate(steps) if not step.sent)
     data = steps[first].data
-    for cut in sorted({0, 1, 2, len(data) // 2, len(data) - 1}):
+    for cut in sorted({0, 1, 2, len(data) // 2, len(data) - 1} & set(range(len(data)))):
         yield (*steps[:first], Step(False, data[:cut]))
 
 
