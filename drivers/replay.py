@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import msgspec
 
 from drivers.errors import LinkError
-from drivers.transport import Inbox
+from drivers.transport import Pieces
 
 
 class Step(msgspec.Struct, frozen=True):
@@ -34,7 +34,8 @@ def _steps(text: str) -> Iterator[Step]:
 
 
 class Replay:
-    """A line that replays a capture: what came comes again once what was sent before it was sent again.
+    """A line that replays a capture: what came comes again once what was sent before it was sent again,
+    one step at each read.
 
     After the last step the line stays silent, or goes down if ``hangs_up``. Each `open` starts from the first step.
     """
@@ -43,7 +44,7 @@ class Replay:
         self._steps = steps
         self._hangs_up = hangs_up
         self._next = 0
-        self._inbox = Inbox()
+        self._inbox = Pieces()
         self._sent = bytearray()
 
     def load(self, steps: tuple[Step, ...], *, hangs_up: bool = False) -> None:

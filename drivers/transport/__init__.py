@@ -11,7 +11,7 @@ reader with LinkError.
 
 from drivers.transport.address import make_line, open_line
 from drivers.transport.base import Transport
-from drivers.transport.inbox import HELD_OCTETS, Inbox
+from drivers.transport.inbox import HELD_OCTETS, Inbox, Pieces
 from drivers.transport.listener import Listener
 from drivers.transport.serial_port import Serial
 from drivers.transport.settings import Baud, LineSettings
@@ -19,6 +19,6 @@ from drivers.transport.tcp import Tcp
 from drivers.transport.udp import HELD_DATAGRAMS, Udp
 
 __all__ = (
-    "HELD_DATAGRAMS", "HELD_OCTETS", "Baud", "Inbox", "LineSettings", "Listener", "Serial", "Tcp", "Transport", "Udp",
-    "make_line", "open_line",
+    "HELD_DATAGRAMS", "HELD_OCTETS", "Baud", "Inbox", "LineSettings", "Listener", "Pieces", "Serial", "Tcp",
+    "Transport", "Udp", "make_line", "open_line",
 )  # fmt: skip

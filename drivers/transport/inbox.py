@@ -77,3 +77,12 @@ class Inbox:
     def _wake(self) -> None:
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
+
+
+class Pieces(Inbox):
+    """An inbox that keeps what arrived in the pieces in which it came: one is one read."""
+
+    def _take(self) -> bytes:
+        data = self._pieces.popleft()
+        self._held -= len(data)
+        return data

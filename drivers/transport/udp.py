@@ -6,7 +6,7 @@ import asyncio
 from typing import cast
 
 from drivers.errors import LinkError
-from drivers.transport.inbox import HELD_OCTETS, Inbox
+from drivers.transport.inbox import HELD_OCTETS, Pieces
 
 Address = tuple[str, int] | tuple[str, int, int, int]
 
@@ -14,7 +14,7 @@ HELD_DATAGRAMS = 1024
 """Datagrams held for a reader that is late, within HELD_OCTETS."""
 
 
-class Datagrams(Inbox):
+class Datagrams(Pieces):
     """Whole datagrams that wait for their one reader. A reader that is late loses the oldest."""
 
     def __init__(self) -> None:
@@ -29,11 +29,6 @@ class Datagrams(Inbox):
         while self._held > HELD_OCTETS or len(self._pieces) > HELD_DATAGRAMS:
             self._take()
             self.dropped += 1
-
-    def _take(self) -> bytes:
-        data = self._pieces.popleft()
-        self._held -= len(data)
-        return data
 
 
 class Udp:
