@@ -1,18 +1,23 @@
-"""Every profile that is installed could be read by the driver it names."""
+"""Every profile that is installed is right as far as bytes can tell, and could be read by the driver it names."""
 
 import itertools
+import os
+from pathlib import Path
 
 import msgspec
 import pytest
 
 from drivers import profile
-from drivers.base import Group, find
 from drivers.errors import SettingsError
-from edge.configuration import read_configuration
 from edge.mistakes import Mistakes
+from edge.profile_case import case_folders
+from edge.profile_report import CaseReport
+from edge.profile_test import explain, read_profile, run_profile_test
 
+FILES = Path(profile.__file__).with_name("profiles")
+CASES = Path(__file__).parent.parent / "cases" / "profiles"
 LEVELS = ["low-low", "low", "high", "high-high"]
-URLS = {"modbus": "rtu:///dev/ttyS0"}
+SENTINELS = {"invalid", "status"}
 
 
 class Alarm(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -34,65 +39,72 @@ class Tag(msgspec.Struct, frozen=True, kw_only=True):
     low: float | None = None
     high: float | None = None
     alarm: list[Alarm] = []
-    check: dict = {}
-    report: dict = {}
 
 
-class GroupTable(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    name: str
-    tag: list[dict]
-    poll_s: float | None = None
-
-
-@pytest.fixture(params=profile.names())
+@pytest.fixture(params=profile.installed())
 def installed(request) -> profile.Profile:
     return profile.load(request.param)
 
 
-def source_fields(tag: dict) -> dict:
-    return {key: value for key, value in tag.items() if key not in Tag.__struct_fields__}
-
-
 def tags_of(one: profile.Profile) -> list[Tag]:
-    return [msgspec.convert(tag, Tag) for table in one.group for tag in table["tag"]]
+    tables = [*(tag for group in one.group for tag in group["tag"]), *one.derived]
+    return [msgspec.convert(tag, Tag) for tag in tables]
 
 
-def test_there_are_profiles_for_each_driver():
-    assert {profile.load(name).kind for name in profile.names()} == {"modbus", "nmea", "witmotion"}
+def cases_of(name: str) -> tuple[CaseReport, ...]:
+    return run_profile_test(FILES / f"{name}.toml", CASES / name).cases
 
 
-def test_profile_builds_its_driver(installed):
-    kind = find(installed.kind)
-    device = msgspec.convert(installed.device, kind.device)
-    groups = []
-    for table in installed.group:
-        group = msgspec.convert(table, GroupTable)
-        polls = hasattr(kind.build, "read")
-        assert (group.poll_s is not None) == polls, "poll_s is for drivers that ask, and only for them"
-        groups.append(
-            Group(
-                name=f"d.{group.name}",
-                device_name="d",
-                device=device,
-                tags=tuple(f"d.{tag['name']}" for tag in group.tag),
-                sources=tuple(msgspec.convert(source_fields(tag), kind.source) for tag in group.tag),
-            )
-        )
-    url = URLS.get(installed.kind, "serial:///dev/ttyS0")
-    kind.build(kind.settings(url=url), groups)
+def test_profile_has_no_mistake(installed):
+    path = FILES / f"{installed.name}.toml"
+    mistakes = Mistakes()
+    text = path.read_text("utf-8")
+    read_profile(text, installed.name, mistakes)
+    assert explain(path, text, mistakes) == ()
 
 
-def test_profile_has_titles_and_names_its_source(installed):
-    assert installed.vendor
-    assert installed.model
-    assert installed.title
+def test_profile_reads_its_cases(installed):
+    report = run_profile_test(FILES / f"{installed.name}.toml", CASES / installed.name)
+    assert report.cases
+    assert report.mistakes == ()
+    for case in report.cases:
+        assert case.fault == ""
+        assert [found for found in case.comparisons if not found.same] == []
+
+
+def test_every_tag_is_read_by_a_case(installed):
+    read = {found.tag for case in cases_of(installed.name) for found in case.comparisons if found.quality == "GOOD"}
+    assert read == {tag["name"] for group in installed.group for tag in group["tag"]}
+
+
+def test_a_tag_that_an_instrument_can_spoil_is_spoilt_by_a_case(installed):
+    may = {tag["name"] for group in installed.group for tag in group["tag"] if SENTINELS & tag.keys()}
+    cases = cases_of(installed.name)
+    spoilt = {found.tag for case in cases for found in case.comparisons if found.quality != "GOOD"}
+    assert bool(may) <= bool(may & spoilt)
+
+
+def test_every_case_belongs_to_a_profile():
+    folders = {folder.name for folder in CASES.iterdir()}
+    assert folders == set(profile.installed())
+
+
+def test_every_capture_names_its_source(installed):
+    for folder in case_folders(CASES / installed.name):
+        assert (folder / "line.txt").read_text("utf-8").startswith("# ")
+
+
+def test_profile_has_titles_and_a_chapter_and_names_its_source(installed):
+    assert installed.title_en
+    assert installed.category != "other"
     assert len(installed.source) > 10
     assert all(tag.title for tag in tags_of(installed))
 
 
-def test_tag_names_are_unique_in_a_profile(installed):
-    names = [tag.name for tag in tags_of(installed)]
-    assert len(set(names)) == len(names)
+def test_profile_is_named_after_vendor_or_model(installed):
+    words = f"{installed.vendor} {installed.model}".lower()
+    plain = "".join(letter for letter in words if letter.isalnum())
+    assert any(part in plain for part in installed.name.split("_"))
 
 
 def test_measured_tags_have_a_range_and_alarms_lie_within_it_in_order(installed):
@@ -110,9 +122,18 @@ def test_measured_tags_have_a_range_and_alarms_lie_within_it_in_order(installed)
             assert lower.limit < upper.limit
 
 
-def test_gas_alarms_have_no_on_delay():
-    for tag in tags_of(profile.load("pemtech_pt495")):
-        assert all(alarm.on_delay_s == 0 for alarm in tag.alarm)
+def test_gas_alarms_have_no_on_delay(installed):
+    for tag in tags_of(installed):
+        if installed.category == "gas" and tag.name in {"gas", "oxygen", "co2"}:
+            assert tag.alarm
+            assert all(alarm.on_delay_s == 0 for alarm in tag.alarm)
+
+
+@pytest.mark.parametrize("name", [name for name in profile.installed() if profile.load(name).category == "gas"])
+def test_combustible_gas_has_the_levels_of_the_standard(name):
+    for tag in tags_of(profile.load(name)):
+        if tag.unit == "%LEL":
+            assert {alarm.level: alarm.limit for alarm in tag.alarm} == {"high": 25.0, "high-high": 50.0}
 
 
 def test_unknown_profile_is_named_with_the_known_ones():
@@ -127,12 +148,46 @@ def test_malformed_profile_is_a_settings_error(text):
         profile.parse(text, "mine")
 
 
-def test_profile_is_accepted_in_a_configuration(installed):
-    document = {
-        "bus": [{"name": "line", "kind": installed.kind, "url": URLS.get(installed.kind, "serial:///dev/ttyS0")}],
-        "device": [{"name": "d", "bus": "line", "profile": installed.name}],
-    }
-    mistakes = Mistakes()
-    configuration = read_configuration(document, mistakes)
-    assert mistakes.found == []
-    assert [tag.name for tag in configuration.tags] == [f"d.{tag.name}" for tag in tags_of(installed)]
+@pytest.fixture
+def own(tmp_path) -> Path:
+    """A folder of an operator's own profiles that holds one."""
+    folder = tmp_path / "profiles"
+    folder.mkdir()
+    (folder / "my_gauge.toml").write_text((FILES / "generic_sht20.toml").read_text("utf-8"), "utf-8")
+    return folder
+
+
+def test_own_profile_is_found_by_its_name(own):
+    assert "my_gauge" in profile.names(own)
+    assert profile.load("my_gauge", own).model == "SHT20 RS-485"
+
+
+def test_installed_profile_wins_over_an_own_one_of_the_same_name(own):
+    (own / "vaisala_wxt530.toml").write_text((own / "my_gauge.toml").read_text("utf-8"), "utf-8")
+    assert profile.load("vaisala_wxt530", own).model == "WXT530"
+
+
+@pytest.mark.parametrize("name", ["../secret", "profiles/my_gauge", "my_gauge.toml", "", ".", "/etc/hostname"])
+def test_a_profile_is_a_name_and_never_a_path(own, name):
+    (own.parent / "secret.toml").write_text((own / "my_gauge.toml").read_text("utf-8"), "utf-8")
+    with pytest.raises(SettingsError, match="no profile"):
+        profile.load(name, own)
+
+
+def test_folder_that_is_not_there_has_no_profiles(tmp_path):
+    assert profile.names(tmp_path / "nowhere") == profile.installed()
+
+
+def test_own_profile_that_is_no_text_is_a_settings_error(own):
+    (own / "my_gauge.toml").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(SettingsError, match="cannot be read"):
+        profile.load("my_gauge", own)
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
+def test_folder_that_may_not_be_read_has_no_profiles(own):
+    own.chmod(0)
+    try:
+        assert profile.names(own) == profile.installed()
+    finally:
+        own.chmod(0o700)
