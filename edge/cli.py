@@ -1,4 +1,4 @@
-"""The agent's command line: ``fengsui-edge run`` and ``fengsui-edge check``."""
+"""The agent's command line: ``run``, ``check``, and the technician's tools of `edge.tools`."""
 
 from __future__ import annotations
 
@@ -7,49 +7,61 @@ import asyncio
 import fcntl
 import logging
 import sys
-import tomllib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import IO, Any
+from types import ModuleType
+from typing import IO
 
-import uvloop
-
-from edge import agent
-from edge.configuration import read_boot, read_configuration
+from drivers.errors import DriverError, SettingsError
 from edge.errors import ConfigurationError, EdgeError
-from edge.mistakes import Mistakes
-from edge.places import find_places, format_place, line_of
 from edge.release import RELEASE
-from edge.settings import BootSettings, Configuration
+from edge.tools import profile, read, write
+from edge.tools.document import explain, load
+from edge.tools.terminal import add_json, print_json
 
-EXIT_OK, EXIT_FAULT, EXIT_CONFIGURATION = 0, 1, 2
+EXIT_OK, EXIT_FAULT, EXIT_WRONG_USE = 0, 1, 2
+
+TOOLS: Mapping[str, ModuleType] = {
+    "read": read, "write": write, "profile": profile,
+}  # fmt: skip
+"""Each has HELP, EXAMPLES, add_arguments(parser) and run(options)."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line. Returns the exit status: 0 fine, 1 a fault, 2 a wrong configuration."""
+    """Run the command line. Returns the exit status: 0 fine, 1 a fault, 2 wrong use or a wrong configuration."""
     options = _parser().parse_args(arguments)
     logging.basicConfig(
-        level=logging.DEBUG if options.verbose else logging.INFO,
+        level=logging.DEBUG if options.verbose else options.log_level,
         format="%(asctime)s %(levelname)s %(name)s: %(message)s",
         stream=sys.stderr,
     )
     try:
         status: int = options.command(options)
-    except ConfigurationError as error:
-        print(error, file=sys.stderr)
-        return EXIT_CONFIGURATION
-    except EdgeError as error:
-        print(f"fengsui-edge: {error}\n  {error.hint}".rstrip(), file=sys.stderr)
-        return EXIT_FAULT
+    except (EdgeError, DriverError) as error:
+        return _report(error, options)
     except KeyboardInterrupt:
-        return EXIT_OK
+        return EXIT_OK if options.command is _run else EXIT_FAULT
+    except BrokenPipeError:  # whoever read the output has seen enough
+        sys.stderr.close()
+        return EXIT_FAULT
     return status
 
 
+def _report(error: EdgeError | DriverError, options: argparse.Namespace) -> int:
+    """Tell an error and its hint, as a sentence and, where JSON is wanted, as its one document."""
+    if options.json:
+        print_json({"error": str(error), "hint": error.hint})
+    is_wrong_use = isinstance(error, ConfigurationError | SettingsError)
+    text = str(error) if isinstance(error, ConfigurationError) else f"fengsui-edge: {error}"
+    print(f"{text}\n  {error.hint}" if error.hint else text, file=sys.stderr)
+    return EXIT_WRONG_USE if is_wrong_use else EXIT_FAULT
+
+
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="fengsui-edge", description="The agent of a Fengsui gateway.")
+    parser = argparse.ArgumentParser(prog="fengsui-edge", description="The agent of a Fengsui gateway, and its tools.")
     parser.add_argument("--version", action="version", version=RELEASE)
     parser.add_argument("-v", "--verbose", action="store_true", help="log every exchange")
+    parser.set_defaults(json=False, log_level=logging.INFO)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     run = commands.add_parser("run", help="acquire, alarm, spool and hand over until stopped")
     run.add_argument("--config", type=Path, required=True, metavar="FILE", help="configuration in TOML")
@@ -58,10 +70,29 @@ def _parser() -> argparse.ArgumentParser:
     check = commands.add_parser("check", help="explain every mistake in a configuration")
     check.add_argument("config", type=Path, metavar="FILE", help="configuration in TOML")
     check.set_defaults(command=_check)
+    for name, tool in TOOLS.items():
+        _add_tool(name, tool, commands)
     return parser
 
 
+def _add_tool(name: str, tool: ModuleType, commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = commands.add_parser(
+        name,
+        help=tool.HELP,
+        description=f"{tool.HELP[0].upper()}{tool.HELP[1:]}.",
+        epilog=f"examples:\n{tool.EXAMPLES}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    tool.add_arguments(parser)
+    add_json(parser)
+    parser.set_defaults(command=tool.run, log_level=logging.ERROR)
+
+
 def _run(options: argparse.Namespace) -> int:
+    import uvloop
+
+    from edge import agent
+
     boot, seed = load(options.config)
     with _lock(options.data), asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(agent.run(boot, seed, options.data, options.config.parent))
@@ -76,47 +107,6 @@ def _check(options: argparse.Namespace) -> int:
         f"outputs {len(configuration.outputs)}"
     )
     return EXIT_OK
-
-
-def load(path: Path) -> tuple[BootSettings, Configuration]:
-    """Read a configuration file. Raises ConfigurationError whose text lists every mistake with its line."""
-    text = _read(path)
-    try:
-        document: dict[str, Any] = tomllib.loads(text)
-    except RecursionError as error:
-        raise ConfigurationError(f"{path}: lists are nested too deeply\n    write: [[bus]], [[device]], ...") from error
-    except ValueError as error:  # tomllib.TOMLDecodeError, or a number with more digits than Python reads
-        raise ConfigurationError(f"{path}: not TOML: {error}\n    write: key = value, strings in quotes") from error
-    mistakes = Mistakes()
-    boot = read_boot(document, mistakes)
-    configuration = read_configuration(document, mistakes)
-    if boot is None or configuration is None:
-        raise ConfigurationError(explain(path, text, mistakes))
-    return boot, configuration
-
-
-def _read(path: Path) -> str:
-    try:
-        return path.read_text("utf-8-sig")  # Windows editors put a mark in front
-    except OSError as error:
-        raise EdgeError(f"{path} cannot be read: {error.strerror}", hint="name the configuration file") from error
-    except UnicodeDecodeError as error:
-        line = error.object.count(b"\n", 0, error.start) + 1
-        raise ConfigurationError(f"{path}:{line}: not UTF-8\n    save the file as UTF-8") from error
-
-
-def explain(path: Path, text: str, mistakes: Mistakes) -> str:
-    """List the mistakes by line, each with its place and what to write instead."""
-    lines = find_places(text)
-    found = sorted(mistakes.found, key=lambda mistake: line_of(mistake.place, lines))
-    words = []
-    for mistake in found:
-        words.append(f"{path}:{line_of(mistake.place, lines)}: {format_place(mistake.place)}: {mistake.message}")
-        if mistake.hint:
-            words.append(f"    {mistake.hint}")
-    count = len(found)
-    words.append(f"{count} mistake{'s' if count > 1 else ''}. Nothing was started.")
-    return "\n".join(words)
 
 
 def _lock(data: Path) -> IO[str]:
@@ -135,6 +125,8 @@ def _lock(data: Path) -> IO[str]:
         raise EdgeError(f"another agent runs on {data}", hint="stop it, or name another --data folder") from None
     return file
 
+
+__all__ = ("explain", "load", "main")
 
 if __name__ == "__main__":
     sys.exit(main())
