@@ -1,84 +1,24 @@
-"""Modbus requests and replies as octets. Pure: a reply is believed only if it is the answer to the request.
+"""How Modbus PDUs lie on a line: MBAP, RTU, ASCII. Pure: a reply is believed only if it answers the request.
 
-pymodbus builds the requests and frames them. Replies are matched here, because its RTU framer checks neither
-function nor length against the request and drops whatever follows a frame, which lets a late reply pass for another.
+pymodbus frames what is sent. Replies are matched here, because its framers check neither unit nor function nor length
+against the request and drop whatever follows a frame, which lets a late reply pass for another.
 """
 
 from __future__ import annotations
 
+import struct
 from typing import Protocol
 
-import msgspec
-from pymodbus.constants import ExcCodes
-from pymodbus.framer import FramerRTU, FramerSocket
-from pymodbus.pdu import DecodePDU, ModbusPDU
-from pymodbus.pdu.bit_message import ReadCoilsRequest, ReadDiscreteInputsRequest, WriteSingleCoilRequest
-from pymodbus.pdu.register_message import (
-    ReadHoldingRegistersRequest,
-    ReadInputRegistersRequest,
-    WriteMultipleRegistersRequest,
-    WriteSingleRegisterRequest,
-)
+from pymodbus.framer import FramerAscii, FramerRTU
+from pymodbus.pdu import DecodePDU
 
-from drivers.bits import crc16_modbus
-from drivers.errors import DeviceError, FrameError, LinkError, LinkTimeoutError
+from drivers.bits import crc16_modbus, sum8
+from drivers.errors import FrameError, LinkError
+from drivers.modbus.request import PDU_OCTETS_MAX, Request, answer_size, is_answer
 
-EXCEPTION = 0x80
-PDU_OCTETS_MAX = 253
-MBAP_OCTETS = 7
-
-_READS: dict[int, type[ModbusPDU]] = {
-    1: ReadCoilsRequest,
-    2: ReadDiscreteInputsRequest,
-    3: ReadHoldingRegistersRequest,
-    4: ReadInputRegistersRequest,
-}
-
-_EXCEPTIONS: dict[int, str] = {
-    ExcCodes.ILLEGAL_FUNCTION: "does not know this function",
-    ExcCodes.ILLEGAL_ADDRESS: "has nothing at this address",
-    ExcCodes.ILLEGAL_VALUE: "refuses this value or length",
-    ExcCodes.DEVICE_FAILURE: "has failed",
-    ExcCodes.ACKNOWLEDGE: "needs more time",
-    ExcCodes.DEVICE_BUSY: "is busy",
-    ExcCodes.NEGATIVE_ACKNOWLEDGE: "cannot do this",
-    ExcCodes.MEMORY_PARITY_ERROR: "has a memory fault",
-}
-
-_NOBODY_THERE = {int(ExcCodes.GATEWAY_PATH_UNAVIABLE), int(ExcCodes.GATEWAY_NO_RESPONSE)}
-
-
-class Request(msgspec.Struct, frozen=True):
-    """One question: the PDU to send, and the octets with which its answer must begin and how long it must be."""
-
-    unit: int
-    pdu: bytes
-    begins: bytes
-    size: int
-
-
-def read_request(unit: int, function: int, address: int, count: int) -> Request:
-    """Ask for registers or bits."""
-    octets = count * 2 if function in {3, 4} else (count + 7) // 8
-    pdu = _READS[function](address=address, count=count, dev_id=unit)
-    return Request(unit, _octets(pdu), bytes((function, octets)), 2 + octets)
-
-
-def write_request(unit: int, function: int, address: int, registers: tuple[int, ...]) -> Request:
-    """Set a coil (function 1, by 5) or holding registers (function 3, by 6, or by 16 for several)."""
-    pdu: ModbusPDU
-    if function == 1:
-        pdu = WriteSingleCoilRequest(address=address, bits=[bool(registers[0])], dev_id=unit)
-    elif len(registers) == 1:
-        pdu = WriteSingleRegisterRequest(address=address, registers=registers, dev_id=unit)
-    else:
-        pdu = WriteMultipleRegistersRequest(address=address, registers=registers, dev_id=unit)
-    octets = _octets(pdu)
-    return Request(unit, octets, octets[:5], 5)
-
-
-def _octets(pdu: ModbusPDU) -> bytes:
-    return bytes((pdu.function_code,)) + pdu.encode()
+_MBAP = struct.Struct(">HHH")
+ASCII_CHARACTERS_MAX = 2 * (PDU_OCTETS_MAX + 2) + 3
+"""Characters of the longest ASCII frame: unit, PDU and checksum in hexadecimal, colon and line end."""
 
 
 class Framing(Protocol):
@@ -97,36 +37,41 @@ class Framing(Protocol):
 
 
 class Mbap:
-    """Modbus TCP: frames carry the number of the request and their length."""
+    """Modbus TCP, with or without TLS: frames carry the number of the request and their length."""
 
     resynchronises = True
 
-    def __init__(self) -> None:
-        self._framer = FramerSocket(DecodePDU(False))
-
     def encode(self, request: Request, number: int) -> bytes:
-        """Put the MBAP header before the PDU."""
-        return self._framer.encode(request.pdu, request.unit, number)
+        """Put the MBAP header before the PDU: number, 0, length, unit."""
+        return b"%b%c%b" % (_MBAP.pack(number, 0, len(request.pdu) + 1), request.unit, request.pdu)
 
     def decode(self, buffer: bytearray, request: Request, number: int) -> bytes | None:
         """Take the frame of this number. Raises LinkError if the stream is no Modbus, FrameError for a wrong answer."""
-        while len(buffer) >= MBAP_OCTETS:
-            size = int.from_bytes(buffer[4:6], "big")
-            if buffer[2] or buffer[3] or not 3 <= size <= PDU_OCTETS_MAX + 1:
+        while len(buffer) >= _MBAP.size:
+            got, protocol, size = _MBAP.unpack_from(buffer)
+            if protocol or not 3 <= size <= PDU_OCTETS_MAX + 1:
                 raise LinkError("what arrives is not Modbus TCP", hint="for RTU frames over TCP write rtu+tcp://")
-            if len(buffer) < 6 + size:
+            end = 6 + size
+            if len(buffer) < end:
                 return None
-            frame = bytes(buffer[: 6 + size])
-            del buffer[: 6 + size]
-            _, unit, got, pdu = self._framer.decode(frame)
-            if got == number:
-                _check(request, unit, pdu)
-                return pdu
+            unit, pdu = buffer[6], bytes(buffer[7:end])
+            del buffer[:end]
+            if got != number:
+                continue
+            if unit != request.unit:
+                raise FrameError(f"asked unit {request.unit}, unit {unit} answered")
+            if not is_answer(request, pdu):
+                raise FrameError(f"unit {unit} answered something else: {pdu[:8].hex(' ')}")
+            return pdu
         return None
 
 
 class Rtu:
-    """Modbus RTU: frames carry a checksum, but neither a length nor a number."""
+    """Modbus RTU: frames carry a checksum, but neither a length nor a number.
+
+    A frame is found by the length that its answer must have, not by the silence behind it: adapters and the system
+    hand octets over in pieces whose gaps say nothing of the 1.5 characters that the instrument kept on the wire.
+    """
 
     resynchronises = False
 
@@ -138,51 +83,63 @@ class Rtu:
         return self._framer.encode(request.pdu, request.unit, number)
 
     def decode(self, buffer: bytearray, request: Request, number: int) -> bytes | None:  # noqa: ARG002 - part of Framing
-        """Find the frame that answers, wherever noise or a late reply before it ends."""
+        """Find the frame that answers, wherever noise, an echo or a late reply before it ends."""
         data = bytes(buffer)
+        start = data.find(request.unit)
         keep = len(data)
-        for start in range(len(data)):
-            size = _rtu_size(data, start, request)
-            if size is None:
-                continue
-            if start + size > len(data):
+        while start >= 0:
+            size = answer_size(request, data[start + 1 : start + 1 + PDU_OCTETS_MAX])
+            end = start + (size or 0) + 3
+            if size is None or (size and end > len(data)):
                 keep = min(keep, start)
-            elif crc16_modbus(data[start : start + size]) == 0:
-                del buffer[: start + size]
-                return data[start + 1 : start + size - 2]
+            elif size and crc16_modbus(data[start:end]) == 0:
+                pdu = data[start + 1 : end - 2]
+                if not is_echo(request, pdu):
+                    del buffer[:end]
+                    return pdu
+            start = data.find(request.unit, start + 1)
         del buffer[:keep]
         return None
 
 
-def _rtu_size(data: bytes, start: int, request: Request) -> int | None:
-    """Tell how long the answer would be that starts here, None if none can."""
-    head = bytes((request.unit,)) + request.begins
-    seen = data[start : start + len(head)]
-    if head.startswith(seen):
-        return request.size + 3
-    refusal = bytes((request.unit, request.begins[0] | EXCEPTION))
-    return 5 if refusal.startswith(seen[:2]) else None
+class Ascii:
+    """Modbus ASCII: a colon, hexadecimal digits, a checksum, CR LF. No number, and a checksum of one octet only."""
+
+    resynchronises = False
+
+    def __init__(self) -> None:
+        self._framer = FramerAscii(DecodePDU(False))
+
+    def encode(self, request: Request, number: int) -> bytes:
+        """Write the unit, the PDU and the checksum as characters."""
+        return self._framer.encode(request.pdu, request.unit, number)
+
+    def decode(self, buffer: bytearray, request: Request, number: int) -> bytes | None:  # noqa: ARG002 - part of Framing
+        """Find the frame that answers; a colon always begins a new one."""
+        while (end := buffer.find(b"\r\n")) >= 0:
+            start = buffer.rfind(b":", 0, end)
+            characters = bytes(buffer[start + 1 : end])
+            del buffer[: end + 2]
+            octets = _from_ascii(characters) if start >= 0 else b""
+            if octets[:1] == bytes((request.unit,)) and sum8(octets) == 0:
+                pdu = octets[1:-1]
+                if is_answer(request, pdu) and not is_echo(request, pdu):
+                    return pdu
+        start = buffer.rfind(b":")
+        del buffer[: start if 0 <= start >= len(buffer) - ASCII_CHARACTERS_MAX else len(buffer)]
+        return None
 
 
-def _check(request: Request, unit: int, pdu: bytes) -> None:
-    if unit != request.unit:
-        raise FrameError(f"asked unit {request.unit}, unit {unit} answered")
-    if pdu[0] == request.begins[0] | EXCEPTION and len(pdu) == 2:
-        return
-    if not pdu.startswith(request.begins) or len(pdu) != request.size:
-        raise FrameError(f"unit {unit} answered something else: {pdu[:8].hex(' ')}")
+def _from_ascii(characters: bytes) -> bytes:
+    """Read pairs of hexadecimal digits; nothing if that is not what they are."""
+    if not characters.isalnum():
+        return b""
+    try:
+        return bytes.fromhex(characters.decode("ascii"))
+    except ValueError:
+        return b""
 
 
-def check_exception(request: Request, pdu: bytes) -> None:
-    """Raise what an exception reply means: LinkTimeoutError if a gateway found nobody, else DeviceError."""
-    if not pdu[0] & EXCEPTION:
-        return
-    code = pdu[1]
-    if code in _NOBODY_THERE:
-        raise LinkTimeoutError(f"the gateway cannot reach unit {request.unit} (exception {code})")
-    meaning = _EXCEPTIONS.get(code, "refuses")
-    address = int.from_bytes(request.pdu[1:3], "big")
-    raise DeviceError(
-        f"unit {request.unit} {meaning} (exception {code}, function {request.pdu[0]}, address {address})",
-        hint="compare the address, which counts from 0, and the function with the instrument's manual",
-    )
+def is_echo(request: Request, pdu: bytes) -> bool:
+    """Tell whether an adapter gave back what we sent. A write is answered by its own echo; reading it back tells."""
+    return pdu == request.pdu and not request.is_echoed

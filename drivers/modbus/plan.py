@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from itertools import pairwise
 
 import msgspec
 
 from drivers.modbus.model import Device
-from drivers.modbus.place import Span, forbidden
+from drivers.modbus.place import ADDRESSES, Span, forbidden
 
 BITS_PER_REGISTER = 16
 """What a hole of one register may be in coils: the same octets on the wire."""
+
+OCTET = 8
+"""Bits by which a request must be longer for its reply to be so too."""
+
+LONGER_MOST = 4
+"""How many registers more than needed may be asked for to have another length."""
 
 
 class Limits(msgspec.Struct, frozen=True):
@@ -67,3 +74,26 @@ def _join(block: Span, span: Span, limits: Limits) -> Span | None:
         return None
     joined = Span(block.function, block.address, max(block.end, span.end) - block.address)
     return joined if limits.allows(joined) else None
+
+
+def otherwise(
+    block: Span, spans: Iterable[Span], limits: Limits, is_free: Callable[[Span], bool]
+) -> tuple[Span, ...] | None:
+    """Read a block by requests of other lengths, such as ``is_free`` allows; None if there is no way.
+
+    Cut in two between its spans, which any instrument that takes the whole takes too; else with some more registers
+    (or eight bits) behind, which one that has none there refuses.
+    """
+    ends = 0
+    for before, after in pairwise(sorted(span for span in spans if block.holds(span))):
+        ends = max(ends, before.end)
+        head = Span(block.function, block.address, ends - block.address)
+        tail = Span(block.function, after.address, block.end - after.address)
+        if ends <= after.address and not block.is_bits and is_free(head) and is_free(tail):
+            return head, tail
+    step = OCTET if block.is_bits else 1
+    for more in range(step, LONGER_MOST * step + 1, step):
+        longer = Span(block.function, block.address, block.count + more)
+        if longer.end <= ADDRESSES and limits.allows(longer) and is_free(longer):
+            return (longer,)
+    return None

@@ -1,7 +1,6 @@
 """The Modbus driver on lines that misbehave."""
 
 import asyncio
-import random
 import struct
 
 import msgspec
@@ -60,66 +59,6 @@ class Relay:
         if function == 1:
             return framed(bytes((unit, 1, 1, self.coils[address]))), 0.0
         return framed(struct.pack(">BBBH", unit, 3, 2, self.registers[address])), 0.0
-
-
-async def test_late_reply_never_answers_another_request():
-    """Delays up to three time-outs, on one unit and function, where nothing but the order tells replies apart."""
-    chance = random.Random(7)
-    line = Answering(lambda r: (registers_that_hold_their_address(r), chance.choice([0.0, 0.002, 0.015, 0.03])))
-    groups = [group({"address": n * 100, "type": t}, name=f"d.{n}") for n, t in enumerate(["u16"] * 6 + ["u32"] * 3)]
-    clock = Clock()
-    driver = driver_on(line, *groups, clock=clock)
-    await driver.open()
-    good = failed = 0
-    for _ in range(80):
-        wanted = chance.choice(groups)
-        try:
-            scan = await driver.read(wanted)
-        except (LinkTimeoutError, FrameError):
-            failed += 1
-            if chance.random() < 0.3:
-                await asyncio.sleep(0.1)
-                clock.advance(10)
-            continue
-        address = wanted.sources[0].address
-        assert scan.values[0] in {address, address << 16 | address + 1}
-        good += 1
-    assert good > 10
-    assert failed > 10
-
-
-async def test_unit_that_was_late_once_answers_the_next_time():
-    delays = iter([0.015, 0.0, 0.0, 0.0])
-    line = Answering(lambda request: (registers_that_hold_their_address(request), next(delays)))
-    one = group({"address": 7})
-    driver = driver_on(line, one)
-    await driver.open()
-    with pytest.raises(LinkTimeoutError):
-        await driver.read(one)
-    assert (await driver.read(one)).values == (7,)
-    assert [len(request) for request in line.sent] == [8, 8, 8]
-    assert line.sent[1] != line.sent[0], "the probe must not look like the request whose reply is owed"
-    assert (await driver.read(one)).values == (7,)
-    assert len(line.sent) == 4
-
-
-async def test_dead_unit_is_probed_once_then_left_alone_while_others_are_asked():
-    def answer(request: bytes) -> tuple[bytes, float]:
-        return (b"", 0.0) if request[0] == 9 else (registers_that_hold_their_address(request), 0.0)
-
-    line, clock = Answering(answer), Clock()
-    dead, alive = group({"address": 0}, unit=9, name="a.g"), group({"address": 4}, unit=1, name="b.g")
-    driver = driver_on(line, dead, alive, clock=clock)
-    await driver.open()
-    for _ in range(5):
-        with pytest.raises(LinkTimeoutError):
-            await driver.read(dead)
-        assert (await driver.read(alive)).values == (4,)
-    assert [request[0] for request in line.sent].count(9) == 2
-    clock.advance(60)
-    with pytest.raises(LinkTimeoutError):
-        await driver.read(dead)
-    assert [request[0] for request in line.sent].count(9) == 3
 
 
 async def test_garbled_reply_is_a_frame_error_that_shows_what_came():
