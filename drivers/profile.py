@@ -21,6 +21,9 @@ from drivers.errors import SettingsError
 
 SUFFIX = ".toml"
 
+OWN_FOLDER = "profiles"
+"""What the folder of an operator's own profiles is called, beside the configuration file."""
+
 Category = Literal[
     "gas", "level", "flow", "pressure", "climate", "weather", "water", "ground", "power", "output", "fire", "other"
 ]

@@ -18,6 +18,7 @@ import time
 from contextlib import AsyncExitStack
 from pathlib import Path
 
+from drivers.profile import OWN_FOLDER
 from edge.acquisition import Acquisition
 from edge.clock import SystemClock
 from edge.configuration import read_desired
@@ -60,6 +61,7 @@ class Agent:
         self._began = time.monotonic()
         self._jitter = random.Random()  # noqa: S311 - spreads polls, guards nothing
         self._newest = Newest(clock.wall_at)
+        self._own_profiles = folder / OWN_FOLDER
         self._configuration = self._choose(seed)
         self._changed = asyncio.Event()
         self._acquisition: Acquisition | None = None
@@ -83,7 +85,7 @@ class Agent:
         if self._twin.config is None:
             return seed
         mistakes = Mistakes()
-        configuration = read_desired(self._twin.config, mistakes)
+        configuration = read_desired(self._twin.config, mistakes, self._own_profiles)
         if configuration is not None:
             return configuration
         reason = describe(mistakes)
@@ -152,7 +154,7 @@ class Agent:
             self.uplink.ask_report()
             return
         mistakes = Mistakes()
-        configuration = read_desired(desired.config, mistakes)
+        configuration = read_desired(desired.config, mistakes, self._own_profiles)
         try:
             if configuration is None:
                 reason = describe(mistakes)

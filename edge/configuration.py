@@ -6,6 +6,7 @@ document -> tables (profile merged in, driver models) -> draft -> references che
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -56,9 +57,14 @@ def read_boot(document: Mapping[str, Any], mistakes: Mistakes) -> BootSettings |
     return None if mistakes else BootSettings(**read)
 
 
-def read_configuration(document: Mapping[str, Any], mistakes: Mistakes) -> Configuration | None:
-    """Read what is to be acquired. Returns None if anything was wrong; what, is in ``mistakes``."""
-    draft = Draft(mistakes)
+def read_configuration(
+    document: Mapping[str, Any], mistakes: Mistakes, own_profiles: Path | None = None
+) -> Configuration | None:
+    """Read what is to be acquired. Returns None if anything was wrong; what, is in ``mistakes``.
+
+    ``own_profiles`` is the folder of profiles that a device may name beside the installed ones.
+    """
+    draft = Draft(mistakes, own_profiles)
     for name, read in READERS.items():
         for place, table in tables_of(document, name, (), draft):
             read(table, place, draft)
@@ -70,12 +76,14 @@ def read_configuration(document: Mapping[str, Any], mistakes: Mistakes) -> Confi
     return _build(draft, derived, kept)
 
 
-def read_desired(document: Mapping[str, Any], mistakes: Mistakes) -> Configuration | None:
+def read_desired(
+    document: Mapping[str, Any], mistakes: Mistakes, own_profiles: Path | None = None
+) -> Configuration | None:
     """Read what the fleet wants, which is applied whole: a table that it may not rule is a mistake too."""
     for key in document:
         if key not in FLEET_TABLES:
             mistakes.add((key,), f"the fleet cannot set '{key}'", suggest(key, FLEET_TABLES))
-    return read_configuration(document, mistakes)
+    return read_configuration(document, mistakes, own_profiles)
 
 
 def _group_derived(draft: Draft) -> list[DerivedGroup]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import msgspec
 
 from drivers.base import DriverKind
@@ -37,10 +39,11 @@ class TagDraft(msgspec.Struct, kw_only=True):
 
 
 class Draft:
-    """What was read so far, and what was wrong with it."""
+    """What was read so far, and what was wrong with it. ``own_profiles`` is the folder of the operator's own."""
 
-    def __init__(self, mistakes: Mistakes) -> None:
+    def __init__(self, mistakes: Mistakes, own_profiles: Path | None = None) -> None:
         self.mistakes = mistakes
+        self.own_profiles = own_profiles
         self.buses: dict[str, BusDraft] = {}
         self.broken_buses: set[str] = set()
         self.has_lost_device = False

@@ -116,9 +116,11 @@ def _profile_of(entry: DeviceEntry, bus: BusDraft, place: Place, draft: Draft) -
     if not entry.profile:
         return None
     try:
-        profile = profiles.load(entry.profile)
+        profile = profiles.load(entry.profile, draft.own_profiles)
     except SettingsError as error:
-        draft.mistakes.add((*place, "profile"), str(error), suggest(entry.profile, profiles.names()))
+        known = profiles.names(draft.own_profiles)
+        hint = error.hint if entry.profile in known else suggest(entry.profile, known)
+        draft.mistakes.add((*place, "profile"), str(error), hint)
         return None
     if profile.kind != bus.kind.kind:
         message = f"profile '{entry.profile}' is for {profile.kind}, but bus '{entry.bus}' is {bus.kind.kind}"
