@@ -2,18 +2,22 @@ import asyncio
 import os
 import pty
 import tty
+from datetime import UTC, datetime, timedelta
 
 import pynmea2
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from drivers import nmea
 from drivers.base import Group, find
 from drivers.errors import FrameError, LinkError, LinkTimeoutError, SettingsError
+from drivers.nmea.fields import NUMBERS, TEXTS
+from drivers.nmea.fields import number as read_number
+from drivers.nmea.sentence import Sentence, Splitter, parse
 from tests.drivers.lines import Answering
 
 KIND = find("nmea")
+HUNDREDTH = timedelta(milliseconds=10)
 
 
 def group(*fields: dict, name: str = "mast.wind", talker: str = "") -> Group:
@@ -38,6 +42,12 @@ def sentence(talker: str, name: str, *fields: str) -> str:
 numbers = st.decimals(0, 359, places=1).map(str)
 
 
+def moments(first: int, last: int) -> st.SearchStrategy[datetime]:
+    """Times of these years, in UTC and hundredths of a second."""
+    start, end = (int(datetime(year, 1, 1, tzinfo=UTC).timestamp()) for year in (first, last))
+    return st.integers(start * 100, end * 100).map(lambda n: datetime.fromtimestamp(0, UTC) + n * HUNDREDTH)
+
+
 @given(
     st.sampled_from(["WI", "II", "YX"]),
     numbers,
@@ -48,9 +58,9 @@ numbers = st.decimals(0, 359, places=1).map(str)
 )
 def test_wind_that_pynmea2_wrote_is_read_as_pynmea2_reads_it(talker, angle, reference, speed, unit, status):
     text = sentence(talker, "MWV", angle, reference, speed, unit, status)
-    theirs, ours = pynmea2.parse(text), nmea.parse(text.encode())
+    theirs, ours = pynmea2.parse(text), parse(text.encode())
     assert (ours.talker, ours.name) == (theirs.talker, theirs.sentence_type)
-    read = nmea.NAMES["MWV"]
+    read = NUMBERS["MWV"]
     if status == "V":
         assert read["angle"](ours) is None
         assert read["speed"](ours) is None
@@ -85,8 +95,8 @@ def test_meteorological_composite_that_pynmea2_wrote_is_read_as_pynmea2_reads_it
         "M",
     )
     text = sentence(talker, "MDA", *fields)
-    theirs, ours = pynmea2.parse(text), nmea.parse(text.encode())
-    read = nmea.NAMES["MDA"]
+    theirs, ours = pynmea2.parse(text), parse(text.encode())
+    read = NUMBERS["MDA"]
     assert read["pressure"](ours) == 982.4
     assert read["air_temperature"](ours) == float(theirs.air_temp)
     assert read["water_temperature"](ours) == float(theirs.water_temp)
@@ -97,14 +107,68 @@ def test_meteorological_composite_that_pynmea2_wrote_is_read_as_pynmea2_reads_it
     assert read["wind_direction_magnetic"](ours) is None
 
 
+@given(
+    moments(1980, 2068),
+    st.tuples(st.integers(0, 89), st.decimals(0, 59, places=4), st.sampled_from("NS")),
+    st.tuples(st.integers(0, 179), st.decimals(0, 59, places=4), st.sampled_from("EW")),
+    numbers,
+)
+def test_position_that_pynmea2_wrote_is_read_as_pynmea2_reads_it(moment, latitude, longitude, speed):
+    clock, day = f"{moment:%H%M%S}.{moment.microsecond // 10_000:02}", f"{moment:%d%m%y}"
+    north = f"{latitude[0]:02}{latitude[1]:07.4f}"
+    east = f"{longitude[0]:03}{longitude[1]:07.4f}"
+    text = sentence("GP", "RMC", clock, "A", north, latitude[2], east, longitude[2], speed, "84.4", day, "003.1", "W")
+    theirs, ours = pynmea2.parse(text), parse(text.encode())
+    read = NUMBERS["RMC"]
+    assert read["latitude"](ours) == pytest.approx(theirs.latitude, abs=1e-8)
+    assert read["longitude"](ours) == pytest.approx(theirs.longitude, abs=1e-8)
+    assert read["sog"](ours) == pytest.approx(float(speed) * 1852 / 3600, abs=1e-6)
+    assert datetime.fromisoformat(TEXTS["RMC"]["utc"](ours)) == theirs.datetime == moment
+
+
+@given(moments(1980, 2100))
+def test_time_that_pynmea2_wrote_is_read_as_pynmea2_reads_it(moment):
+    moment = moment.replace(microsecond=0)
+    text = sentence("GP", "ZDA", f"{moment:%H%M%S.00}", f"{moment:%d}", f"{moment:%m}", f"{moment:%Y}", "08", "00")
+    theirs, ours = pynmea2.parse(text), parse(text.encode())
+    assert datetime.fromisoformat(TEXTS["ZDA"]["utc"](ours)) == theirs.datetime == moment
+
+
+@pytest.mark.parametrize(
+    ("number", "text"),
+    [(1, "123"), (1, "246000"), (1, ""), (1, "²³0000"), (9, "310294"), (9, "1a0294"), (9, ""), (12, "N"), (12, "E")],
+)
+def test_time_that_does_not_exist_or_was_not_measured_is_none(number, text):
+    fields = ["123519", "A", "4807.038", "N", "01131.000", "E", "1", "2", "230394", "", "", "A"]
+    assert TEXTS["RMC"]["utc"](Sentence("GP", "RMC", tuple(fields))) is not None
+    fields[number - 1] = text
+    assert TEXTS["RMC"]["utc"](Sentence("GP", "RMC", tuple(fields))) is None
+
+
+@pytest.mark.parametrize(
+    ("number", "text"),
+    [(3, "4860.0"), (3, "9000.1"), (3, "48"), (3, "-4807.0"), (4, "E"), (4, ""), (2, "V"), (12, "S")],
+)
+def test_place_that_does_not_exist_or_was_not_measured_is_none(number, text):
+    fields = ["123519", "A", "4807.038", "N", "01131.000", "E", "1", "2", "230394", "", "", "A"]
+    assert NUMBERS["RMC"]["latitude"](Sentence("GP", "RMC", tuple(fields))) == pytest.approx(48.1173)
+    fields[number - 1] = text
+    assert NUMBERS["RMC"]["latitude"](Sentence("GP", "RMC", tuple(fields))) is None
+
+
+@pytest.mark.parametrize("text", ["1_0", " 1", "1e3", "inf", "nan", "²", "", "+", "."])
+def test_number_that_the_standard_does_not_write_is_none(text):
+    assert read_number(text) is None
+
+
 def test_composite_without_metric_fields_uses_the_others():
-    ours = nmea.parse(sentence("WI", "MDA", "29.92", "I", *[""] * 14, "10.0", "N").encode())
-    assert nmea.NAMES["MDA"]["pressure"](ours) == pytest.approx(1013.2, abs=0.05)
-    assert nmea.NAMES["MDA"]["wind_speed"](ours) == pytest.approx(5.144, abs=0.001)
+    ours = parse(sentence("WI", "MDA", "29.92", "I", *[""] * 14, "10.0", "N").encode())
+    assert NUMBERS["MDA"]["pressure"](ours) == pytest.approx(1013.2, abs=0.05)
+    assert NUMBERS["MDA"]["wind_speed"](ours) == pytest.approx(5.144, abs=0.001)
 
 
 def test_proprietary_sentence_keeps_its_whole_address():
-    assert nmea.parse(framed("PASHR,1,2")).name == "PASHR"
+    assert parse(framed("PASHR,1,2")).name == "PASHR"
 
 
 @pytest.mark.parametrize(
@@ -121,12 +185,12 @@ def test_proprietary_sentence_keeps_its_whole_address():
 )
 def test_line_that_is_no_sentence_is_refused(line):
     with pytest.raises(FrameError):
-        nmea.parse(line)
+        parse(line)
 
 
 @given(st.binary(max_size=400))
 def test_any_octets_are_sentences_or_faults(octets):
-    splitter = nmea.Splitter()
+    splitter = Splitter()
     splitter.feed(octets)
     splitter.feed(b"\n")
     sentences = splitter.feed(b"$WIMWV,214.8,R,5.1,M,A*2B\r\n")
@@ -138,7 +202,7 @@ def test_pieces_in_which_octets_come_do_not_matter(cuts):
     good = [framed(body) for body in ("WIMWV,214.8,R,5.1,M,A", "YXMTW,16.5,C", "WIMWV,,R,,M,A")]
     overlong = framed("WIXDR" + ",C,17.2,C,TEMP" * 30)
     stream = b"\r\n".join([b"4.8,R*00", good[0], b"", overlong, good[1], good[2], b""])
-    whole, pieces = nmea.Splitter(), nmea.Splitter()
+    whole, pieces = Splitter(), Splitter()
     at, got = 0, []
     for cut in cuts:
         got += pieces.feed(stream[at : at + cut])
@@ -157,6 +221,8 @@ def test_pieces_in_which_octets_come_do_not_matter(cuts):
         ([{"sentence": "HDT", "field": "heading"}], "no field 'heading'"),
         ([{"sentence": "HDT", "field": 0}], "no field '0'"),
         ([{"sentence": "MDA", "field": "pressure", "reference": "R"}], "only MWV"),
+        ([{"sentence": "RMC", "field": "utc", "scale": 2.0}], "is a text"),
+        ([{"sentence": "HDT", "field": "²"}], "no field '²'"),
         ([{"sentence": "MWV", "field": "speed", "scale": 0.0}], "scale"),
         ([], "no tags"),
     ],
