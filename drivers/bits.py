@@ -97,6 +97,12 @@ def factor(scale: float) -> tuple[float, float]:
     return scale, 1
 
 
+def linear(scale: float, offset: float) -> tuple[float, float, float]:
+    """Write raw * scale + offset as (raw * times + plus) / by, the form with the least binary noise."""
+    times, by = factor(scale)
+    return times, offset * by or 0, by
+
+
 def converter(scale: float = 1.0, offset: float = 0.0, invalid: tuple[float, ...] = ()) -> Convert:
     """Prepare raw * scale + offset, with the raw numbers that mean "no value".
 
@@ -105,7 +111,7 @@ def converter(scale: float = 1.0, offset: float = 0.0, invalid: tuple[float, ...
     if scale == 0 or not math.isfinite(scale) or not math.isfinite(offset):
         raise SettingsError(f"scale {scale} and offset {offset} make no value", hint="scale must not be 0")
     refused = frozenset(invalid)
-    multiplier, divisor = factor(scale)
+    times, plus, by = linear(scale, offset)
     plain = scale == 1 and offset == 0
 
     def convert(raw: int | float) -> tuple[Value, int]:
@@ -113,7 +119,7 @@ def converter(scale: float = 1.0, offset: float = 0.0, invalid: tuple[float, ...
             return None, BAD_SENSOR
         if plain:
             return raw, GOOD
-        return raw * multiplier / divisor + offset, GOOD
+        return (raw * times + plus) / by, GOOD
 
     return convert
 

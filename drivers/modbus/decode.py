@@ -136,18 +136,18 @@ def _arrangement(order: Sequence[int]) -> Callable[[Sequence[Any]], tuple[Any, .
 def _converter(scaled: Sequence[Source], simple: int) -> Callable[[Sequence[Any]], list[Any]]:
     """Prepare the conversion of the leading columns: those with a factor, then those without."""
     count = len(scaled)
-    factors = [(*bits.factor(source.scale), source.offset) for source in scaled]
+    factors = [bits.linear(source.scale, source.offset) for source in scaled]
     if not factors:
         return lambda raws: list(raws[:simple])
     if len(set(factors)) > 1:
         return lambda raws: [
-            *[raw * times / by + plus for raw, (times, by, plus) in zip(raws, factors, strict=False)],
+            *[(raw * times + plus) / by for raw, (times, plus, by) in zip(raws, factors, strict=False)],
             *raws[count:simple],
         ]
-    times, by, plus = factors[0]
+    times, plus, by = factors[0]
     if times == 1 and plus == 0:
         return lambda raws: [*[raw / by for raw in raws[:count]], *raws[count:simple]]
-    return lambda raws: [*[raw * times / by + plus for raw in raws[:count]], *raws[count:simple]]
+    return lambda raws: [*[(raw * times + plus) / by for raw in raws[:count]], *raws[count:simple]]
 
 
 def _may_be_infinite(tag: Tag) -> bool:

@@ -122,17 +122,14 @@ def _scaled(
     decimals: Callable[[Raws], Any] | None,
     factor: Callable[[Raws], Any] | None,
 ) -> _Finish:
-    multiplier, divisor = bits.factor(source.scale)
+    times, plus, by = bits.linear(source.scale, source.offset)
     is_plain = (source.scale, source.offset, decimals, factor) == (1, 0, None, None)
 
     def finish(raw: Any, raws: Raws) -> tuple[Value, int]:
         number = pick(raw) if pick else raw
-        if is_plain:
-            value = number
-        else:
-            more, less = bits.factor(factor(raws)) if factor else (1, 1)
-            shift = 10.0 ** decimals(raws) if decimals else 1
-            value = number * (multiplier * more) / (divisor * less * shift) + source.offset
+        more, less = bits.factor(factor(raws)) if factor else (1, 1)
+        shift = 10.0 ** decimals(raws) if decimals else 1
+        value = number if is_plain else (number * times * more / (less * shift) + plus) / by
         if not math.isfinite(value):
             raise _NoValueError(Quality.BAD_SENSOR)
         return value, GOOD
