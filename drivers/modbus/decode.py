@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 import struct
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from itertools import accumulate, chain
 from operator import itemgetter
 from typing import Any
@@ -93,29 +93,24 @@ class Decoder:
         """Decode; a tag of which any part was refused is bad."""
         raws = self._unpack(_octets(self._blocks, replies))
         values = self._convert(raws)
-        faults = dict(self._simple_faults(raws, values))
+        faults: dict[int, int] = {}
+        if self._any_sentinel and not self._any_sentinel.isdisjoint(raws):
+            faults |= {at: BAD_SENSOR for at, invalid in self._sentinels.items() if raws[at] in invalid}
+        if self._may_be_infinite and not all(map(math.isfinite, values)):
+            faults |= {at: BAD_SENSOR for at, value in enumerate(values) if not math.isfinite(value)}
         for at, take in self._special:
             value, faults[at] = take(raws)
             values.append(value)
         for place, fires, quality, spoiled in self._rules:
             if fires(raws[place]):
                 faults.update((at, max(quality, faults.get(at, GOOD))) for at in spoiled)
-        for reply, lost in zip(replies, self._lost, strict=True):
-            if reply is None:
-                faults.update(dict.fromkeys(lost, BAD_DEVICE))
-        qualities = self._all_good
-        if faults:
-            qualities = _spoil(values, faults)
+        if None in replies:
+            lost = chain(*(lost for reply, lost in zip(replies, self._lost, strict=True) if reply is None))
+            faults |= dict.fromkeys(lost, BAD_DEVICE)
+        qualities = _spoil(values, faults) if faults else self._all_good
         if self._arrange is None:
             return tuple(values), qualities
         return self._arrange(values), self._arrange(qualities)
-
-    def _simple_faults(self, raws: Sequence[Any], values: Sequence[Any]) -> Iterator[tuple[int, int]]:
-        """Find those that have no value among the tags that need no function of their own."""
-        if not self._any_sentinel.isdisjoint(raws):
-            yield from ((at, BAD_SENSOR) for at, invalid in self._sentinels.items() if raws[at] in invalid)
-        if self._may_be_infinite and not all(map(math.isfinite, values)):
-            yield from ((at, BAD_SENSOR) for at, value in enumerate(values) if not math.isfinite(value))
 
 
 def _spoil(values: list[Any], faults: dict[int, int]) -> tuple[int, ...]:
