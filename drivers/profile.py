@@ -49,6 +49,9 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
         str, Meta(description="on which instrument it was compared with the display, where and when; empty: on none")
     ] = ""
     device: Annotated[dict[str, Any], Meta(description="defaults for the driver's device settings")] = {}
+    site: Annotated[
+        dict[str, Any], Meta(description="device settings that every site gives itself, each with an example")
+    ] = {}
     group: Annotated[list[dict[str, Any]], Meta(description="scan groups with their tags, alarms, checks and reports")]
     derived: Annotated[list[dict[str, Any]], Meta(description="tags computed from those of the groups")] = []
 

@@ -9,12 +9,12 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 
 from drivers import profile as profiles
-from drivers.base import DriverKind, find
+from drivers.base import Driver, DriverKind, find
 from drivers.errors import SettingsError
 from drivers.profile import Profile
 from edge.configuration import read_configuration
@@ -28,7 +28,13 @@ from edge.settings import Configuration
 BUS, DEVICE = "line", "device"
 """What the line and the instrument are called while a profile is tested."""
 
-EXAMPLE_URLS = ("rtu:///dev/ttyS0", "serial:///dev/ttyS0", "tcp://127.0.0.1:1", "udp://127.0.0.1:1")
+EXAMPLE_URLS = (
+    "rtu:///dev/ttyS0",
+    "serial:///dev/ttyS0",
+    "tcp://127.0.0.1:1",
+    "udp://127.0.0.1:1",
+    "listen://127.0.0.1:1",
+)
 
 
 def run_profile_test(path: Path, case_folder: Path | None = None) -> ProfileReport:
@@ -79,12 +85,13 @@ def configure(
         return None
     bus = {"name": BUS, "kind": profile.kind, "url": example_url(kind), **settings}
     tables = {"name": DEVICE, "bus": BUS, "group": profile.group, "derived": profile.derived}
-    document = {"bus": [bus], "device": [{**profile.device, **device, **tables}]}
+    document = {"bus": [bus], "device": [{**profile.device, **profile.site, **device, **tables}]}
     found = Mistakes()
     configuration = read_configuration(document, found)
     for mistake in found.found:
         place = mistake.place[2:]
-        inner = ("device", *place) if place and place[0] in profile.device else place
+        table = next((name for name in ("device", "site") if place and place[0] in getattr(profile, name)), None)
+        inner = (table, *place) if table else place
         message = mistake.message.removeprefix(f"bus '{BUS}': ").replace(f"{DEVICE}.", "")
         mistakes.add(inner, message, mistake.hint)
     return configuration
@@ -100,9 +107,10 @@ def _configure_case(profile: Profile, case: Case) -> Configuration:
 
 def example_url(kind: DriverKind) -> str:
     """Find an address that the driver takes, so that a profile can be checked without a line."""
+    driver = cast("type[Driver]", kind.build)
     for url in EXAMPLE_URLS:
         try:
-            kind.build(msgspec.convert({"url": url}, kind.settings), ())
+            driver.make_line(msgspec.convert({"url": url}, kind.settings))
         except (SettingsError, msgspec.ValidationError):
             continue
         return url
