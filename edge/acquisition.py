@@ -52,7 +52,8 @@ class Acquisition:
             for tag in group.group.tags
         }
         self._collectors = [
-            Collector(line, self.take, mono_ns=clock.mono_ns, jitter=jitter) for line in self._lines.values()
+            Collector(line, self.take, mono_ns=clock.mono_ns, jitter=jitter, journal=store.put_audit)
+            for line in self._lines.values()
         ]
         layouts = [Layout(g.group.name, g.group.tags) for bus in configuration.buses for g in bus.groups]
         self._layouts = {layout.group: (layout_id(layout), layout) for layout in layouts}
@@ -148,7 +149,7 @@ def _bus_health(line: Line, uptime_s: float) -> BusHealth:
         kind=line.bus.kind.kind,
         up=line.is_up,
         devices=len(devices),
-        devices_bad=len(devices if not line.is_up else line.bad_devices & devices),
+        devices_bad=len(devices if not line.is_up else line.silence.bad_devices),
         busy=min(1.0, line.busy_s / uptime_s) if uptime_s > 0 else 0.0,
         error=line.fault,
     )

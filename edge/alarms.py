@@ -5,12 +5,15 @@
 A sample without a usable value (bad quality, NaN, not a number) neither raises nor clears: a dead sensor must not end
 an alarm. An infinite value may raise but not clear: it is an instrument beyond its range. Limits count as crossed when
 reached (>= high, <= low).
+
+Nearly all values change nothing. So each column of a group has a band of values between which no rule of its tag has
+anything to do, and only what lies outside is fed to the rules.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 
 import msgspec
 
@@ -58,10 +61,61 @@ class RuleState:
         self._since_ns = None
         return Transition(self.rule, "raised" if self.raised else "cleared", value, quality, mono_ns)
 
+    @property
+    def band(self) -> tuple[float, float]:
+        """The open interval of values that `feed` would take without any effect; empty while a delay runs."""
+        if self._since_ns is not None:
+            return math.inf, -math.inf
+        if self.raised:
+            return (self._clear_below, math.inf) if self.rule.is_upper else (-math.inf, -self._clear_below)
+        return (-math.inf, self.rule.limit) if self.rule.is_upper else (self.rule.limit, math.inf)
+
     def _is_back(self, signed: float) -> bool:
         if math.isinf(signed):
             return False
         return signed < self._clear_below or (signed == self._clear_below and self.rule.deadband > 0)
+
+
+class _Watch:
+    """The rules of one group by column, and the band of each column."""
+
+    def __init__(self, columns: dict[int, list[RuleState]], width: int) -> None:
+        self._indexes = tuple(columns)
+        self._is_whole = len(columns) == width
+        self._states = tuple(columns.values())
+        self._lows = [-math.inf] * len(columns)
+        self._highs = [math.inf] * len(columns)
+        for column in range(len(columns)):
+            self._narrow(column)
+
+    def feed(self, scan: Scan) -> list[Transition]:
+        """Feed the rules what lies outside their bands; return the changes."""
+        values = scan.values if self._is_whole else [scan.values[index] for index in self._indexes]
+        changes: list[Transition] = []
+        for column in self._outside(values):
+            quality = scan.quality[self._indexes[column]]
+            value = usable(values[column], quality)
+            if value is None:
+                continue
+            for state in self._states[column]:
+                change = state.feed(value, quality, scan.mono_ns)
+                if change is not None:
+                    changes.append(change)
+            self._narrow(column)
+        return changes
+
+    def _outside(self, values: Sequence[Value]) -> Sequence[int]:
+        """List the columns whose value is not strictly within its band; all of them, if any value is no number."""
+        bands = enumerate(zip(values, self._lows, self._highs, strict=True))
+        try:
+            return [column for column, (value, low, high) in bands if not low < value < high]  # type: ignore[operator]
+        except TypeError:
+            return range(len(values))
+
+    def _narrow(self, column: int) -> None:
+        bands = [state.band for state in self._states[column]]
+        self._lows[column] = max(low for low, _ in bands)
+        self._highs[column] = min(high for _, high in bands)
 
 
 class Alarms:
@@ -73,9 +127,10 @@ class Alarms:
         by_tag: dict[str, list[RuleState]] = {}
         for rule in rules:
             by_tag.setdefault(rule.tag, []).append(RuleState(rule, raised=rule.name in raised))
-        self._by_group = {
-            group: tuple((index, by_tag[tag]) for index, tag in enumerate(tags) if tag in by_tag)
+        self._watches = {
+            group: _Watch({index: by_tag[tag] for index, tag in enumerate(tags) if tag in by_tag}, len(tags))
             for group, tags in columns.items()
+            if any(tag in by_tag for tag in tags)
         }
         self._states = {state.rule.name: state for states in by_tag.values() for state in states}
 
@@ -86,15 +141,10 @@ class Alarms:
 
     def evaluate(self, scan: Scan) -> list[Transition]:
         """Take a scan; return the changes it brings, the most urgent first."""
-        changes: list[Transition] = []
-        for index, states in self._by_group.get(scan.group, ()):
-            value = usable(scan.values[index], scan.quality[index])
-            if value is None:
-                continue
-            for state in states:
-                change = state.feed(value, scan.quality[index], scan.mono_ns)
-                if change is not None:
-                    changes.append(change)
+        watch = self._watches.get(scan.group)
+        if watch is None:
+            return []
+        changes = watch.feed(scan)
         changes.sort(key=lambda change: change.rule.priority)
         return changes
 

@@ -1,35 +1,34 @@
 """Acquisition: the cadence of every bus, what a fault means, and bad samples where there are no good ones.
 
-Due times are on a fixed grid per group (start + k x poll_s), so that nothing drifts. Every due scan ends as exactly one
-of good, bad or missed. A device that stays silent costs one time-out, then is asked rarely; its other scans are bad
-without asking, so that it does not stall the line for the others.
+`edge.schedule` says when, `edge.silence` says who is left alone. Every due scan ends as exactly one of good, bad or
+missed. While the line is down or a device silent its scans are bad without asking, so that others are not held up.
 """
 
 from __future__ import annotations
 
 import asyncio
-import heapq
 import logging
 import random
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 
 import msgspec
 
 from drivers.base import Group, Scan, bad_scan
 from drivers.errors import DeviceError, DriverError, FrameError, LinkError, LinkTimeoutError, SettingsError
 from edge.line import Line
-from edge.settings import ScanGroup
+from edge.schedule import NS, Schedule
 from wire.health import GroupHealth
-from wire.sample import Quality, is_bad
+from wire.sample import Quality
 
 log = logging.getLogger(__name__)
 Sink = Callable[[Scan], None]
+Journal = Callable[[str, str], None]
+"""Takes an event and its detail for the fleet to keep."""
 
 BACKOFF_FIRST_S = 0.5
 BACKOFF_MOST_S = 10.0
-SILENT_POLL_S = 10.0
-"""How often a silent device is asked."""
-EXCHANGE_MOST_S = 30.0
+CONFIRMED = 2
+"""A fault is journalled when it has come this often in a row: one lost reply is no event."""
 
 QUALITY_OF: tuple[tuple[type[DriverError], Quality], ...] = (
     (LinkTimeoutError, Quality.BAD_TIMEOUT),
@@ -43,10 +42,14 @@ QUALITY_OF: tuple[tuple[type[DriverError], Quality], ...] = (
 class GroupCount(msgspec.Struct):
     """What became of a group's scans: due = good + bad + missed."""
 
-    due: int = 0
     good: int = 0
     bad: int = 0
     missed: int = 0
+
+    @property
+    def due(self) -> int:
+        """How many there should have been."""
+        return self.good + self.bad + self.missed
 
     def health(self) -> GroupHealth:
         """The count as a message."""
@@ -56,18 +59,23 @@ class GroupCount(msgspec.Struct):
 class Collector:
     """Runs one bus: reads it for ever and hands every scan to ``sink``, in the same step that produced it."""
 
-    def __init__(self, line: Line, sink: Sink, *, mono_ns: Callable[[], int], jitter: random.Random) -> None:
+    def __init__(
+        self, line: Line, sink: Sink, *, mono_ns: Callable[[], int], jitter: random.Random, journal: Journal
+    ) -> None:
         self.line = line
-        self._mono_ns = mono_ns
         self.counts = {scan_group.group.name: GroupCount() for scan_group in line.bus.groups}
+        self._groups = {scan_group.group.name: scan_group.group for scan_group in line.bus.groups}
         self._sink = sink
+        self._mono_ns = mono_ns
         self._jitter = jitter
-        self._silent_until: dict[str, float] = {}
-        self._retry_at = 0.0
+        self._journal = journal
+        self._schedule: Schedule | None = None
+        self._retry_ns = 0
         self._backoff_s = BACKOFF_FIRST_S
+        self._breaks = 0
 
     async def run(self) -> None:
-        """Acquire until cancelled."""
+        """Acquire until cancelled. Run again after a failure, it goes on where it was: what it slept over is missed."""
         try:
             if self.line.is_streaming:
                 await self._listen()
@@ -76,98 +84,104 @@ class Collector:
         finally:
             await self.line.close()
 
-    def _now(self) -> float:
-        return self._mono_ns() / 1e9
-
     async def _poll(self) -> None:
-        schedule: list[tuple[float, int, ScanGroup]] = []
-        for order, group in enumerate(self.line.bus.groups):
-            period = group.poll_s or 1.0
-            heapq.heappush(schedule, (self._now() + self._jitter.random() * min(period, 1.0), order, group))
+        if self._schedule is None:
+            self._schedule = Schedule(self.line.bus.groups, self._mono_ns(), self._jitter)
+        schedule, mono_ns = self._schedule, self._mono_ns
         while True:
-            due, order, group = schedule[0]
-            await asyncio.sleep(max(0.0, due - self._now()))
+            wait_ns = schedule.due_ns - mono_ns()
+            if wait_ns > 0:
+                await asyncio.sleep(wait_ns / NS)
+            scan_group, missed = schedule.take(mono_ns())
+            group = scan_group.group
+            self.counts[group.name].missed += missed
             await self._scan(group)
-            period = group.poll_s or 1.0
-            missed = max(0, int((self._now() - due) / period))
-            count = self.counts[group.group.name]
-            count.due += missed
-            count.missed += missed
-            heapq.heapreplace(schedule, (due + (missed + 1) * period, order, group))
+            schedule.done()
 
-    async def _scan(self, scan_group: ScanGroup) -> None:
-        group = scan_group.group
-        now = self._now()
-        if now < self._retry_at:
-            self._hand_over(bad_scan(group, self._mono_ns(), Quality.BAD_LINK))
-            return
-        if now < self._silent_until.get(group.device_name, 0.0):
-            self._hand_over(bad_scan(group, self._mono_ns(), Quality.BAD_TIMEOUT))
+    async def _scan(self, group: Group) -> None:
+        now_ns = self._mono_ns()
+        quality = Quality.BAD_LINK if now_ns < self._retry_ns else self.line.silence.holds(group, now_ns)
+        if quality is not None:
+            self._hand_over(bad_scan(group, now_ns, quality))
             return
         try:
-            async with self.line.use(), asyncio.timeout(EXCHANGE_MOST_S):
-                scan = await self.line.polled.read(group)
-        except TimeoutError:
-            self._fail(group, LinkTimeoutError(f"no end of the exchange after {EXCHANGE_MOST_S:g} s"), now)
-            return
+            scan = await self.line.read(group)
         except DriverError as error:
-            self._fail(group, error, now)
-            return
+            self._fail(group, error, now_ns)
         except Exception as error:  # a bug of the driver: a fault of one device, not the end of the bus
-            if group.device_name not in self.line.bad_devices:
-                log.debug("driver %s", self.line.bus.kind.kind, exc_info=error)
-            self._fail(group, FrameError(f"the driver broke down: {type(error).__name__}: {error}"), now)
-            return
-        self._note_recovery(group.device_name)
-        self._hand_over(scan)
+            log.debug("driver %s", self.line.bus.kind.kind, exc_info=error)
+            self._fail(group, FrameError(f"the driver broke down: {type(error).__name__}: {error}"), now_ns)
+        else:
+            self._note_answer(group)
+            self._hand_over(scan)
 
-    def _fail(self, group: Group, error: DriverError, now: float) -> None:
-        self._note_fault((group.device_name,), error, now)
-        self._hand_over(bad_scan(group, self._mono_ns(), quality_of(error)))
+    def _fail(self, group: Group, error: DriverError, began_ns: int) -> None:
+        quality = quality_of(error)
+        if quality is Quality.BAD_LINK:
+            self._note_break(error)
+        else:
+            self._note_fault(group, error, quality, began_ns)
+        self._hand_over(bad_scan(group, self._mono_ns(), quality))
 
-    def _note_fault(self, devices: Iterable[str], error: DriverError, now: float) -> None:
-        """Announce a fault once, and decide when to try again."""
-        if isinstance(error, LinkError) and not isinstance(error, LinkTimeoutError):
-            if self._backoff_s == BACKOFF_FIRST_S:
-                log.warning("bus %s: %s. %s", self.line.name, error, error.hint or "It is tried again.")
-            self._retry_at = now + self._backoff_s * (1 + 0.2 * self._jitter.random())
-            self._backoff_s = min(self._backoff_s * 2, BACKOFF_MOST_S)
-            return
-        for device in devices:
-            if device not in self.line.bad_devices:
-                self.line.bad_devices.add(device)
-                log.warning("device %s on bus %s: %s. %s", device, self.line.name, error, error.hint)
-            if isinstance(error, LinkTimeoutError):
-                self._silent_until[device] = now + SILENT_POLL_S
+    def _note_break(self, error: DriverError) -> None:
+        """The line is down: announce it once, and decide when to try again."""
+        self._breaks += 1
+        if self._breaks == 1:
+            log.warning("bus %s: %s. %s", self.line.name, error, error.hint or "It is tried again.")
+        if self._breaks == CONFIRMED:
+            self._journal("bus-down", f"{self.line.name}: {error}")
+        pause_s = self._backoff_s * (1 + 0.2 * self._jitter.random())
+        self._retry_ns = self._mono_ns() + round(pause_s * NS)
+        self._backoff_s = min(self._backoff_s * 2, BACKOFF_MOST_S)
 
-    def _note_recovery(self, device: str) -> None:
-        if self._backoff_s > BACKOFF_FIRST_S:
-            self._backoff_s = BACKOFF_FIRST_S
+    def _note_fault(self, group: Group, error: DriverError, quality: Quality, began_ns: int) -> None:
+        """A device fails: announce it once. `Silence` decides when it is asked again."""
+        now_ns = self._mono_ns()
+        is_own = isinstance(error, DeviceError)
+        count = self.line.silence.fail(group, quality, now_ns - began_ns, now_ns, is_own=is_own)
+        if count == 1:
+            log.warning("device %s on bus %s: %s. %s", group.device_name, self.line.name, error, error.hint)
+        if count == CONFIRMED:
+            self._journal("device-fault", f"{group.device_name} on {self.line.name}: {error}")
+
+    def _note_answer(self, group: Group) -> None:
+        if self._breaks:
             log.info("bus %s is back", self.line.name)
-        if device in self.line.bad_devices:
-            self.line.bad_devices.discard(device)
-            self._silent_until.pop(device, None)
-            log.info("device %s on bus %s answers again", device, self.line.name)
+            if self._breaks >= CONFIRMED:
+                self._journal("bus-up", self.line.name)
+            self._breaks = 0
+            self._backoff_s = BACKOFF_FIRST_S
+        failed = self.line.silence.answer(group)
+        if failed:
+            log.info("device %s on bus %s answers again", group.device_name, self.line.name)
+        if failed >= CONFIRMED:
+            self._journal("device-well", f"{group.device_name} on {self.line.name}")
 
     async def _listen(self) -> None:
-        device_of = {scan_group.group.name: scan_group.group.device_name for scan_group in self.line.bus.groups}
         while True:
             try:
-                async with self.line.use():
-                    async for scan in self.line.streaming.scans():
-                        self._note_recovery(device_of[scan.group])
-                        self._hand_over(scan)
-                    raise LinkError("the line ended")
+                await self.line.listen(self._hear)
             except DriverError as error:
-                self._note_fault(device_of.values(), error, self._now())
-                for scan_group in self.line.bus.groups:
-                    self._hand_over(bad_scan(scan_group.group, self._mono_ns(), quality_of(error)))
+                self._note_end(error)
             await asyncio.sleep(self._backoff_s)
+
+    def _note_end(self, error: DriverError) -> None:
+        """What speaks by itself has stopped: nobody on the line has values."""
+        quality, now_ns = quality_of(error), self._mono_ns()
+        if quality is Quality.BAD_LINK:
+            self._note_break(error)
+        for group in self._groups.values():
+            if quality is not Quality.BAD_LINK:
+                self._note_fault(group, error, quality, now_ns)
+            self._hand_over(bad_scan(group, now_ns, quality))
+
+    def _hear(self, scan: Scan) -> None:
+        self._note_answer(self._groups[scan.group])
+        self._hand_over(scan)
 
     def _hand_over(self, scan: Scan) -> None:
         count = self.counts[scan.group]
-        count.due += 1
-        if all(is_bad(quality) for quality in scan.quality):
+        if min(scan.quality) >= Quality.BAD:
             count.bad += 1
         else:
             count.good += 1

@@ -13,6 +13,7 @@ import msgspec
 
 from drivers.base import Driver, DriverKind, Empty, Group, Scan
 from drivers.errors import LinkError
+from drivers.transport import Transport
 from edge.collect import Collector
 from edge.line import Line
 from edge.settings import Bus, ScanGroup
@@ -33,8 +34,13 @@ class FakeDriver:
     def __init__(self) -> None:
         self.log: list[tuple[float, str]] = []
         self.open_fault: Exception | None = None
+        self.open_takes_s = 0.0
         self.opened = self.closed = 0
         self.is_busy = False
+
+    @staticmethod
+    def make_line(settings: object) -> Transport:
+        raise NotImplementedError
 
     def note(self, what: str) -> None:
         self.log.append((round(now_s(), 3), what))
@@ -43,6 +49,7 @@ class FakeDriver:
         return [at for at, noted in self.log if noted == what]
 
     async def open(self) -> None:
+        await asyncio.sleep(self.open_takes_s)
         if self.open_fault is not None:
             self.note("refused")
             raise self.open_fault
@@ -129,10 +136,14 @@ class Running:
     def __init__(self, driver: FakeDriver, groups: dict[str, float | None]) -> None:
         self.line = make_line(driver, groups)
         self.scans: list[tuple[float, Scan]] = []
-        self.collector = Collector(self.line, self._take, mono_ns=mono_ns, jitter=Still())
+        self.journal: list[tuple[float, str, str]] = []
+        self.collector = Collector(self.line, self._take, mono_ns=mono_ns, jitter=Still(), journal=self._note)
 
     def _take(self, scan: Scan) -> None:
         self.scans.append((round(now_s(), 3), scan))
+
+    def _note(self, event: str, detail: str) -> None:
+        self.journal.append((round(now_s(), 3), event, detail))
 
     def of(self, group: str) -> list[tuple[float, int]]:
         """Time and quality of each scan of a group."""

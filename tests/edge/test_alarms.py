@@ -8,9 +8,10 @@ from fractions import Fraction
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import structs
 
 from drivers.base import Scan
-from edge.alarms import Alarms
+from edge.alarms import Alarms, RuleState, usable
 from edge.settings import AlarmRule
 from wire.sample import Quality, Value, is_bad
 
@@ -209,3 +210,33 @@ def test_rule_does_what_the_whole_history_says(given_rule, steps) -> None:
         for change in alarms.evaluate(Scan("tank.fast", at, (value, None), (quality, 0x80)))
     ]
     assert seen == by_history(given_rule, samples)
+
+
+WIDE = ("tank.level", "tank.pressure", "tank.flow")
+ROWS = st.lists(
+    st.tuples(
+        st.tuples(VALUES, VALUES, VALUES),
+        st.tuples(*[st.sampled_from([0, 0, 0, 0, 0x40, 0x81])] * 3),
+        st.integers(1, 2),
+    ),
+    max_size=30,
+)
+
+
+@given(st.lists(RULES, max_size=4), st.lists(RULES, max_size=4), ROWS, st.booleans())
+def test_rules_of_a_group_do_together_what_each_does_alone(ofs_level, ofs_flow, rows, are_up) -> None:
+    rules = {one.name: one for one in [*ofs_level, *(structs.replace(one, tag="tank.flow") for one in ofs_flow)]}
+    alarms = Alarms(rules.values(), {"tank.fast": WIDE}, raised=rules if are_up else ())
+    alone = {name: RuleState(one, raised=are_up) for name, one in rules.items()}
+    now = 0
+    for values, quality, step in rows:
+        now += step * S
+        expected = []
+        for name, state in alone.items():
+            at = WIDE.index(rules[name].tag)
+            number = usable(values[at], quality[at])
+            if number is not None and (change := state.feed(number, quality[at], now)) is not None:
+                expected.append((name, change.change))
+        seen = alarms.evaluate(Scan("tank.fast", now, values, quality))
+        assert sorted((change.rule.name, change.change) for change in seen) == sorted(expected)
+        assert {one.name for one in alarms.raised} == {name for name, state in alone.items() if state.raised}

@@ -1,0 +1,73 @@
+"""When to read what: due times on a fixed grid per group, in whole nanoseconds, so that nothing ever drifts. Pure.
+
+Every grid point ends as one reading or as one miss: it is missed if its successor comes due before it could be asked.
+What is late by less than that is read late, and the next due time stays where it was.
+"""
+
+from __future__ import annotations
+
+import heapq
+import random
+from collections.abc import Iterable
+
+import msgspec
+
+from edge.settings import ScanGroup
+
+NS = 1_000_000_000
+FIRST_MOST_S = 1.0
+"""Within this every group is read once, whatever its period: nobody waits an hour for the first value."""
+PERIOD_S = 1.0
+"""Of a group that names none."""
+
+
+class _Grid(msgspec.Struct):
+    """A group's due times: ``begin_ns + index * period_ns``. ``index`` is the next one; at -1 ``first_ns`` is due."""
+
+    scan_group: ScanGroup
+    first_ns: int
+    begin_ns: int
+    period_ns: int
+    index: int
+
+    @property
+    def due_ns(self) -> int:
+        return self.first_ns if self.index < 0 else self.begin_ns + self.index * self.period_ns
+
+
+class Schedule:
+    """The due times of a bus's groups, their beginnings spread at random over their periods."""
+
+    def __init__(self, groups: Iterable[ScanGroup], now_ns: int, jitter: random.Random) -> None:
+        self._grids = [_make_grid(group, now_ns, jitter.random()) for group in groups]
+        self._heap = [(grid.due_ns, order) for order, grid in enumerate(self._grids)]
+        heapq.heapify(self._heap)
+
+    @property
+    def due_ns(self) -> int:
+        """When the next group is due."""
+        return self._heap[0][0]
+
+    def take(self, now_ns: int) -> tuple[ScanGroup, int]:
+        """Return the group to read now and how many of its due times were missed. It stays next until `done`."""
+        grid = self._grids[self._heap[0][1]]
+        passed = max((now_ns - grid.begin_ns) // grid.period_ns, grid.index)
+        missed = passed - grid.index
+        grid.index = passed
+        return grid.scan_group, missed
+
+    def done(self) -> None:
+        """The group that was taken has been read: go on to its next due time."""
+        order = self._heap[0][1]
+        grid = self._grids[order]
+        grid.index += 1
+        heapq.heapreplace(self._heap, (grid.due_ns, order))
+
+
+def _make_grid(scan_group: ScanGroup, now_ns: int, share: float) -> _Grid:
+    """Begin the grid at a share of the period. If that is far away, the group is read once before, within a second."""
+    period_s = scan_group.poll_s or PERIOD_S
+    first_ns = now_ns + round(share * min(period_s, FIRST_MOST_S) * NS)
+    begin_ns = now_ns + round(share * period_s * NS)
+    index = -1 if first_ns < begin_ns else 0
+    return _Grid(scan_group, first_ns, begin_ns, round(period_s * NS), index)
