@@ -1,6 +1,7 @@
-"""Fuzz every driver with coverage as the guide: ``python -m tests.fuzz --runs 1000000 --kind nmea``.
+"""Fuzz every driver with coverage as the guide, then put noise on real lines: ``python -m tests.fuzz --runs 1000000``.
 
-Prints a line of JSON for each driver and ends with 0 only if none broke. What breaks one is left in build/fuzz/<kind>/.
+Prints a line of JSON for each driver and each line and ends with 0 only if none broke. An input that breaks a driver is
+left in build/fuzz/<kind>/.
 """
 
 from __future__ import annotations
@@ -20,12 +21,14 @@ FOLDER = Path("build/fuzz")
 INPUT_OCTETS_MOST = 2048
 MEMORY_MOST_MB = 512
 EDITS_MOST = 6
+RATIO_OFF_MOST = 0.2
 FRESH = 0.3
 """How often an input is made from a capture and not from what was found so far."""
 MEND = 0x80
 """The bit of an input's first octet that asks for right checksums; the others choose the case."""
 
 with atheris.instrument_imports(include=["drivers"]):
+    from tests.fuzz import noisy_line, one_octet
     from tests.fuzz.harness import Subject, join, seed_of, split
     from tests.fuzz.noise import spoil
     from tests.fuzz.targets import all_kinds, cases_of, wire_of
@@ -79,6 +82,7 @@ def main() -> int:
     parser.add_argument("--runs", type=int, default=1_000_000, help="inputs per driver")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--kind", choices=all_kinds(), help="this driver alone")
+    parser.add_argument("--frames", type=int, default=100_000, help="spoilt frames per noisy line")
     parser.add_argument("--here", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.here:
@@ -92,7 +96,20 @@ def main() -> int:
             broken.append(kind)
     if broken:
         print(f"broken: {', '.join(broken)}; the inputs are in {FOLDER}/", file=sys.stderr)
-    return 1 if broken else 0
+    noise_is_told = options.kind is not None or put_noise_on_lines(options.frames, options.seed)
+    return 0 if noise_is_told and not broken else 1
+
+
+def put_noise_on_lines(frames: int, seed: int) -> bool:
+    """Tell whether CRC-16 let nothing through, and one-octet checksums no more than they must."""
+    told = noisy_line.measure(frames, seed)
+    print(json.dumps(told), flush=True)
+    holds = told["false_good"] == 0
+    for name in one_octet.TRIALS:
+        told = one_octet.measure(name, frames, seed)
+        print(json.dumps(told), flush=True)
+        holds &= abs(told["believed_ratio"] - 1) <= RATIO_OFF_MOST
+    return holds
 
 
 if __name__ == "__main__":
