@@ -1,0 +1,220 @@
+"""The driver: each object of a packet becomes a scan of the groups that follow it; then the packet is answered."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import ClassVar
+
+import msgspec
+
+from drivers import bits
+from drivers.base import Clock, Group, Scan
+from drivers.errors import FrameError, SettingsError
+from drivers.framing.splitter import Splitter
+from drivers.gb26875.model import Gb26875Settings, State, Transmitter
+from drivers.gb26875.objects import DESCRIPTION, NUMBERS, QUANTITIES, STATES, Object, What, read_objects
+from drivers.gb26875.packet import CONFIRM, DENY, HEAD, SEND, Packet, answer, measure, parse
+from drivers.stream import listen
+from drivers.transport import Transport, open_line
+from wire.sample import Quality, Value
+
+Take = Callable[[Object], tuple[Value, int]]
+WallClock = Callable[[], float]
+"""Seconds since 1970 UTC."""
+
+IDENTITY = ("system_type", "system", "component_type", "component")
+UNCERTAIN = int(Quality.UNCERTAIN_STATUS)
+
+
+class Reading(msgspec.Struct, frozen=True):
+    """A group ready to be filled. ``wanted`` is what an object's fields must be."""
+
+    group: str
+    transmitter: Transmitter
+    what: What
+    wanted: Mapping[str, int]
+    takes: tuple[Take, ...]
+
+    def follows(self, packet: Packet, one: Object) -> bool:
+        """Tell whether an object is the group's."""
+        address = self.transmitter.address.lower()
+        if one.what != self.what or (address and packet.source != address):
+            return False
+        return all(one.fields.get(name) == number for name, number in self.wanted.items())
+
+
+class Driver:
+    """Yields a scan for each object of which a packet tells: a state holds until the next packet that tells of it.
+
+    A state that was so for longer than ``max_age_s`` when it came, from a transmitter that kept it while it could not
+    send, is uncertain, not lost: a fire that is told late still raises its alarm. One that is older than what the same
+    component told already is dropped and counted. A packet is answered when its scans were taken; one whose contents
+    cannot be read is denied (command 6) and counted.
+
+    Fires are taken as they stand also where the ``normal`` bit is 0 (under test): transmitters leave it 0 in real ones.
+    """
+
+    Settings: ClassVar[type[msgspec.Struct]] = Gb26875Settings
+    Device: ClassVar[type[msgspec.Struct]] = Transmitter
+    Source: ClassVar[type[msgspec.Struct]] = State
+
+    def __init__(
+        self,
+        settings: Gb26875Settings,
+        groups: Sequence[Group],
+        clock: Clock = time.monotonic_ns,
+        line: Transport | None = None,
+        wall: WallClock = time.time,
+    ) -> None:
+        made = self.make_line(settings)
+        self._line = made if line is None else line
+        self._timeout_s = settings.timeout_s
+        self._clock = clock
+        self._wall = wall
+        self._readings = [_prepare(group) for group in groups]
+        self._splitter = Splitter(HEAD, measure, clock)
+        self._newest: dict[str, datetime] = {}
+        self._dropped = 0
+
+    @staticmethod
+    def make_line(settings: Gb26875Settings) -> Transport:
+        """Make the line that the settings name."""
+        return open_line(settings)
+
+    @property
+    def faults(self) -> int:
+        """What was dropped since `open`: garbled octets, strangers' packets, unreadable contents, old states."""
+        return self._splitter.faults + self._dropped
+
+    async def open(self) -> None:
+        """Open the line."""
+        await self._line.open()
+        self._splitter = Splitter(HEAD, measure, self._clock)
+        self._dropped = 0
+
+    async def close(self) -> None:
+        """Close the line; `scans` then ends with LinkError."""
+        await self._line.close()
+
+    async def scans(self) -> AsyncIterator[Scan]:
+        """Yield scans until the line fails: LinkTimeoutError if no packet comes for ``timeout_s``, else LinkError."""
+        self._newest.clear()
+        hint = "is the transmitter set to this address and port, and is it on?"
+        async for _, frames in listen(self._line, self._splitter, self._timeout_s, self._clock, hint):
+            for frame in frames:
+                packet = parse(frame.octets, frame.mono_ns)
+                if not self._is_ours(packet):
+                    self._dropped += 1
+                    continue
+                try:
+                    objects = read_objects(packet.application) if packet.command == SEND else []
+                except FrameError:
+                    self._dropped += 1
+                    await self._line.write(answer(packet, DENY))
+                    continue
+                for one in objects:
+                    for scan in self._scans_of(packet, one):
+                        yield scan
+                if packet.command == SEND:
+                    await self._line.write(answer(packet, CONFIRM))
+
+    def _is_ours(self, packet: Packet) -> bool:
+        addresses = {reading.transmitter.address.lower() for reading in self._readings}
+        return packet.source in addresses or "" in addresses
+
+    def _scans_of(self, packet: Packet, one: Object) -> list[Scan]:
+        return [
+            self._scan(reading, packet, one)
+            for reading in self._readings
+            if reading.follows(packet, one) and not self._is_out_of_order(reading, one)
+        ]
+
+    def _scan(self, reading: Reading, packet: Packet, one: Object) -> Scan:
+        is_old = self._is_old(reading.transmitter, packet, one)
+        judged = [take(one) for take in reading.takes]
+        return Scan(
+            reading.group,
+            packet.mono_ns,
+            tuple(value for value, _ in judged),
+            tuple(max(quality, UNCERTAIN) if is_old else quality for _, quality in judged),
+        )
+
+    def _is_out_of_order(self, reading: Reading, one: Object) -> bool:
+        """Tell a state that is older than the last one of the same object. Several objects have no order."""
+        if one.since is None or not set(one.fields).intersection(IDENTITY) <= set(reading.wanted):
+            return False
+        if one.since < self._newest.get(reading.group, one.since):
+            self._dropped += 1
+            return True
+        self._newest[reading.group] = one.since
+        return False
+
+    def _is_old(self, transmitter: Transmitter, packet: Packet, one: Object) -> bool:
+        now = packet.sent if transmitter.age_by == "instrument" else self._now(transmitter)
+        if one.since is None or now is None:
+            return False
+        return (now - one.since).total_seconds() > transmitter.max_age_s
+
+    def _now(self, transmitter: Transmitter) -> datetime:
+        zone = timedelta(hours=transmitter.utc_offset_h)
+        return datetime.fromtimestamp(self._wall(), UTC).replace(tzinfo=None) + zone
+
+
+def _prepare(group: Group) -> Reading:
+    states = [source for source in group.sources if isinstance(source, State)]
+    if not isinstance(group.device, Transmitter) or len(states) != len(group.sources):
+        raise SettingsError(f"group {group.name}: not of a fire transmitter")
+    objects = [(state.what, _wanted(state)) for state in states]
+    if not objects or any(each != objects[0] for each in objects):
+        raise SettingsError(
+            f"group {group.name} is not of one object",
+            hint="its tags have the same what, system_type, system, component_type and component, and one quantity",
+        )
+    what, wanted = objects[0]
+    takes = tuple(_take(tag, state) for tag, state in zip(group.tags, states, strict=True))
+    return Reading(group.name, group.device, what, wanted, takes)
+
+
+def _wanted(state: State) -> dict[str, int]:
+    wanted = {name: number for name in IDENTITY if (number := getattr(state, name)) is not None}
+    if state.what == "analogue":
+        wanted["quantity"] = _quantity(state)[0]
+    return wanted
+
+
+def _quantity(state: State) -> tuple[int, float]:
+    """Give the type and the step of a quantity."""
+    if state.value in QUANTITIES:
+        return QUANTITIES[state.value]
+    if state.value.isdecimal() and state.value.isascii() and 128 <= int(state.value) <= 255:
+        return int(state.value), 1.0
+    raise _unknown(state, (*QUANTITIES, "128 to 255"))
+
+
+def _take(tag: str, state: State) -> Take:
+    if state.what == "analogue":
+        convert = bits.converter(_quantity(state)[1] * state.scale, state.offset, state.invalid)
+        return lambda one: convert(one.fields["number"])
+    if state.scale != 1 or state.offset or state.invalid:
+        raise SettingsError(f"{tag}: only quantities have scale, offset and invalid", hint="leave them out")
+    return _named(state)
+
+
+def _named(state: State) -> Take:
+    name = state.value
+    states = STATES[state.what]
+    if name in states:
+        bit = states.index(name)
+        return lambda one: (bool(one.fields["state"] >> bit & 1), bits.GOOD)
+    if name == DESCRIPTION and state.what == "component":
+        return lambda one: (one.description, bits.GOOD)
+    numbers = NUMBERS.get(state.what, ())
+    if name in numbers:
+        return lambda one: (one.fields[name], bits.GOOD)
+    raise _unknown(state, (*states, *numbers))
+
+
+def _unknown(state: State, known: tuple[str, ...]) -> SettingsError:
+    return SettingsError(f"{state.what} has no value '{state.value}'", hint=f"use one of: {', '.join(known)}")
