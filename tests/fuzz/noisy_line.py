@@ -111,9 +111,11 @@ class Instrument:
         self._count = 0
         self.served: dict[int, dict[int, int]] = {}
         self.noises: Counter[str] = Counter()
+        self._is_closed = False
         asyncio.get_running_loop().add_reader(self._master, self._take)
 
     def close(self) -> None:
+        self._is_closed = True
         asyncio.get_running_loop().remove_reader(self._master)
         os.close(self._master)
         os.close(self._slave)
@@ -145,7 +147,8 @@ class Instrument:
             self._send(NOISES[noise](self._rng, reply))
 
     def _send(self, reply: bytes) -> None:
-        os.write(self._master, reply)
+        if not self._is_closed:  # a late reply
+            os.write(self._master, reply)
 
 
 class Count(msgspec.Struct):
