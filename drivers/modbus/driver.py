@@ -164,8 +164,12 @@ class Driver:
             new = new.put_into(await self._read(_block(new.span, device), device))
         both = None if request else both_request(device, new)
         if both is not None and not self._exchange.owes(both):
-            return (await self._exchange.ask(both, device))[2:]
-        await self._exchange.ask(request or whole_request(device, new), device)
+            held = (await self._exchange.ask(both, device))[2:]
+            if new.is_held_by(held):
+                return held
+            # Function 23 sets before it reads, but there are instruments that read first.
+        else:
+            await self._exchange.ask(request or whole_request(device, new), device)
         return await self._read(_block(new.span, device), device)
 
     def candidates(self) -> Sequence[model.Device]:

@@ -88,7 +88,7 @@ def modbus_tk_slave(path: str) -> Iterator[None]:
         server.stop()
 
 
-def tank(unit: int, **more: dict) -> Group:
+def tank(unit: int, device: dict | None = None, **more: dict) -> Group:
     sources = {
         "level": {"address": 0, "scale": 0.01},
         "temperature": {"address": 1, "type": "i16", "scale": 0.1},
@@ -101,7 +101,7 @@ def tank(unit: int, **more: dict) -> Group:
     return Group(
         name="plc.tank",
         device_name="plc",
-        device=KIND.device(unit=unit, max_hole=4),
+        device=KIND.device(unit=unit, max_hole=4, **(device or {})),
         tags=tuple(f"plc.{name}" for name in sources),
         sources=tuple(KIND.source(**source) for source in sources.values()),
     )
@@ -138,13 +138,61 @@ async def keeps_the_rest_of_a_group_when_one_block_is_refused(url: str, unit: in
         await driver.close()
 
 
-CHECKS = (reads_and_writes, keeps_the_rest_of_a_group_when_one_block_is_refused)
+async def sets_in_every_way_it_knows(url: str, unit: int, ways: dict) -> None:
+    group = tank(unit, device=ways)
+    driver = KIND.build(KIND.settings(url=url, timeout_s=2.0), [group])
+    await driver.open()
+    try:
+        await driver.write(group, "plc.pump", False)
+        await driver.write(group, "plc.level", 8.01)
+        await driver.write(group, "plc.flow", -0.75)
+        if "mask_write" in ways:
+            await driver.write(group, "plc.alarm", False)
+        values = (await driver.read(group)).values
+        assert values == (8.01, -12.5, -0.75, "mask_write" not in ways, 41, False, True)
+    finally:
+        await driver.close()
+
+
+async def is_there_though_it_does_not_say_who(url: str, unit: int) -> None:
+    group = tank(unit)
+    driver = KIND.build(KIND.settings(url=url, timeout_s=0.5), [group])
+    await driver.open()
+    try:
+        assert await driver.identify(group.device) == {}
+    finally:
+        await driver.close()
+
+
+CHECKS = (
+    reads_and_writes,
+    keeps_the_rest_of_a_group_when_one_block_is_refused,
+    is_there_though_it_does_not_say_who,
+)
 
 
 async def test_pymodbustcp_server_is_read_and_written():
     port = free_port()
     with pymodbustcp_slave(port):
         await reads_and_writes(f"tcp://127.0.0.1:{port}", 1)
+        await is_there_though_it_does_not_say_who(f"tcp://127.0.0.1:{port}", 1)
+
+
+async def test_pymodbustcp_server_is_set_by_functions_15_and_23():
+    port = free_port()
+    with pymodbustcp_slave(port):
+        await sets_in_every_way_it_knows(f"tcp://127.0.0.1:{port}", 1, {"write_single": False, "read_write": True})
+
+
+async def test_modbus_tk_slave_is_set_by_functions_15_and_23():
+    with cable() as (ours, theirs), modbus_tk_slave(theirs):
+        await sets_in_every_way_it_knows(f"rtu://{ours}", UNIT, {"write_single": False, "read_write": True})
+
+
+async def test_libmodbus_slave_is_set_by_functions_15_22_and_23(libmodbus_slave):
+    ways = {"write_single": False, "read_write": True, "mask_write": True}
+    with cable() as (ours, theirs), started([str(libmodbus_slave), "rtu", theirs, str(UNIT)]):
+        await sets_in_every_way_it_knows(f"rtu://{ours}", UNIT, ways)
 
 
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
