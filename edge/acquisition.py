@@ -1,8 +1,9 @@
 """One running configuration: its lines, collectors, alarms and outputs. A new configuration is a new one of these.
 
-collector -> Acquisition.take(scan) -> newest (live)
+collector -> Acquisition.take(scan) -> pipeline (checks, derived tags), and for each scan that makes:
                                     -> alarms -> outputs          before anything is stored or sent
-                                    -> store (lane A, then M)
+                                    -> newest (live)
+                                    -> store (lane A, then M)     what is reported of it
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from edge.collect import Collector
 from edge.line import Line
 from edge.live import Newest
 from edge.outputs import Output, resume_outputs
+from edge.pipeline import Pipeline
 from edge.settings import AlarmRule, Configuration
 from edge.store import Store
 from edge.supervise import supervise
@@ -55,7 +57,8 @@ class Acquisition:
             Collector(line, self.take, mono_ns=clock.mono_ns, jitter=jitter, journal=store.put_audit)
             for line in self._lines.values()
         ]
-        layouts = [Layout(g.group.name, g.group.tags) for bus in configuration.buses for g in bus.groups]
+        self._pipeline = Pipeline(configuration)
+        layouts = [Layout(group, tags) for group, tags in configuration.columns.items()]
         self._layouts = {layout.group: (layout_id(layout), layout) for layout in layouts}
         self._alarms = Alarms(configuration.alarms, {layout.group: layout.tags for layout in layouts}, raised)
         self._outputs = {
@@ -91,14 +94,20 @@ class Acquisition:
                 tasks.create_task(supervise(name, output.run, self._store.put_audit), name=name)
 
     def take(self, scan: Scan) -> None:
-        """Take a scan: alarms and outputs first, then memory, then the spool. Never waits."""
+        """Take a scan, and what it derives: alarms and outputs first, then memory, then the spool. Never waits."""
+        for made in self._pipeline.process(scan):
+            self._use(made)
+
+    def _use(self, scan: Scan) -> None:
         for change in self._alarms.evaluate(scan):
             self._announce(change)
         key, layout = self._layouts[scan.group]
         self._newest.put(layout.tags, scan)
-        quality = bytes(scan.quality) if any(scan.quality) else b""
-        wall = self._clock.wall_at(scan.mono_ns)
-        self._store.put_scan(ScanRecord(key, scan.mono_ns, wall, scan.values, quality), layout)
+        kept = self._pipeline.thin(scan)
+        if kept is not None:
+            wall = self._clock.wall_at(scan.mono_ns)
+            record = ScanRecord(key, scan.mono_ns, wall, kept.values, kept.quality, kept.columns)
+            self._store.put_scan(record, layout)
 
     def _announce(self, change: Transition) -> None:
         rule = change.rule
@@ -132,7 +141,8 @@ class Acquisition:
 
     def groups(self) -> dict[str, GroupHealth]:
         """The accounting of every scan group."""
-        return {name: count.health() for c in self._collectors for name, count in c.counts.items()}
+        read = {name: count.health() for c in self._collectors for name, count in c.counts.items()}
+        return read | self._pipeline.groups()
 
     def buses(self, uptime_s: float) -> dict[str, BusHealth]:
         """The state of every bus."""

@@ -3,8 +3,9 @@
     normal --beyond the limit for on_delay_s--> raised --back by the deadband for off_delay_s--> normal
 
 A sample without a usable value (bad quality, NaN, not a number) neither raises nor clears: a dead sensor must not end
-an alarm. An infinite value may raise but not clear: it is an instrument beyond its range. Limits count as crossed when
-reached (>= high, <= low).
+an alarm. An uncertain value does both, for a doubtful alarm is better than none. But an infinite value may raise and
+not clear: it is an instrument beyond its range; nor may one of a window that is not yet known whole, for the true one
+may be higher. Limits count as crossed when reached (>= high, <= low).
 
 Nearly all values change nothing. So each column of a group has a band of values between which no rule of its tag has
 anything to do, and only what lies outside is fed to the rules.
@@ -19,9 +20,10 @@ import msgspec
 
 from drivers.base import Scan
 from edge.settings import AlarmRule
-from wire.sample import Value, is_bad
+from wire.sample import Quality, Value, is_bad
 
 NS = 1_000_000_000
+PARTIAL = int(Quality.UNCERTAIN_PARTIAL)
 
 
 class Transition(msgspec.Struct, frozen=True):
@@ -50,7 +52,7 @@ class RuleState:
     def feed(self, value: float, quality: int, mono_ns: int) -> Transition | None:
         """Take one usable value; return the change it brings, if any."""
         signed = value * self._sign
-        if not (self._is_back(signed) if self.raised else signed >= self._raise_at):
+        if not (self._is_back(signed, quality) if self.raised else signed >= self._raise_at):
             self._since_ns = None
             return None
         if self._since_ns is None:
@@ -70,8 +72,8 @@ class RuleState:
             return (self._clear_below, math.inf) if self.rule.is_upper else (-math.inf, -self._clear_below)
         return (-math.inf, self.rule.limit) if self.rule.is_upper else (self.rule.limit, math.inf)
 
-    def _is_back(self, signed: float) -> bool:
-        if math.isinf(signed):
+    def _is_back(self, signed: float, quality: int) -> bool:
+        if math.isinf(signed) or quality == PARTIAL:
             return False
         return signed < self._clear_below or (signed == self._clear_below and self.rule.deadband > 0)
 

@@ -16,7 +16,8 @@ from edge.settings import AlarmRule, Check, DerivedEntry
 LEVEL_ORDER = ("low-low", "low", "high", "high-high")
 PARTNERS = ("at_most", "at_least", "zero_with")
 """Keys of a check that name another tag of the device."""
-LEAST_POLLS = 2
+STUCK_POLLS = 2
+DERIVED_POLLS = 4
 """Readings that a window must have room for, to tell anything."""
 
 
@@ -107,7 +108,7 @@ def _check_windows(tag: TagDraft, check: Check, draft: Draft) -> None:
     poll_s = _poll_of(tag, draft)
     if poll_s is None:
         return
-    for key, of, least_s in (("step_s", check.step, poll_s), ("stuck_s", check.stuck, LEAST_POLLS * poll_s)):
+    for key, of, least_s in (("step_s", check.step, poll_s), ("stuck_s", check.stuck, STUCK_POLLS * poll_s)):
         window_s = getattr(check, key)
         if of is not None and window_s < least_s:
             message = f"{key} = {window_s:g} is too short: the tag is read every {poll_s:g} s"
@@ -139,9 +140,9 @@ def _check_derived(tag: TagDraft, entry: DerivedEntry, draft: Draft) -> None:
     if entry.formula == "gust" and poll_s > GUST_POLL_MOST_S:
         message = f"a gust is a mean over 3 s, but the speed is read every {poll_s:g} s"
         draft.mistakes.add((*tag.place, "of"), message, f"write: poll_s = {GUST_POLL_MOST_S:g} in the speed's group")
-    elif entry.window_s is not None and entry.window_s < LEAST_POLLS * poll_s:
+    elif entry.window_s is not None and entry.window_s < DERIVED_POLLS * poll_s:
         message = f"window_s = {entry.window_s:g} is too short: its tags are read every {poll_s:g} s"
-        draft.mistakes.add((*tag.place, "window_s"), message, f"write: window_s = {LEAST_POLLS * poll_s:g} or more")
+        draft.mistakes.add((*tag.place, "window_s"), message, f"write: window_s = {DERIVED_POLLS * poll_s:g} or more")
 
 
 def _inputs_of(tag: TagDraft, entry: DerivedEntry, draft: Draft) -> Iterator[tuple[str, TagDraft | None]]:

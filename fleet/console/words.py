@@ -37,6 +37,9 @@ REASONS: dict[int, LazyString] = {
     Quality.UNCERTAIN_STUCK: lazy_gettext("stuck"),
     Quality.UNCERTAIN_STEP: lazy_gettext("sudden step"),
     Quality.UNCERTAIN_STATUS: lazy_gettext("instrument status"),
+    Quality.UNCERTAIN_INCONSISTENT: lazy_gettext("contradicts another tag"),
+    Quality.UNCERTAIN_PARTIAL: lazy_gettext("window not full yet"),
+    Quality.UNCERTAIN_INPUT: lazy_gettext("from uncertain readings"),
     Quality.BAD_TIMEOUT: lazy_gettext("no answer"),
     Quality.BAD_LINK: lazy_gettext("link down"),
     Quality.BAD_FRAME: lazy_gettext("garbled answer"),
@@ -44,6 +47,7 @@ REASONS: dict[int, LazyString] = {
     Quality.BAD_SENSOR: lazy_gettext("sensor fault"),
     Quality.BAD_RANGE: lazy_gettext("out of range"),
     Quality.BAD_CONFIG: lazy_gettext("configuration"),
+    Quality.BAD_INPUT: lazy_gettext("too few good readings"),
 }
 CLOCKS = {
     "synced": lazy_gettext("synchronised"),

@@ -11,7 +11,7 @@ import msgspec
 
 from fleet.readings.items import quality_of, split_value
 from fleet.relay.service import Columns, OutboxRow
-from wire.record import ActionRecord, AlarmRecord, AuditRecord, ScanRecord, decode_record
+from wire.record import ActionRecord, AlarmRecord, AuditRecord, ScanRecord, columns_of, decode_record
 from wire.sample import Value, is_bad, quality_class
 
 FindColumns = Callable[[str, bytes], Columns | None]
@@ -91,12 +91,13 @@ def _describe_body(row: OutboxRow, find_columns: FindColumns) -> dict[str, Any]:
 def _describe_scan(record: ScanRecord, columns: Columns | None) -> dict[str, Any]:
     assert columns is not None, "ingest takes no scan without its layout"
     values = {}
-    for index, (tag, unit, value) in enumerate(zip(columns.tags, columns.units, record.values, strict=True)):
+    present = columns_of(record, len(columns.tags))
+    for index, (column, value) in enumerate(zip(present, record.values, strict=True)):
         quality = quality_of(record, index)
         plain = None if is_bad(quality) else _plain(value)
         # A number that is not finite came without a value, whatever was said of it.
         word = "bad" if plain is None else quality_class(quality)
-        values[tag] = {"value": plain, "quality": word, "unit": unit}
+        values[columns.tags[column]] = {"value": plain, "quality": word, "unit": columns.units[column]}
     return {"kind": "scan", "group": columns.group, "values": values}
 
 

@@ -154,7 +154,7 @@ def test_undecodable_items_are_quarantined_one_by_one_and_count_as_committed(fle
     kept = fleet.rows(sa.select(Quarantined).order_by(Quarantined.seq))
     assert [(q.seq, q.body) for q in kept[:2]] == [(2, garbled), (4, b"")]
     assert [q.reason for q in kept] == [
-        "record fails its CRC", "record of 0 octets is too short", "scan of 1 values, its layout has 2",
+        "record fails its CRC", "record of 0 octets is too short", "scan of 1 values for 2 of its layout's 2 columns",
     ]  # fmt: skip
     assert fleet.count("quarantined") == 3
 
