@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import zlib
+from collections.abc import Iterable, Sequence
 from enum import StrEnum
 
 import msgspec
@@ -42,6 +43,9 @@ class ScanRecord(msgspec.Struct, frozen=True, array_like=True, tag="scan"):
 
     ``layout`` is `layout_id` of the columns. ``mono_ns`` counts from the boot named in the batch; ``wall_ns`` is
     UTC since 1970, None while the clock is unset. ``quality`` has one octet per value, or none if all are good.
+    ``columns`` tells which columns the values belong to, where a tag is reported by exception: bit i (of octet i // 8,
+    the lowest first) stands for column i. Empty means all of them. A reader that does not know this element finds
+    fewer values than columns and refuses the record, so that no value gets to another tag.
     """
 
     layout: bytes
@@ -49,6 +53,7 @@ class ScanRecord(msgspec.Struct, frozen=True, array_like=True, tag="scan"):
     wall_ns: int | None
     values: tuple[Value, ...]
     quality: bytes = b""
+    columns: bytes = b""
 
 
 class AlarmRecord(msgspec.Struct, frozen=True, array_like=True, tag="alarm"):
@@ -108,6 +113,27 @@ _decoder: msgspec.msgpack.Decoder[Record] = msgspec.msgpack.Decoder(Record)
 def layout_id(layout: Layout) -> bytes:
     """Name a layout by its content: the first 8 octets of the SHA-256 of its encoding."""
     return hashlib.sha256(_encoder.encode(layout)).digest()[:8]
+
+
+def pack_columns(columns: Iterable[int], width: int) -> bytes:
+    """Write which of ``width`` columns a scan has values of, as `ScanRecord.columns`."""
+    return sum(1 << column for column in set(columns)).to_bytes(-(-width // 8), "little")
+
+
+def columns_of(record: ScanRecord, width: int) -> Sequence[int]:
+    """Return the column of each value of a scan whose layout has ``width`` columns.
+
+    Raises DecodeError if the values do not fit the columns.
+    """
+    columns: Sequence[int] = range(width)
+    if record.columns:
+        bits = int.from_bytes(record.columns, "little")
+        if len(record.columns) != -(-width // 8) or bits >> width:
+            raise DecodeError(f"scan has a map of {len(record.columns)} octets for {width} columns")
+        columns = [column for column in columns if bits >> column & 1]
+    if len(record.values) != len(columns):
+        raise DecodeError(f"scan of {len(record.values)} values for {len(columns)} of its layout's {width} columns")
+    return columns
 
 
 def encode_record(record: Record) -> bytes:

@@ -23,6 +23,9 @@ class Quality(IntEnum):
     UNCERTAIN_STUCK = 0x42
     UNCERTAIN_STEP = 0x43
     UNCERTAIN_STATUS = 0x44
+    UNCERTAIN_INCONSISTENT = 0x45
+    UNCERTAIN_PARTIAL = 0x46
+    UNCERTAIN_INPUT = 0x47
     BAD = 0x80
     BAD_TIMEOUT = 0x81
     BAD_LINK = 0x82
@@ -31,6 +34,7 @@ class Quality(IntEnum):
     BAD_SENSOR = 0x85
     BAD_RANGE = 0x86
     BAD_CONFIG = 0x87
+    BAD_INPUT = 0x88
 
 
 def is_good(quality: int) -> bool:

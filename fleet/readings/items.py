@@ -9,7 +9,17 @@ import msgspec
 from fleet.conversation import WINDOW_OCTETS
 from wire.conversation import Batch, Clock
 from wire.errors import WireError
-from wire.record import ActionRecord, AlarmRecord, AuditRecord, Lane, Layout, Record, ScanRecord, decode_record
+from wire.record import (
+    ActionRecord,
+    AlarmRecord,
+    AuditRecord,
+    Lane,
+    Layout,
+    Record,
+    ScanRecord,
+    columns_of,
+    decode_record,
+)
 from wire.sample import Quality, Value
 
 INT_MAX = 2**63 - 1
@@ -114,8 +124,7 @@ def _check_storable(record: Record) -> None:
 def _check_scan(record: ScanRecord, layout: Layout | None) -> None:
     if layout is None:
         raise WireError(f"layout {record.layout.hex()} was never sent")
-    if len(record.values) != len(layout.tags):
-        raise WireError(f"scan of {len(record.values)} values, its layout has {len(layout.tags)}")
+    columns_of(record, len(layout.tags))
     if record.quality and len(record.quality) != len(record.values):
         raise WireError(f"scan of {len(record.values)} values has {len(record.quality)} qualities")
 

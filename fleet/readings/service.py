@@ -11,10 +11,15 @@ from sqlalchemy.orm import Session
 
 from fleet.errors import InvalidError
 from fleet.readings.models import Quarantined, Reading
+from wire.sample import Quality
 
 BUCKETS_MAX = 5000
 SEEK_FROM_NS = 30_000_000_000
 """Parts at least this wide are read one by one from SQLite."""
+
+
+_usable = sa.and_(Reading.value.is_not(None), Reading.quality < int(Quality.BAD))
+"""A bad value is kept for people to look at, but no chart is drawn through it."""
 
 
 class Point(msgspec.Struct, frozen=True):
@@ -28,7 +33,10 @@ class Point(msgspec.Struct, frozen=True):
 
 
 def series(session: Session, tag_id: int, start_ns: int, end_ns: int, buckets: int) -> list[Point]:
-    """Return a tag's values from ``start_ns`` up to ``end_ns`` in equal parts, without those that are empty."""
+    """Return a tag's values from ``start_ns`` up to ``end_ns`` in equal parts, without those that are empty.
+
+    Bad values are left out.
+    """
     if not 0 <= start_ns < end_ns < 2**63:
         raise InvalidError("'from' must lie before 'to'")
     if not 1 <= buckets <= BUCKETS_MAX:
@@ -54,11 +62,11 @@ def _group(session: Session, tag_id: int, start_ns: int, end_ns: int, width: int
             sa.func.avg(Reading.value).label("mean"),
             sa.func.max(Reading.at_ns).label("last_ns"),
         )
-        .where(in_range, Reading.value.is_not(None))
+        .where(in_range, _usable)
         .group_by(sa.text("bucket"))
         .subquery()
     )
-    is_last = sa.and_(Reading.tag_id == tag_id, Reading.at_ns == parts.c.last_ns, Reading.value.is_not(None))
+    is_last = sa.and_(Reading.tag_id == tag_id, Reading.at_ns == parts.c.last_ns, _usable)
     query = sa.select(parts, Reading.value.label("last")).join(Reading, is_last)
     return session.execute(query.order_by(parts.c.bucket, Reading.record_id))
 
@@ -79,7 +87,7 @@ _in_part = sa.and_(
     Reading.tag_id == sa.bindparam("tag"),
     Reading.at_ns >= sa.bindparam("begin"),
     Reading.at_ns < sa.bindparam("end"),
-    Reading.value.is_not(None),
+    _usable,
 )
 _last = sa.select(Reading.value).where(_in_part).order_by(Reading.at_ns.desc(), Reading.record_id.desc()).limit(1)
 _PART = sa.select(

@@ -13,7 +13,7 @@ from fleet.conversation import Missing
 from fleet.readings.items import Item, Unreadable, escape_text, quality_of, split_value
 from fleet.readings.models import Quarantined, Reading, Record
 from wire.conversation import Batch
-from wire.record import ScanRecord
+from wire.record import ScanRecord, columns_of
 from wire.sample import Quality, is_bad
 
 QUARANTINE_BODY_MAX = 64 * 1024
@@ -54,14 +54,15 @@ def reading_rows(item: Item, record_id: int, tag_ids: Mapping[str, int]) -> list
     if not isinstance(record, ScanRecord) or layout is None or item.captured_ns is None:
         return []
     rows = []
-    for index, (tag, raw) in enumerate(zip(layout.tags, record.values, strict=True)):
+    columns = columns_of(record, len(layout.tags))
+    for index, (column, raw) in enumerate(zip(columns, record.values, strict=True)):
         value, text = split_value(raw)
         quality = quality_of(record, index)
         if value is None and text is None and not is_bad(quality):
             quality = int(Quality.BAD_SENSOR)  # a number that is not finite is no value
         rows.append(
             {
-                "tag_id": tag_ids[tag],
+                "tag_id": tag_ids[layout.tags[column]],
                 "at_ns": item.captured_ns,
                 "record_id": record_id,
                 "value": value,
