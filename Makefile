@@ -34,6 +34,7 @@ check: $(VENV)/.dev ## Lint, types, import contracts, generated files
 	@$(BIN)/lint-imports
 	@$(BIN)/python -m wire.schema --check
 	@$(BIN)/python -m edge.schema --check
+	@$(BIN)/python -m edge.devices --check
 	@$(BIN)/python -m fleet.console.catalogue check
 	@requirements/compile.sh --check
 
@@ -55,6 +56,7 @@ pictures: $(VENV)/.dev $(VENV)/.peers ## Take the documentation's pictures anew
 schemas: $(VENV)/.dev ## Write the generated schemas and settings tables anew
 	@$(BIN)/python -m wire.schema
 	@$(BIN)/python -m edge.schema
+	@$(BIN)/python -m edge.devices
 
 requirements: $(VENV)/.dev ## Pin the dependencies anew
 	@requirements/compile.sh

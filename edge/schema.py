@@ -76,6 +76,7 @@ def configuration_schema() -> dict[str, Any]:
         "required": ["gateway", "uplink"],
         "additionalProperties": False,
         "$defs": {
+            **{name: part for driver in drivers for name, part in held_models(driver).items()},
             "alarm": alarm,
             "tag_alarm": _without(alarm, "tag"),
             "check": _table(Check),
@@ -93,19 +94,19 @@ def configuration_schema() -> dict[str, Any]:
 
 
 def _bus(driver: DriverKind) -> dict[str, Any]:
-    table = _table(BusEntry, driver.settings)
+    table = _table(BusEntry, driver.settings, kind=driver.kind)
     table["properties"]["kind"] = {"const": driver.kind}
     return table
 
 
 def device_table(driver: DriverKind, *, has_profile: bool) -> dict[str, Any]:
     """Make the schema of a [[device]] on a bus of this driver; one with a profile may leave out what that brings."""
-    tag = _with_rules(_table(TagEntry, driver.source))
+    tag = _with_rules(_table(TagEntry, driver.source, kind=driver.kind))
     group = _table(GroupEntry)
     group["properties"]["tag"] = _array(tag)
     if hasattr(driver.build, "read"):
         group["required"] = [*group["required"], "poll_s"]
-    device = _table(DeviceEntry, driver.device)
+    device = _table(DeviceEntry, driver.device, kind=driver.kind)
     device["properties"]["group"] = _array(group)
     derived = "derived_of_profile" if has_profile else "derived"
     device["properties"]["derived"] = _array({"$ref": f"#/$defs/{derived}"})
@@ -132,20 +133,33 @@ def _array(items: Mapping[str, Any]) -> dict[str, Any]:
     return {"type": "array", "items": items}
 
 
-def _table(*models: Model) -> dict[str, Any]:
+def _table(*models: Model, kind: str = "") -> dict[str, Any]:
     """One table that several models read: the agent's own keys and the driver's."""
     table: dict[str, Any] = {"type": "object", "properties": {}, "required": [], "additionalProperties": False}
     for model in models:
-        part = _schema(model)
+        part = _schema(model, kind)
         table["properties"].update(part["properties"])
         table["required"] = [*table["required"], *part["required"]]
     return table
 
 
-def _schema(model: Model) -> dict[str, Any]:
-    schema = msgspec.json.schema(model)
-    part: dict[str, Any] = schema["$defs"][schema["$ref"].rsplit("/", 1)[1]]
+def _schema(model: Model, kind: str = "") -> dict[str, Any]:
+    """The part of one model. It refers to those it holds as `held_models` of its driver names them."""
+    (ref,), parts = msgspec.json.schema_components((model,), ref_template=_ref_template(kind))
+    part: dict[str, Any] = parts[ref["$ref"].removeprefix(_ref_template(kind).format(name=""))]
     return part
+
+
+def held_models(driver: DriverKind) -> dict[str, Any]:
+    """Make the definitions of the models that a driver's own hold. Two drivers may have models of one name."""
+    own = (driver.settings, driver.device, driver.source)
+    refs, parts = msgspec.json.schema_components(own, ref_template=_ref_template(driver.kind))
+    tables = {ref["$ref"].removeprefix(_ref_template(driver.kind).format(name="")) for ref in refs}
+    return {f"{driver.kind}_{name}": part for name, part in parts.items() if name not in tables}
+
+
+def _ref_template(kind: str) -> str:
+    return f"#/$defs/{kind}_{{name}}"
 
 
 def _without(table: Mapping[str, Any], key: str) -> dict[str, Any]:

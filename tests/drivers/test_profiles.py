@@ -1,18 +1,26 @@
 """Every profile that is installed is right as far as bytes can tell, and could be read by the driver it names."""
 
 import itertools
+import json
 import os
+import re
+import tomllib
 from pathlib import Path
+from typing import get_args
 
+import jsonschema
 import msgspec
 import pytest
 
 from drivers import profile
+from drivers.base import kinds
 from drivers.errors import SettingsError
+from edge import devices
 from edge.mistakes import Mistakes
 from edge.profile_case import case_folders
 from edge.profile_report import CaseReport
 from edge.profile_test import explain, read_profile, run_profile_test
+from edge.schema import SCHEMA_FILE
 
 FILES = Path(profile.__file__).with_name("profiles")
 CASES = Path(__file__).parent.parent / "cases" / "profiles"
@@ -191,3 +199,46 @@ def test_folder_that_may_not_be_read_has_no_profiles(own):
         assert profile.names(own) == profile.installed()
     finally:
         own.chmod(0o700)
+
+
+def test_installed_profiles_fit_the_schema(installed):
+    schema = json.loads(devices.SCHEMA_FILE.read_text("utf-8"))
+    document = tomllib.loads((FILES / f"{installed.name}.toml").read_text("utf-8"))
+    assert list(jsonschema.Draft202012Validator(schema).iter_errors(document)) == []
+
+
+@pytest.mark.parametrize(("old", "new"), [("scale", "scael"), ("poll_s = 5.0", ""), ("kind = ", "kinds = ")])
+def test_schema_refuses_a_mistake(old, new):
+    schema = json.loads(devices.SCHEMA_FILE.read_text("utf-8"))
+    text = (FILES / "generic_sht20.toml").read_text("utf-8").replace(old, new)
+    assert list(jsonschema.Draft202012Validator(schema).iter_errors(tomllib.loads(text)))
+
+
+def test_page_and_schema_are_up_to_date():
+    for path, text in devices.files().items():
+        assert path.read_text("utf-8") == text, "run: python -m edge.devices"
+
+
+def test_page_tells_of_every_driver_and_every_profile():
+    page = devices.PAGE_FILE.read_text("utf-8")
+    assert set(devices.SPOKEN) >= set(kinds())
+    assert set(devices.CHAPTERS) == set(get_args(profile.Category))
+    for kind in kinds():
+        assert f"| [`{kind}`](settings.md#{kind}) |" in page
+    for name in profile.installed():
+        assert f"- profile: `{name}`" in page
+
+
+def test_cases_on_the_page_are_there():
+    page = devices.PAGE_FILE.read_text("utf-8")
+    links = re.findall(r"\]\((\.\./[^)]+)\)", page)
+    assert len(links) > len(profile.installed())
+    assert [link for link in links if not (devices.PAGE_FILE.parent / link).is_file()] == []
+
+
+def test_a_device_written_out_as_the_profile_has_it_fits_the_schema_of_a_configuration(installed):
+    schema = json.loads(SCHEMA_FILE.read_text("utf-8"))
+    desired = {"$ref": "#/$defs/desired", "$defs": schema["$defs"]}
+    own = {**installed.device, **installed.site, "group": installed.group, "derived": installed.derived}
+    document = {"device": [{"name": "d", "bus": "line", **own}]}
+    assert list(jsonschema.Draft202012Validator(desired).iter_errors(document)) == []
