@@ -74,7 +74,7 @@ def test_example_configuration_is_accepted():
 
 
 def test_example_profile_is_accepted():
-    (text,) = blocks("profile.md", "toml")
+    text, _ = blocks("profile.md", "toml")
     one = profile.parse(text, "example_g1")
     assert [tag["name"] for group in one.group for tag in group["tag"]] == ["gas"]
     document = {

@@ -1,5 +1,6 @@
 """`fengsui-edge profile test`: what it tells of a profile, and profiles of an operator's own in a configuration."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -253,3 +254,16 @@ def test_mistake_in_an_own_profile_tells_how_to_find_it(gauge):
     (mistake,) = mistakes.found
     assert "profile 'my_gauge'" in mistake.message
     assert "fengsui-edge profile test my_gauge.toml" in mistake.hint
+
+
+def test_example_of_the_manual_holds(tmp_path):
+    page = (Path(__file__).parents[2] / "docs" / "extend" / "profile.md").read_text("utf-8")
+    profile, line, case = re.findall(r"^```(?:toml|text)\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
+    folder = tmp_path / "example_g1" / "broken_sensor"
+    folder.mkdir(parents=True)
+    (tmp_path / "example_g1.toml").write_text(profile, "utf-8")
+    (folder / "line.txt").write_text(line, "utf-8")
+    (folder / "case.toml").write_text(case, "utf-8")
+    report = run_profile_test(tmp_path / "example_g1.toml")
+    assert report.ok, format_report(report)
+    assert report.cases
