@@ -23,6 +23,10 @@ SCANS_MOST = 2000
 """More scans than an input has octets would be made from nothing."""
 
 
+APART_S = 60.0
+"""Between two inputs: a driver may leave an instrument alone that may still answer what it was asked before."""
+
+
 class Line:
     """Brings what it was loaded with, whatever is asked of it."""
 
@@ -79,6 +83,7 @@ class Subject:
         return [scan for scan in scans if not all(is_bad(quality) for quality in scan.quality)]
 
     async def _acquire(self) -> list[Scan]:
+        await asyncio.sleep(APART_S)
         await self._driver.open()
         scans: list[Scan] = []
         try:
