@@ -37,6 +37,14 @@ def holds_rtu_frame(data: bytes) -> bool:
     return False
 
 
+_ASCII_FRAME = re.compile(rb":((?:[0-9A-Fa-f]{2})+)\r\n")
+
+
+def holds_ascii_frame(data: bytes) -> bool:
+    """A colon, pairs of hexadecimal digits whose octets add up to 0, CR LF."""
+    return any(sum(bytes.fromhex(found[1].decode())) % 256 == 0 for found in _ASCII_FRAME.finditer(data))
+
+
 def holds_nmea_sentence(data: bytes) -> bool:
     """``$``, characters, ``*`` and the exclusive-or of the characters as two hexadecimal digits."""
     for found in re.finditer(rb"[$!]([^*\r\n]*)\*([0-9A-Fa-f]{2})", data):
@@ -65,6 +73,16 @@ def mend_rtu(data: bytes) -> bytes:
     """Replace the last two octets by the CRC-16 of those before."""
     body = data[:-2]
     return body + crc16_bitwise(body).to_bytes(2, "little") if body else data
+
+
+def mend_ascii(data: bytes) -> bytes:
+    """Put the right last pair of digits into every frame."""
+
+    def mend(found: re.Match[bytes]) -> bytes:
+        body = bytes.fromhex(found[1].decode())[:-1]
+        return b":" + (body + bytes((-sum(body) % 256,))).hex().upper().encode() + b"\r\n"
+
+    return _ASCII_FRAME.sub(mend, data)
 
 
 def mend_nmea(data: bytes) -> bytes:

@@ -8,6 +8,7 @@ from tests.fuzz import oracles
 from tests.fuzz.oracles import Mender, Oracle
 
 WIRES: dict[str, tuple[Oracle, Mender]] = {
+    "modbus:ascii": (oracles.holds_ascii_frame, oracles.mend_ascii),
     "modbus:rtu": (oracles.holds_rtu_frame, oracles.mend_rtu),
     "modbus:rtu+tcp": (oracles.holds_rtu_frame, oracles.mend_rtu),
     "modbus:tcp": (oracles.anything, oracles.as_it_is),
