@@ -12,7 +12,7 @@ from drivers.base import DriverKind, Group, Polled, find, kinds
 from drivers.errors import SettingsError
 from edge.draft import BusDraft, Draft, TagDraft
 from edge.merging import GroupTable, Placed, merge_groups, merge_tags
-from edge.mistakes import read_struct, suggest
+from edge.mistakes import fields_of, read_struct, suggest
 from edge.places import Place
 from edge.settings import (
     AlarmRule,
@@ -47,8 +47,8 @@ def read_bus(table: Any, place: Place, draft: Draft) -> None:
         if isinstance(table, Mapping):
             draft.broken_buses.add(str(table.get("name")))
         return
-    entry = read_struct(BusEntry, table, place, draft.mistakes, also_known=_names(kind.settings))
-    settings = read_struct(kind.settings, table, place, draft.mistakes, also_known=_names(BusEntry))
+    entry = read_struct(BusEntry, table, place, draft.mistakes, also_known=fields_of(kind.settings))
+    settings = read_struct(kind.settings, table, place, draft.mistakes, also_known=fields_of(BusEntry))
     name = entry.name if entry else str(table.get("name"))  # its devices are checked all the same
     if name in draft.buses:
         draft.mistakes.add(place, f"a second bus is called '{name}'", "give it a name of its own")
@@ -74,13 +74,13 @@ def read_device(table: Any, place: Place, draft: Draft) -> None:
         _note_broken(table, draft)
         return
     bus.has_device = True
-    entry = read_struct(DeviceEntry, table, place, draft.mistakes, also_known=_names(bus.kind.device))
+    entry = read_struct(DeviceEntry, table, place, draft.mistakes, also_known=fields_of(bus.kind.device))
     if entry is None:
         _note_broken(table, draft)
         return
     profile = _profile_of(entry, bus, place, draft)
     values = {**(profile.device if profile else {}), **table}
-    device = read_struct(bus.kind.device, values, place, draft.mistakes, also_known=_names(DeviceEntry))
+    device = read_struct(bus.kind.device, values, place, draft.mistakes, also_known=fields_of(DeviceEntry))
     if entry.name in draft.devices:
         draft.mistakes.add(place, f"a second device is called '{entry.name}'", "give it a name of its own")
     draft.devices[entry.name] = Device(name=entry.name, title=entry.title, bus=entry.bus, profile=entry.profile)
@@ -163,8 +163,8 @@ def _read_tags(
     """Read the tags of a group. Returns the sources of those with nothing wrong, by full name."""
     read: dict[str, msgspec.Struct] = {}
     for place, table in tables:
-        entry = read_struct(TagEntry, table, place, draft.mistakes, also_known=_names(bus.kind.source))
-        source = read_struct(bus.kind.source, table, place, draft.mistakes, also_known=_names(TagEntry))
+        entry = read_struct(TagEntry, table, place, draft.mistakes, also_known=fields_of(bus.kind.source))
+        source = read_struct(bus.kind.source, table, place, draft.mistakes, also_known=fields_of(TagEntry))
         if entry is None or source is None:
             continue
         tag = _make_tag(entry, place, group, draft)
@@ -227,7 +227,3 @@ def read_output(table: Any, place: Place, draft: Draft) -> None:
     if output.name in draft.outputs:
         draft.mistakes.add(place, f"a second output is called '{output.name}'", "give it a name of its own")
     draft.outputs[output.name] = (place, output)
-
-
-def _names(model: type[msgspec.Struct]) -> tuple[str, ...]:
-    return tuple(field.encode_name for field in msgspec.structs.fields(model))
