@@ -15,14 +15,14 @@ from typing import IO
 from drivers.errors import DriverError, SettingsError
 from edge.errors import ConfigurationError, EdgeError
 from edge.release import RELEASE
-from edge.tools import profile, read, write
+from edge.tools import capture, profile, read, scan, watch, write
 from edge.tools.document import explain, load
 from edge.tools.terminal import add_json, print_json
 
 EXIT_OK, EXIT_FAULT, EXIT_WRONG_USE = 0, 1, 2
 
 TOOLS: Mapping[str, ModuleType] = {
-    "read": read, "write": write, "profile": profile,
+    "scan": scan, "read": read, "write": write, "watch": watch, "capture": capture, "profile": profile,
 }  # fmt: skip
 """Each has HELP, EXAMPLES, add_arguments(parser) and run(options)."""
 

@@ -10,6 +10,7 @@ import msgspec
 
 from drivers.base import Driver, Group, Polled, Scan, Streaming, bad_scan
 from drivers.errors import DriverError, LinkError, LinkTimeoutError
+from drivers.transport import Transport
 from edge.collect import quality_of
 from edge.settings import Bus
 from edge.tools.ports import with_holder
@@ -39,8 +40,8 @@ class Result(msgspec.Struct, frozen=True):
 
 
 @asynccontextmanager
-async def opened(driver: Driver, url: str) -> AsyncIterator[None]:
-    """Hold a driver open. Raises DriverError, which names the program that has the port."""
+async def opened(driver: Driver | Transport, url: str) -> AsyncIterator[None]:
+    """Hold a driver or a bare line open. Raises DriverError, which names the program that has the port."""
     try:
         await driver.open()
         yield
@@ -58,7 +59,7 @@ async def read_bus(bus: Bus, listen_s: float = LISTEN_S) -> list[Result]:
         if isinstance(driver, Streaming):
             return await _listen(driver, groups, listen_s)
         assert isinstance(driver, Polled)
-        return await _ask(driver, groups)
+        return [result async for result in ask(driver, groups)]
 
 
 def url_of(bus: Bus) -> str:
@@ -66,14 +67,14 @@ def url_of(bus: Bus) -> str:
     return str(getattr(bus.settings, "url", ""))
 
 
-async def _ask(driver: Polled, groups: Sequence[Group]) -> list[Result]:
-    results: list[Result] = []
+async def ask(driver: Polled, groups: Sequence[Group]) -> AsyncIterator[Result]:
+    """Read groups in turn; of a device that stays silent no further one is asked. Raises LinkError."""
     silent: dict[str, DriverError] = {}
     for group in groups:
         error = silent.get(group.device_name)
         try:
             if error is None:
-                results.append(Result(group, await driver.read(group)))
+                yield Result(group, await driver.read(group))
                 continue
         except LinkTimeoutError as timeout:
             error = silent[group.device_name] = timeout
@@ -81,8 +82,7 @@ async def _ask(driver: Polled, groups: Sequence[Group]) -> list[Result]:
             raise
         except DriverError as fault:
             error = fault
-        results.append(failed(group, error))
-    return results
+        yield failed(group, error)
 
 
 async def _listen(driver: Streaming, groups: Sequence[Group], listen_s: float) -> list[Result]:

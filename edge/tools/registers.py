@@ -29,9 +29,9 @@ def with_registers(group: Group) -> Group:
 
 
 def registers_of(group: Group, scan: Scan) -> Mapping[str, str]:
-    """Show the registers of each tag of a scan as hex: {tag: "4148 0000"}. ``group`` is one of `with_registers`."""
+    """Show the registers of each tag of a scan as hex: {tag: "4148 0000"}; empty unless read `with_registers`."""
     device = group.device
-    if not isinstance(device, Device):
+    if not isinstance(device, Device) or not group.tags[-1].startswith(MARK):
         return {}
     read = dict(zip(group.tags, scan.values, strict=True))
     return {

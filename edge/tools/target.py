@@ -27,6 +27,9 @@ from wire.twin import TagInfo
 CONFIG = Path("/etc/fengsui/gateway.toml")
 """The configuration of an installed gateway."""
 
+OWN_PROFILES = CONFIG.parent / profiles.OWN_FOLDER
+"""Profiles of the gateway's operator."""
+
 BUS, GROUP = "line", "values"
 POLL_S = 1.0
 COUNT_MOST = 2000
@@ -82,7 +85,7 @@ def is_address(name: str) -> bool:
 def resolve(name: str, options: argparse.Namespace) -> Target:
     """Find what is meant: all of the configuration if ``name`` is empty. Raises ConfigurationError, EdgeError."""
     if is_address(name):
-        return _whole(_read(describe(name, options)))
+        return _whole(read_document(describe(name, options)))
     return narrow(load_configuration(options.config), name)
 
 
@@ -156,7 +159,8 @@ def _document(kind: DriverKind, url: str, bus: Mapping[str, Any], device: Mappin
     }
 
 
-def _read(table: Mapping[str, Any]) -> Configuration:
+def read_document(table: Mapping[str, Any]) -> Configuration:
+    """Read a document of ours. Raises ConfigurationError with every mistake."""
     mistakes = Mistakes()
     configuration = read_configuration(table, mistakes)
     if configuration is None:
@@ -167,7 +171,7 @@ def _read(table: Mapping[str, Any]) -> Configuration:
 def load_profile(name: str) -> profiles.Profile:
     """Read a profile by its name, or from a file of the technician's own. Raises SettingsError, EdgeError."""
     if not name.endswith(profiles.SUFFIX):
-        return profiles.load(name)
+        return profiles.load(name, OWN_PROFILES)
     path = Path(name)
     try:
         return profiles.parse(path.read_text("utf-8-sig"), path.name.removesuffix(profiles.SUFFIX))

@@ -9,6 +9,7 @@ import argparse
 import contextlib
 import shutil
 import sys
+import textwrap
 from collections.abc import Iterator, Sequence
 from typing import Any, Protocol
 
@@ -65,6 +66,18 @@ def _style(cell: str) -> str:
     if cell.startswith("bad"):
         return "red"
     return "yellow" if cell.startswith("uncertain") else ""
+
+
+def print_wrapped(text: str, indent: int = 0) -> None:
+    """Print a text, folded between words to the width of the terminal."""
+    margin = " " * indent
+    print(textwrap.fill(text, columns(), initial_indent=margin, subsequent_indent=margin))
+
+
+def format_time(seconds: float) -> str:
+    """Show a time: 45 s, 2 min 5 s."""
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest} s" if minutes else f"{rest} s"
 
 
 class Progress(Protocol):
