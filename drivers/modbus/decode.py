@@ -19,8 +19,9 @@ from typing import Any
 
 from drivers import bits
 from drivers.errors import SettingsError
+from drivers.modbus.check import check_source
 from drivers.modbus.model import Device, Source, Status
-from drivers.modbus.place import Column, Span, check_source, column, read_along
+from drivers.modbus.place import Column, Span, column, read_along
 from drivers.modbus.special import rule, special
 from wire.sample import Quality, Value
 

@@ -1,6 +1,6 @@
 """What a configuration says of a Modbus line, of an instrument on it, and of where a tag lives.
 
-`drivers.modbus.place` says what it means on the wire and refuses what contradicts itself.
+`drivers.modbus.place` says what it means on the wire, `drivers.modbus.check` refuses what contradicts itself.
 """
 
 from __future__ import annotations

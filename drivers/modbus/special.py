@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from drivers import bits
+from drivers.modbus.check import is_decimals, is_factor, table_numbers
 from drivers.modbus.model import Lookup, Source, Status
-from drivers.modbus.place import is_decimals, is_factor, table_numbers
 from wire.sample import Quality, Value
 
 GOOD = int(Quality.GOOD)

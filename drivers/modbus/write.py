@@ -10,9 +10,10 @@ import msgspec
 
 from drivers import bits
 from drivers.errors import SettingsError
+from drivers.modbus.check import table_numbers
 from drivers.modbus.decode import Tag
 from drivers.modbus.model import COILS, HOLDING_REGISTERS, Device
-from drivers.modbus.place import Span, table_numbers
+from drivers.modbus.place import Span
 from drivers.modbus.request import Request, mask_write, read_write, write_coils, write_registers
 from wire.sample import Value
 
