@@ -47,7 +47,7 @@ def text_converter(tag: str, field: Field) -> Callable[[str], Judged]:
         words = field.words
 
         def convert_words(text: str) -> Judged:
-            if not text or text in refused:
+            if not text or not text.isascii() or text in refused:
                 return NO_VALUE
             word = words.get(text) if words else text
             return NO_VALUE if word is None else (word, bits.GOOD)
