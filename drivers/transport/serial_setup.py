@@ -29,20 +29,34 @@ BAUD_TOLERANCE = 0.03
 """How far a port's divider may miss the speed: an octet of 11 bits still ends within its last bit."""
 
 DATA_BITS = {termios.CS5: 5, termios.CS6: 6, termios.CS7: 7, termios.CS8: 8}
+OTHER_FORM = "set the instrument to what the port can do, or use another adapter"
+REFUSALS = {errno.EINVAL, errno.ENOTTY}
+"""How setting a port fails for good."""
 BY_ID = Path("/dev/serial/by-id")
 
 
 def open_port(path: str, settings: LineSettings) -> serial.Serial:
     """Open, lock and set a port. Raises LinkError, SettingsError."""
-    _check_path(path)
-    port = _open(path, settings)
+    is_pty = _look_up(path)
+    try:
+        port = _open(path, settings, is_pty)
+    except ValueError as error:
+        raise _refused(path, settings, error) from error
+    except termios.error as error:
+        if error.args[0] in REFUSALS:
+            raise _refused(path, settings, error) from error
+        raise _gone(path, error) from error
+    except OSError as error:
+        raise _not_ours(path, error) from error
     try:
         fcntl.ioctl(port.fd, termios.TIOCEXCL)
-        _check_taken(port, settings)
+        taken = None if is_pty else read_back(port.fd)
+        if taken is not None:
+            check_taken(path, settings, *taken)
         _set_direction(port, settings)
     except OSError as error:
         port.close()
-        raise LinkError(f"{path} is gone: {error}", hint="is the adapter plugged in?") from error
+        raise _gone(path, error) from error
     except SettingsError:
         port.close()
         raise
@@ -60,13 +74,15 @@ def close_port(port: serial.Serial) -> None:
     port.close()
 
 
-def _check_path(path: str) -> None:
+def _look_up(path: str) -> bool:
+    """Tell whether the path names a pseudo terminal. Raises if it names no terminal at all."""
     try:
-        mode = os.stat(path).st_mode
+        about = os.stat(path)
     except OSError as error:
         raise LinkError(f"cannot open {path}: {error}", hint=_ports_here()) from error
-    if not stat.S_ISCHR(mode):
+    if not stat.S_ISCHR(about.st_mode):
         raise SettingsError(f"{path} is not a serial port", hint=_ports_here())
+    return os.major(about.st_rdev) in PTY_MAJORS
 
 
 def _ports_here() -> str:
@@ -75,24 +91,28 @@ def _ports_here() -> str:
     return "is it plugged in? No adapter is listed in /dev/serial/by-id"
 
 
-def _open(path: str, settings: LineSettings) -> serial.Serial:
-    try:
-        return serial.Serial(
-            path,
-            baudrate=settings.baud,
-            bytesize=settings.data_bits,
-            parity=settings.parity,
-            stopbits=settings.stop_bits,
-            timeout=0,
-            exclusive=True,
-        )
-    except (OSError, termios.error) as error:
-        if error.args[0] not in {errno.EAGAIN, errno.EBUSY}:
-            raise LinkError(f"cannot open {path}: {error}", hint="may we use it (group dialout)?") from error
-        holders = ", ".join(_holders(path)) or "another program"
-        raise LinkError(f"cannot lock {path}: in use by {holders}", hint="end that program first") from error
-    except ValueError as error:
-        raise SettingsError(f"{path} cannot be set up: {error}", hint="ask for another baud rate") from error
+def _open(path: str, settings: LineSettings, is_pty: bool) -> serial.Serial:
+    port = serial.Serial(baudrate=settings.baud, timeout=0, exclusive=True)
+    if not is_pty:
+        port.bytesize, port.parity, port.stopbits = settings.data_bits, settings.parity, settings.stop_bits
+    port.port = path
+    port.open()
+    return port
+
+
+def _refused(path: str, settings: LineSettings, error: Exception) -> SettingsError:
+    return SettingsError(f"{path} cannot do {_form(settings)}: {error}", hint=OTHER_FORM)
+
+
+def _gone(path: str, error: Exception) -> LinkError:
+    return LinkError(f"{path} is gone: {error}", hint="is the adapter plugged in?")
+
+
+def _not_ours(path: str, error: OSError) -> LinkError:
+    if error.errno not in {errno.EAGAIN, errno.EBUSY}:
+        return LinkError(f"cannot open {path}: {error}", hint="may we use it (group dialout)?")
+    holders = ", ".join(_holders(path)) or "another program"
+    return LinkError(f"cannot lock {path}: in use by {holders}", hint="end that program first")
 
 
 def _holders(path: str) -> Iterator[str]:
@@ -113,17 +133,11 @@ def _is_device(file: Path, device: int) -> bool:
     return stat.S_ISCHR(about.st_mode) and about.st_rdev == device
 
 
-def _check_taken(port: serial.Serial, settings: LineSettings) -> None:
-    """Read back what the port took: POSIX lets a driver ignore what its hardware cannot do."""
-    if os.major(os.fstat(port.fd).st_rdev) in PTY_MAJORS:
-        return
-    taken = read_back(port.fd)
-    if taken is not None:
-        check_taken(port.name, settings, *taken)
-
-
 def read_back(fd: int) -> tuple[int, int] | None:
-    """Return the control flags and the speed that a port has; None where the machine has no such call."""
+    """Return the control flags and the speed that a port has; None where the machine has no such call.
+
+    POSIX lets a driver ignore what its hardware cannot do.
+    """
     buffer = bytearray(TERMIOS2.size)
     try:
         fcntl.ioctl(fd, TCGETS2, buffer)
@@ -140,11 +154,13 @@ def check_taken(path: str, settings: LineSettings, flags: int, baud: int) -> Non
     stop_bits = 2 if flags & termios.CSTOPB else 1
     is_same = (data_bits, parity, stop_bits) == (settings.data_bits, settings.parity, settings.stop_bits)
     if not is_same or abs(baud - settings.baud) > BAUD_TOLERANCE * settings.baud:
-        asked = f"{settings.baud} baud {settings.data_bits}{settings.parity}{settings.stop_bits}"
         raise SettingsError(
-            f"{path} cannot do {asked}: it took {baud} baud {data_bits}{parity}{stop_bits}",
-            hint="set the instrument to what the port can do, or use another adapter",
+            f"{path} cannot do {_form(settings)}: it took {baud} baud {data_bits}{parity}{stop_bits}", hint=OTHER_FORM
         )
+
+
+def _form(settings: LineSettings) -> str:
+    return f"{settings.baud} baud {settings.data_bits}{settings.parity}{settings.stop_bits}"
 
 
 def _set_direction(port: serial.Serial, settings: LineSettings) -> None:

@@ -130,6 +130,7 @@ def busy_pct(baud: int, windows: list[Passed]) -> float:
 def show(baud: int, passed: Passed) -> None:
     """Print what a figure rests on: the wire's own accuracy, and that silence was kept."""
     assert passed.collisions == 0, "two spoke at a time"
+    assert passed.silence_min >= silence_s(baud) * 1e9, "a request came before its silence was over"
     print(
         f"  {baud} baud: busy {passed.busy_pct(baud):.2f} %, {passed.requests} requests, least silence "
         f"{passed.silence_min / 1e6:.2f} ms of {silence_s(baud) * 1e3:.2f}, slaves took "

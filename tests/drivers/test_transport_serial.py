@@ -269,6 +269,14 @@ def test_port_that_did_not_take_its_settings_is_a_settings_error(flags, baud):
         check_taken("ttyS0", asked, flags, baud)
 
 
+async def test_pseudo_terminal_which_has_no_parity_opens_again_and_again(port):
+    _, path = port
+    line = serial_line(path, parity="E", data_bits=7, stop_bits=2)
+    for _ in range(3):
+        await line.open()
+        await line.close()
+
+
 async def test_baud_rate_that_is_none_of_the_usual_is_set(port):
     _, path = port
     line = serial_line(path, baud=12345)
