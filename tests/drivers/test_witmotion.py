@@ -110,6 +110,24 @@ async def test_frames_of_other_contents_only_are_silence():
     assert driver.faults == 0
 
 
+async def test_angular_rates_and_angles_have_frames_of_their_own():
+    data = frame(16384, -32768, 1, 0, kind=0x52) + frame(0, 0, 2048, 0) + frame(16384, -8192, 0, 0, kind=0x53)
+    groups = [group("wx", "wy"), group("az"), group("roll", "pitch")]
+    line = Replay((Step(False, data * 2),))
+    driver = KIND.build(KIND.settings(url="serial:///dev/ttyS0"), groups, clock=lambda: 10**9, line=line)
+    await driver.open()
+    scans = driver.scans()
+    got = [await anext(scans) for _ in range(6)]
+    assert [scan.values for scan in got] == [(1000.0, -2000.0), (1.0,), (90.0, -45.0)] * 2
+    assert [scan.mono_ns for scan in got] == [990_000_000] * 3 + [1_000_000_000] * 3
+    await scans.aclose()
+
+
+def test_group_that_mixes_frames_is_refused():
+    with pytest.raises(SettingsError, match="mixes"):
+        KIND.build(KIND.settings(url="serial:///dev/ttyS0"), [group("ax", "wx")])
+
+
 def test_line_with_two_sensors_is_refused():
     with pytest.raises(SettingsError, match="one sensor"):
         KIND.build(KIND.settings(url="serial:///dev/ttyS0"), [group("ax"), group("ax", device="other")])
