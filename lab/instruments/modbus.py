@@ -16,10 +16,14 @@ from lab.instruments.pty_line import PtyLine
 
 READ_COILS, READ_INPUTS, READ_HOLDING, READ_INPUT_REGISTERS = 1, 2, 3, 4
 WRITE_COIL, WRITE_REGISTER, WRITE_COILS = 5, 6, 15
+IDENTIFICATION, IDENTIFICATION_KIND = 43, 14
 READS = (READ_COILS, READ_INPUTS, READ_HOLDING, READ_INPUT_REGISTERS)
 
 ILLEGAL_FUNCTION, ILLEGAL_ADDRESS, ILLEGAL_VALUE = 1, 2, 3
 MAX_BITS, MAX_REGISTERS = 2000, 125
+IDENTITY = (b"Fengsui", b"LAB", b"1.0")
+"""What every slave of the lab says of itself: vendor, product code, revision."""
+RTU_OCTETS_MIN = 7
 RTU_IDLE_S = 0.1
 """A pause after which what is left of an unfinished request is forgotten."""
 
@@ -56,6 +60,8 @@ def answer(unit: Unit, request: bytes, at_ns: int) -> tuple[bytes, Served | None
             return _answer_read(unit, function, request, at_ns)
         if function in (WRITE_COIL, WRITE_COILS):
             return _answer_write(unit, function, request, at_ns), None
+        if function == IDENTIFICATION:
+            return _answer_identification(request), None
     except SlaveError as fault:
         return bytes((function | 0x80, fault.code)), None
     return bytes((function | 0x80, ILLEGAL_FUNCTION)), None
@@ -97,6 +103,14 @@ def _answer_write(unit: Unit, function: int, request: bytes, at_ns: int) -> byte
     return request[:5]
 
 
+def _answer_identification(request: bytes) -> bytes:
+    if len(request) != 4 or request[1] != IDENTIFICATION_KIND or request[2] != 1 or request[3] >= len(IDENTITY):
+        raise SlaveError(ILLEGAL_VALUE)
+    objects = list(enumerate(IDENTITY))[request[3] :]
+    listed = b"".join(bytes((number, len(text))) + text for number, text in objects)
+    return request[:3] + bytes((1, 0, 0, len(objects))) + listed
+
+
 def crc16(data: bytes) -> int:
     """Modbus CRC-16; it goes over the line low octet first."""
     crc = 0xFFFF
@@ -118,9 +132,9 @@ def take_rtu_request(buffer: bytes) -> tuple[tuple[int, bytes] | None, int]:
 
     Nothing used: more octets are needed. Octets used but no request: they were garbage.
     """
-    if len(buffer) < 8:
+    if len(buffer) < RTU_OCTETS_MIN:
         return None, 0
-    length = 9 + buffer[6] if buffer[1] in (15, 16) else 8
+    length = 9 + buffer[6] if buffer[1] in (15, 16) else RTU_OCTETS_MIN if buffer[1] == IDENTIFICATION else 8
     if len(buffer) < length:
         return None, 0
     frame = buffer[:length]
