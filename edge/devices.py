@@ -39,7 +39,7 @@ class Spoken(msgspec.Struct, frozen=True):
 
 
 SPOKEN: Mapping[str, Spoken] = {
-    "davis": Spoken("Davis Vantage consoles: LOOP and LOOP2 packets"),
+    "davis": Spoken("Davis Vantage consoles: LOOP and LOOP2 packets", "PyVantagePro"),
     "frames": Spoken("any frames that a configuration declares, as they come: text by a pattern, octets by a layout"),
     "frames_polled": Spoken("the same frames on request"),
     "gb26875": Spoken("GB/T 26875.3 fire alarm transmitters"),
