@@ -1,4 +1,4 @@
-"""Modbus over TCP, over a serial line (RTU), and RTU frames through a serial server."""
+"""Modbus over TCP, TLS and serial lines, in RTU and ASCII frames, also those that a serial server passes on."""
 
 from drivers.modbus.driver import Driver
 
