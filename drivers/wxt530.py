@@ -6,7 +6,8 @@
 Address, message, then name=number and one letter: the unit, or # for a value that is invalid. Which values a message
 holds is set in the transmitter (aWU, aTU, aRU, aSU). Source: Vaisala M211840EN, chapter 7.
 
-On a bus with several, their error messages must be off (aSU,S=N): they answer what others are asked.
+On a bus with several, their error messages must be off (aSU,S=N): they answer what others are asked. The adapter must
+not echo: a late reply is told from a new one by the answer to the address alone, which an echo would forge.
 """
 
 from __future__ import annotations
@@ -252,17 +253,17 @@ class Driver:
         """
         plan = self._plans[group.name]
         readings: dict[str, Reading] = {}
-        refusal: DeviceError | None = None
+        refusals: list[DeviceError] = []
         mono_ns: int | None = None
         for message in plan.messages:
             try:
                 readings |= await self._ask(plan.device, message)
             except DeviceError as error:
-                refusal = error
+                refusals.append(error)
                 continue
             mono_ns = mono_ns or self._clock()
         if mono_ns is None:
-            raise refusal or DeviceError(f"group {group.name} has no tags")
+            raise refusals[0]
         values, quality = zip(*(take.value(readings) for take in plan.takes), strict=True)
         return Scan(group.name, mono_ns, values, quality)
 

@@ -162,15 +162,14 @@ class Driver:
         return {"vendor": "Davis Instruments", "model": MODELS.get(answer[0], f"type {answer[0]}")}
 
     async def _wake(self) -> None:
-        silence: LinkTimeoutError | FrameError | None = None
-        for _ in range(self._settings.wake_times):
+        for left in reversed(range(self._settings.wake_times)):
             try:
                 await self._hear(WAKE, _is_awake, self._settings.wake_s)
-            except (LinkTimeoutError, FrameError) as error:
-                silence = error
+            except (LinkTimeoutError, FrameError):
+                if not left:
+                    raise
             else:
                 return
-        raise silence or LinkTimeoutError("the console was not woken")
 
     async def _hear(self, request: bytes, take: Callable[[bytes], bytes], seconds: float) -> bytes:
         """Send a request and return what ``take`` finds in all that came since; empty octets are none."""
