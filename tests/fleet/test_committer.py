@@ -159,6 +159,17 @@ def test_undecodable_items_are_quarantined_one_by_one_and_count_as_committed(fle
     assert fleet.count("quarantined") == 3
 
 
+def test_a_scan_reported_in_part_gives_its_values_to_the_tags_that_it_names(fleet: Fleet) -> None:
+    part = msgspec.structs.replace(edge.scan(1, 20.5, quality=b"\x43"), columns=b"\x02")
+    fleet.batch(fleet.open(), 1, part, msgspec.structs.replace(part, columns=b"\x03"))
+    (reading,) = fleet.rows(sa.select(Reading))
+    names = {row.id: row.name for row in fleet.rows(sa.select(Tag))}
+    assert (names[reading.tag_id], reading.value, reading.quality) == ("tank-01.temperature", 20.5, 0x43)
+    assert [record.samples for record in fleet.rows(sa.select(Record))] == [1]
+    (kept,) = fleet.rows(sa.select(Quarantined))
+    assert kept.reason == "scan of 1 values for 2 of its layout's 2 columns"
+
+
 def test_a_scan_without_its_layout_or_in_the_wrong_lane_is_quarantined(fleet: Fleet) -> None:
     session = fleet.open()
     fleet.batch(session, 1, edge.scan(1, 1.0, 1.0), layouts={})

@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import httpx
+import msgspec
 import pytest
 from prometheus_client import CollectorRegistry
 
@@ -124,6 +125,16 @@ async def test_records_arrive_with_key_site_times_and_values(
     assert (action["kind"], action["delay_ms"]) == ("action", 3.5)
     assert (audit["kind"], audit["captured_at"]) == ("audit", None)
     assert all(request["destination"] == "district" for request in platform.requests)
+
+
+async def test_of_a_scan_reported_in_part_only_those_values_go_on(
+    services: Services, source: Source, platform: Platform
+) -> None:
+    source.add(1, msgspec.structs.replace(edge.scan(1, 20.5), columns=b"\x02"))
+    async with relaying(services, platform):
+        await until(lambda: len(platform.records) == 1)
+    (scan,) = platform.records.values()
+    assert scan["values"] == {"tank-01.temperature": {"value": 20.5, "quality": "good", "unit": "°C"}}
 
 
 @pytest.mark.parametrize("trouble", ["time-out", "500", "400", "garbage"])

@@ -63,6 +63,15 @@ def test_empty_buckets_and_bad_values_are_left_out(services: Services, tag_id: i
     assert [point.at_ns for point in read(services, tag_id, 0, 10, 10)] == [START_NS, START_NS + 9 * SECOND_NS]
 
 
+@pytest.mark.parametrize("stretch", [1, 100], ids=["narrow parts", "wide parts"])
+def test_value_kept_although_it_is_bad_is_in_no_chart(services: Services, tag_id: int, stretch: int) -> None:
+    add(services, tag_id, {0: 1.0, 1 * stretch: 2.0})
+    with services.database.writing() as session:
+        row = {"tag_id": tag_id, "at_ns": START_NS + 2 * stretch * SECOND_NS, "record_id": 9, "value": 999.0}
+        session.execute(sa.insert(Reading), [{**row, "text": None, "quality": 0x86}])
+    assert read(services, tag_id, 0, 10 * stretch, 1) == [service.Point(START_NS, 1.0, 2.0, 1.5, 2.0)]
+
+
 def test_of_two_records_of_one_time_the_later_is_last(services: Services, tag_id: int) -> None:
     add(services, tag_id, {0: 1.0}, record_id=1)
     add(services, tag_id, {0: 2.0}, record_id=2)

@@ -9,10 +9,10 @@ from typing import Any
 import msgspec
 import pytest
 
-from tests.wire.messages import MESSAGES, RECORDS
+from tests.wire.messages import LAYOUT, MESSAGES, RECORDS
 from wire import codec
 from wire.conversation import Batch
-from wire.record import decode_record
+from wire.record import CRC_OCTETS, ScanRecord, columns_of, decode_record, layout_id
 
 CASES = Path(__file__).parents[1] / "cases" / "wire"
 CAPTURED = sorted(CASES.glob("release-*/*.bin"))
@@ -41,6 +41,31 @@ def test_octets_of_an_earlier_release_mean_what_they_meant(case) -> None:
 def test_every_message_and_record_of_the_first_release_is_kept() -> None:
     kept = {case.stem for case in CAPTURED if case.parent.name == "release-0.1"}
     assert kept >= {kind.value for kind in MESSAGES} | set(RECORDS) - {"layout"}
+
+
+class FirstScan(msgspec.Struct, array_like=True, tag="scan"):
+    """The scan of release 0.1, which knew no map of columns."""
+
+    layout: bytes
+    mono_ns: int
+    wall_ns: int | None
+    values: tuple[float | int | bool | str | None, ...]
+    quality: bytes = b""
+
+
+def test_first_release_sees_too_few_values_in_a_scan_reported_in_part_and_refuses_it() -> None:
+    octets = (CASES / "release-0.2" / "record-scan-part.bin").read_bytes()
+    seen = msgspec.msgpack.decode(octets[CRC_OCTETS:], type=FirstScan)
+    assert seen.layout == layout_id(LAYOUT)
+    # Release 0.1 took a scan only if it had a value for each tag of its layout.
+    assert len(seen.values) < len(LAYOUT.tags)
+
+
+def test_scan_reported_in_part_belongs_to_the_tags_that_its_map_names() -> None:
+    record = decode_record((CASES / "release-0.2" / "record-scan-part.bin").read_bytes())
+    assert isinstance(record, ScanRecord)
+    tags = [LAYOUT.tags[column] for column in columns_of(record, len(LAYOUT.tags))]
+    assert dict(zip(tags, record.values, strict=True)) == {"tank.level": 52.5, "tank.mode": "auto"}
 
 
 def test_contains_notices_what_changed() -> None:

@@ -16,9 +16,11 @@ from wire.record import (
     Layout,
     Record,
     ScanRecord,
+    columns_of,
     decode_record,
     encode_record,
     layout_id,
+    pack_columns,
 )
 
 pack = msgspec.msgpack.encode
@@ -26,7 +28,7 @@ INT64 = st.integers(-(2**63), 2**63 - 1)
 VALUES = st.none() | st.booleans() | INT64 | st.floats(allow_nan=False) | st.text()
 WALLS = st.none() | INT64
 PARTS = {
-    ScanRecord: st.builds(ScanRecord, st.binary(), INT64, WALLS, st.lists(VALUES).map(tuple), st.binary()),
+    ScanRecord: st.builds(ScanRecord, st.binary(), INT64, WALLS, st.lists(VALUES).map(tuple), st.binary(), st.binary()),
     AlarmRecord: st.builds(
         AlarmRecord,
         INT64,
@@ -99,6 +101,47 @@ def test_elements_of_a_newer_release_at_the_end_are_ignored(record) -> None:
 def test_elements_that_an_older_release_did_not_write_take_their_defaults() -> None:
     old = decode_record(sealed(pack(["alarm", 1, 2, "t:high", "t", "high", "raised", 2, 5.0])))
     assert old == AlarmRecord(1, 2, "t:high", "t", "high", "raised", 2, 5.0, None, 0)
+
+
+@given(st.integers(1, 300).flatmap(lambda width: st.tuples(st.just(width), st.sets(st.integers(0, width - 1)))))
+def test_columns_survive_the_round_trip(drawn) -> None:
+    width, columns = drawn
+    record = ScanRecord(b"12345678", 1, 2, (1.5,) * len(columns), b"", pack_columns(columns, width))
+    back = decode_record(encode_record(record))
+    assert isinstance(back, ScanRecord)
+    assert list(columns_of(back, width)) == sorted(columns)
+
+
+def test_scan_without_a_map_of_columns_has_all_of_them() -> None:
+    assert list(columns_of(ScanRecord(b"12345678", 1, 2, (1, 2, 3)), 3)) == [0, 1, 2]
+
+
+@pytest.mark.parametrize(
+    ("values", "columns"),
+    [
+        ((1, 2), b""),
+        ((1, 2, 3, 4), b""),
+        ((1,), b"\x05"),
+        ((1, 2, 3), b"\x05"),
+        ((1, 2), b"\x0a"),
+        ((1, 2), b"\x05\x00"),
+        ((), b"\x08"),
+    ],
+    ids=["too few", "too many", "map of more", "map of fewer", "column 3 of 0 to 2", "map too long", "only beyond"],
+)
+def test_values_that_do_not_fit_the_columns_are_refused(values, columns) -> None:
+    with pytest.raises(DecodeError):
+        columns_of(ScanRecord(b"12345678", 1, 2, values, b"", columns), 3)
+
+
+@given(st.lists(VALUES, max_size=20).map(tuple), st.binary(max_size=4), st.integers(0, 30))
+def test_columns_are_as_many_as_values_or_the_record_is_refused(values, columns, width) -> None:
+    try:
+        found = columns_of(ScanRecord(b"12345678", 1, 2, values, b"", columns), width)
+    except DecodeError:
+        return
+    assert len(found) == len(values)
+    assert all(0 <= column < width for column in found)
 
 
 @pytest.mark.parametrize(
