@@ -133,14 +133,14 @@ def show(survey: Survey) -> None:
         name = f"({found.configured_as})" if found.configured_as else ""
         print("  ".join(word for word in (found.line, where, name, says and f"says: {says}") if word))
         for match in found.matches:
-            fits = f"{match.profile}, {match.fitting} of {match.tags} values fit"
-            print(f"    looks like {match.vendor} {match.model}: {fits}")
+            fits = f"{match.fitting} of {match.tags} values fit"
+            print_wrapped(f"looks like {match.vendor} {match.model} ({fits})", indent=4)
             values = (
                 f"{each.tag.partition('.')[2]} {format_value(each.value, each.unit)}"
                 for each in match.values
                 if each.value is not None
             )
-            print_wrapped(", ".join(values), indent=8)
+            print_wrapped(f"{match.profile}: {', '.join(values)}", indent=8)
         if not found.matches:
             print("    like no instrument that has a profile")
     _show_end(survey)
@@ -160,6 +160,9 @@ def _show_end(survey: Survey) -> None:
     if any(found.matches for found in survey.found):
         note("What it looks like is a guess by values in range: compare them with its display.")
     first = survey.found[0]
-    profile = f" --profile {first.matches[0].profile}" if first.matches else " --address 0 --count 10"
-    keys = "".join(f" --{key} {value}" for key, value in {**first.settings, **first.device}.items() if key in OPTIONS)
-    note(f"Read it: fengsui-edge read {survey.url}{keys}{profile}")
+    kind = find(first.kind)
+    usual = {field.encode_name: field.default for field in msgspec.structs.fields(kind.settings)}
+    given = {key: value for key, value in first.settings.items() if usual[key] != value} | first.device
+    words = [f"--{key} {value}" for key, value in given.items() if key in OPTIONS]
+    words += [f"--profile {first.matches[0].profile}" if first.matches else "--address 0 --count 10"]
+    note(f"Read it:\n  fengsui-edge read {survey.url} {' '.join(words)}")

@@ -30,8 +30,10 @@ def print_json(document: Any) -> None:
 
 
 def note(text: str) -> None:
-    """Tell something that is no result."""
-    print(text, file=sys.stderr, flush=True)
+    """Tell something that is no result; a line that begins with blanks stays as it is, to be copied."""
+    width = shutil.get_terminal_size().columns if sys.stderr.isatty() else PIPE_COLUMNS
+    for line in text.splitlines():
+        print(line if line.startswith(" ") else textwrap.fill(line, width), file=sys.stderr, flush=True)
 
 
 def columns() -> int:
@@ -113,8 +115,9 @@ def progress(total: float, label: str) -> Iterator[Progress]:
 
 
 def ask(question: str) -> bool:
-    """Ask for yes or no; anything but y is no."""
+    """Ask for yes or no; anything but y is no, and so are Ctrl-C and Ctrl-D."""
     try:
         return input(f"{question} [y/N] ").strip().lower() in {"y", "yes"}
-    except EOFError:
+    except (EOFError, KeyboardInterrupt):
+        print(file=sys.stderr)
         return False

@@ -133,9 +133,10 @@ def test_scan_says_in_words_what_a_unit_looks_like_and_how_to_read_it(line, caps
     status, out, err = call(capsys, "scan", url, "--units", "7", "--listen", "0.1", "--timeout", "0.15")
     assert status == 0
     assert "9600 8N1  unit 7" in out
-    assert "looks like generic RS-485 weather station: generic_weather_rs485" in out
+    assert "looks like generic RS-485 weather station (" in out
+    assert "generic_weather_rs485: wind-speed 3.12 m/s" in out
     assert "temperature 23.5 °C" in out
-    assert f"fengsui-edge read {url} --baud 9600 --parity N --unit 7 --profile generic_weather_rs485" in err
+    assert f"fengsui-edge read {url} --unit 7 --profile generic_weather_rs485" in err
 
 
 def test_scan_of_a_configured_bus_names_the_devices(config, capsys):
