@@ -11,6 +11,7 @@ from pathlib import Path
 from tests.bench.alarms import measure_alarms
 from tests.bench.modbus import measure_modbus
 from tests.bench.records import measure_spool, measure_wire
+from tests.bench.serial import measure_serial
 from tests.bench.series import measure_series
 
 FILE = Path("build/bench.json")
@@ -21,6 +22,7 @@ PARTS: dict[str, Callable[[], dict[str, float]]] = {
     "alarms": measure_alarms,
     "series": measure_series,
     "modbus": measure_modbus,
+    "serial": measure_serial,
 }
 
 
