@@ -1,0 +1,106 @@
+"""A Raspberry Shake that sends three accelerometers by UDP, 25 samples a datagram and channel at 100 a second."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import socket
+import time
+from collections.abc import Callable, Sequence
+
+from lab.instruments.accelerometer import Acceleration
+from lab.instruments.registers import Observe
+from lab.ledger import Ledger, wire_counter
+
+RATE_HZ = 100
+BATCH = 25
+COUNTS_PER_MS2 = 384_500
+STANDARD_GRAVITY = 9.80665
+NOISE_G = 0.0004
+AXES = ("ENE", "ENN", "ENZ")
+COUNTER = "CNT"
+"""The counter travels as a fourth channel, one number a sample."""
+
+
+def datagram(channel: str, start_s: float, counts: Sequence[int]) -> bytes:
+    """Write a datagram as DATACAST does."""
+    return f"{{'{channel}', {start_s:.3f}, {', '.join(str(count) for count in counts)}}}".encode("ascii")
+
+
+class Shake:
+    """Sends a batch of each channel at a time; its samples count when the network took them all."""
+
+    def __init__(
+        self,
+        port: int,
+        ledger: Ledger,
+        observe: Observe,
+        recording: Sequence[Acceleration],
+        clock: Callable[[], int] = time.monotonic_ns,
+    ) -> None:
+        self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self._socket.setblocking(False)
+        self._socket.connect(("127.0.0.1", port))
+        self.ledger = ledger
+        self._observe = observe
+        self._recording = recording
+        self._clock = clock
+        self._device = ledger.group.partition(".")[0]
+        self._random = random.Random("quiet ground")
+        self._position: int | None = None
+        self.is_powered = True
+
+    def power_off(self) -> None:
+        """Fall silent."""
+        self.is_powered = False
+
+    def close(self) -> None:
+        """Give the socket back."""
+        self._socket.close()
+
+    def strike(self) -> None:
+        """Let the earthquake arrive, from its first sample."""
+        self._position = 0
+
+    async def run(self) -> None:
+        """Send until cancelled."""
+        loop = asyncio.get_running_loop()
+        due, start_s = loop.time(), time.time()
+        try:
+            while True:
+                due += BATCH / RATE_HZ
+                await asyncio.sleep(max(0.0, due - loop.time()))
+                self.emit(start_s)
+                start_s += BATCH / RATE_HZ
+        finally:
+            self.close()
+
+    def emit(self, start_s: float) -> None:
+        """Send one batch that begins at a time in seconds since 1970."""
+        if not self.is_powered:
+            return
+        at_ns = self._clock()
+        numbers = [self.ledger.number_next() for _ in range(BATCH)]
+        samples = [self._next() for _ in range(BATCH)]
+        columns = [[round(g * STANDARD_GRAVITY * COUNTS_PER_MS2) for g in axis] for axis in zip(*samples, strict=True)]
+        channels = [*zip(AXES, columns, strict=True), (COUNTER, [wire_counter(number) for number in numbers])]
+        try:
+            for channel, counts in channels:
+                self._socket.send(datagram(channel, start_s, counts))
+        except OSError:
+            # Nobody listens, or the network is full: what came of this batch is not whole.
+            for number in numbers:
+                self.ledger.withdraw(number)
+            return
+        for axis, counts in zip(AXES, columns, strict=True):
+            for count in counts:
+                self._observe(f"{self._device}.{axis.lower()}", count / COUNTS_PER_MS2, at_ns)
+
+    def _next(self) -> Acceleration:
+        if self._position is not None and self._position < len(self._recording):
+            east, north, up = self._recording[self._position]
+            self._position += 1
+        else:
+            self._position = None
+            east, north, up = (self._random.gauss(0.0, NOISE_G) for _ in range(3))
+        return east, north, up + 1.0
