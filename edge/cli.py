@@ -7,24 +7,51 @@ import asyncio
 import fcntl
 import logging
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from types import ModuleType
-from typing import IO
+from typing import IO, Any
 
 from drivers.errors import DriverError, SettingsError
 from edge.errors import ConfigurationError, EdgeError
 from edge.release import RELEASE
-from edge.tools import capture, profile, read, scan, watch, write
 from edge.tools.document import explain, load
 from edge.tools.terminal import add_json, print_json
 
 EXIT_OK, EXIT_FAULT, EXIT_WRONG_USE = 0, 1, 2
 
-TOOLS: Mapping[str, ModuleType] = {
-    "scan": scan, "read": read, "write": write, "watch": watch, "capture": capture, "profile": profile,
-}  # fmt: skip
-"""Each has HELP, EXAMPLES, add_arguments(parser) and run(options)."""
+TOOLS: Mapping[str, str] = {
+    "scan": "find the instruments on a line, or the serial ports of this machine",
+    "read": "read a tag, a device or a bus once, or registers at an address",
+    "write": "set a tag: shows what is there, asks, writes, reads back",
+    "watch": "show tags live in a table, polled as the agent polls them",
+    "capture": "record the octets of a line, both ways, as a case that a test can replay",
+    "profile": "list the instruments that are known, show one, or test a profile",
+}
+"""Modules of `edge.tools`, each with EXAMPLES, add_arguments(parser) and run(options)."""
+
+
+class LazyParser(argparse.ArgumentParser):
+    """A parser that is filled only when its command is called."""
+
+    fill: Callable[[LazyParser], None] | None = None
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """Fill the parser, then parse as any does."""
+        if self.fill is not None:
+            self.fill(self)
+        return super().parse_known_args(args, namespace)
+
+
+def _fill(parser: LazyParser) -> None:
+    """Load the tools, of which the agent needs none, and give the parser of one its arguments."""
+    from edge.tools import capture, profile, read, scan, watch, write
+
+    modules = {"capture": capture, "profile": profile, "read": read, "scan": scan, "watch": watch, "write": write}
+    tool = modules[parser.prog.rpartition(" ")[2]]
+    parser.epilog = f"examples:\n{tool.EXAMPLES}"
+    tool.add_arguments(parser)
+    add_json(parser)
+    parser.set_defaults(command=tool.run, log_level=logging.ERROR)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -62,7 +89,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=RELEASE)
     parser.add_argument("-v", "--verbose", action="store_true", help="log every exchange")
     parser.set_defaults(json=False, log_level=logging.INFO)
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND", parser_class=LazyParser)
     run = commands.add_parser("run", help="acquire, alarm, spool and hand over until stopped")
     run.add_argument("--config", type=Path, required=True, metavar="FILE", help="configuration in TOML")
     run.add_argument("--data", type=Path, required=True, metavar="DIR", help="folder of the spool and the twin")
@@ -70,22 +97,15 @@ def _parser() -> argparse.ArgumentParser:
     check = commands.add_parser("check", help="explain every mistake in a configuration")
     check.add_argument("config", type=Path, metavar="FILE", help="configuration in TOML")
     check.set_defaults(command=_check)
-    for name, tool in TOOLS.items():
-        _add_tool(name, tool, commands)
+    for name, text in TOOLS.items():
+        tool = commands.add_parser(
+            name,
+            help=text,
+            description=f"{text[0].upper()}{text[1:]}.",
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+        tool.fill = _fill
     return parser
-
-
-def _add_tool(name: str, tool: ModuleType, commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    parser = commands.add_parser(
-        name,
-        help=tool.HELP,
-        description=f"{tool.HELP[0].upper()}{tool.HELP[1:]}.",
-        epilog=f"examples:\n{tool.EXAMPLES}",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    tool.add_arguments(parser)
-    add_json(parser)
-    parser.set_defaults(command=tool.run, log_level=logging.ERROR)
 
 
 def _run(options: argparse.Namespace) -> int:

@@ -25,7 +25,6 @@ from edge.tools.recording import record_bus
 from edge.tools.target import LINE_OPTIONS, Target, add_target, build, guess_kind, is_address, resolve
 from edge.tools.terminal import note, print_json, progress
 
-HELP = "record the octets of a line, both ways, as a case that a test can replay"
 EXAMPLES = """\
   fengsui-edge capture rs485-1 --for 30 --out case
   fengsui-edge capture rtu:///dev/ttyUSB0 --unit 3 --profile pemtech_pt495 --for 10 --out case

@@ -13,7 +13,6 @@ from edge.settings import TagEntry
 from edge.tools.target import OWN_PROFILES, load_profile, names_of
 from edge.tools.terminal import add_json, note, print_json, print_table, progress
 
-HELP = "list the instruments that are known, show one, or test a profile"
 EXAMPLES = """\
   fengsui-edge profile list gas
   fengsui-edge profile show pemtech_pt495

@@ -10,7 +10,6 @@ from edge.tools.target import Target, add_target, resolve
 from edge.tools.terminal import note, print_json, print_table, progress
 from edge.tools.words import Reading, format_value
 
-HELP = "read a tag, a device or a bus once, or registers at an address"
 EXAMPLES = """\
   fengsui-edge read gd-01
   fengsui-edge read rtu:///dev/ttyUSB0 --unit 3 --profile pemtech_pt495

@@ -18,7 +18,6 @@ from edge.tools.target import add_config, build, guess_kind, is_address, load_co
 from edge.tools.terminal import format_time, note, print_json, print_table, print_wrapped
 from edge.tools.words import format_value
 
-HELP = "find the instruments on a line, or the serial ports of this machine"
 EXAMPLES = """\
   fengsui-edge scan
   fengsui-edge scan rtu:///dev/ttyUSB0 --units 1-10

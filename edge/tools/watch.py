@@ -27,7 +27,6 @@ from edge.tools.terminal import PIPE_COLUMNS, columns, make_table, print_json
 from edge.tools.words import format_quality, format_value, reason_of
 from wire.sample import Quality, Value, is_bad, is_good, quality_class
 
-HELP = "show tags live in a table, polled as the agent polls them"
 EXAMPLES = """\
   fengsui-edge watch
   fengsui-edge watch gd-01

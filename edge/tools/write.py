@@ -19,7 +19,6 @@ from edge.tools.words import format_quality, format_value, parse_value
 from wire.sample import Quality, Value, is_good
 from wire.twin import TagInfo
 
-HELP = "set a tag: shows what is there, asks, writes, reads back"
 EXAMPLES = """\
   fengsui-edge write siren.switch on
   fengsui-edge write siren.switch off --yes"""

@@ -437,10 +437,23 @@ def test_profile_list_show_and_test(capsys, tmp_path):
 # --- what the agent loads
 
 
-def test_agent_loads_nothing_that_draws():
-    code = "import sys; import edge.cli, edge.agent; print([m for m in sys.modules if m.startswith('rich')])"
+def test_agent_loads_no_tool_and_nothing_that_draws():
+    code = "import sys; import edge.cli, edge.agent; edge.cli._parser(); print(*sys.modules)"
     answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert answer.stdout == "[]\n"
+    loaded = set(answer.stdout.split())
+    assert "edge.agent" in loaded
+    assert not {name for name in loaded if name.startswith(("rich", "edge.tools."))} - {
+        "edge.tools.document",
+        "edge.tools.terminal",
+    }
+
+
+@pytest.mark.parametrize("name", cli.TOOLS)
+def test_every_tool_explains_itself_with_examples(name, capsys):
+    status, out, _ = call(capsys, name, "--help")
+    assert status == 0
+    assert "examples:" in out
+    assert f"fengsui-edge {name}" in out
 
 
 def test_progress_is_silent_where_nobody_looks(line, capsys):
