@@ -4,15 +4,20 @@ from __future__ import annotations
 
 from drivers.base import kinds
 from tests.drivers.cases import Case, load_all
-from tests.fuzz import oracles
+from tests.fuzz import oracles, upload_oracles
 from tests.fuzz.oracles import Mender, Oracle
 
 WIRES: dict[str, tuple[Oracle, Mender]] = {
+    "frames": (oracles.anything, oracles.as_it_is),
+    "frames_polled": (oracles.anything, oracles.as_it_is),
+    "gb26875": (upload_oracles.holds_fire_packet, upload_oracles.mend_fire),
+    "hj212": (upload_oracles.holds_hj212_packet, upload_oracles.mend_hj212),
     "modbus:ascii": (oracles.holds_ascii_frame, oracles.mend_ascii),
     "modbus:rtu": (oracles.holds_rtu_frame, oracles.mend_rtu),
     "modbus:rtu+tcp": (oracles.holds_rtu_frame, oracles.mend_rtu),
     "modbus:tcp": (oracles.anything, oracles.as_it_is),
     "nmea": (oracles.holds_nmea_sentence, oracles.mend_nmea),
+    "raspberry_shake": (upload_oracles.holds_shake_datagram, oracles.as_it_is),
     "witmotion": (oracles.holds_witmotion_frame, oracles.mend_witmotion),
 }
 """By driver, or by driver and scheme where the frames differ."""
