@@ -96,7 +96,7 @@ def _is_sendable(value: Any) -> bool:
 
 def _explain(error: msgspec.ValidationError) -> str:
     """Leave out what means nothing to the author of a TOML file."""
-    return str(error).replace(" | null", "").replace(r"(?!\\n)", "")
+    return str(error).replace(" | null", "").replace("`object`", "a table").replace(r"(?!\\n)", "")
 
 
 def _build(model: type[S], values: dict[str, Any], place: Place, mistakes: Mistakes) -> S | None:

@@ -13,8 +13,9 @@ from drivers.base import DriverKind, Group
 from wire.topics import is_gateway
 from wire.twin import TagInfo
 
-Name = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$(?!\n)", max_length=64, examples=["gd-01"])]
-Sibling = Annotated[Name, Meta(extra_json_schema={"examples": ["temperature"]})]
+NAME = r"^[A-Za-z0-9][A-Za-z0-9_-]*$(?!\n)"
+Name = Annotated[str, Meta(pattern=NAME, max_length=64, examples=["gd-01"])]
+Sibling = Annotated[str, Meta(pattern=NAME, max_length=64, examples=["temperature"])]
 """A tag of the same device, by its name there."""
 TagName = Annotated[
     str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*\.[A-Za-z0-9][A-Za-z0-9_-]*$(?!\n)", examples=["gd-01.gas"])

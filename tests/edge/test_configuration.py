@@ -12,13 +12,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from drivers import profile as profiles
 from edge import cli
 from edge.alarms import Alarms
 from edge.configuration import read_boot, read_configuration, read_desired
 from edge.errors import ConfigurationError, EdgeError
 from edge.line import Line
 from edge.mistakes import Mistakes
-from edge.settings import BootSettings, Configuration
+from edge.pipeline import Pipeline
+from edge.settings import BootSettings, Check, Configuration, Report
 
 CASES = Path(__file__).parents[1] / "cases" / "edge"
 VALID = tomllib.loads((CASES / "valid.toml").read_text("utf-8"))
@@ -120,6 +122,75 @@ def test_alarm_apart_replaces_that_of_the_profile() -> None:
     assert (rule.limit, rule.outputs) == (20.0, ("siren",))
 
 
+def test_rules_of_a_tag_are_read_however_they_are_written() -> None:
+    _, configuration, _ = read(VALID)
+    assert configuration is not None
+    assert configuration.checks == {
+        "tank.level": Check(low=-5, high=120, step=20, step_s=2, at_most="level-1min"),
+        "tank.temperature": Check(stuck=0.1, stuck_from=-5, stuck_to=50),
+        "tank.level-1min": Check(step=10),
+        "gd-01.gas": Check(low=-10, high=120, step=60),
+    }
+    assert configuration.reports == {
+        "tank.level": Report(deadband_pct=0.5, heartbeat_s=60, min_s=1),
+        "tank.level-1min": Report(deadband=1),
+    }
+    assert configuration.columns["tank.derived-fast"] == ("tank.level-1min",)
+
+
+PROFILE = """
+vendor = "Example"
+model = "M1"
+title = "气象仪"
+kind = "modbus"
+source = "its manual"
+
+[[group]]
+name = "air"
+poll_s = 1
+
+[[group.tag]]
+name = "temperature"
+address = 0
+check = { low = -80, high = 60, step = 3 }
+report = { deadband = 0.1 }
+
+[[derived]]
+name = "mean"
+unit = "°C"
+formula = "mean"
+of = ["temperature"]
+window_s = 600
+"""
+
+
+def test_site_that_changes_one_rule_of_a_profile_keeps_the_others(monkeypatch) -> None:
+    example = profiles.parse(PROFILE, "example_m1")
+    monkeypatch.setattr(profiles, "load", lambda *_: example)
+    document = {
+        "bus": [{"name": "line", "kind": "modbus", "url": "tcp://127.0.0.1:1502"}],
+        "device": [
+            {
+                "name": "mast",
+                "bus": "line",
+                "profile": "example_m1",
+                "group": [{"name": "air", "tag": [{"name": "temperature", "check": {"step": 5, "high": 70}}]}],
+                "derived": [
+                    {"name": "mean", "window_s": 120, "report": {"deadband": 1}},
+                    {"name": "mean-1h", "formula": "mean", "of": ["temperature"], "window_s": 3600},
+                ],
+            }
+        ],
+    }
+    mistakes = Mistakes()
+    configuration = read_configuration(document, mistakes)
+    assert configuration is not None, mistakes.found
+    assert configuration.checks == {"mast.temperature": Check(low=-80, high=70, step=5)}
+    assert configuration.reports == {"mast.temperature": Report(deadband=0.1), "mast.mean": Report(deadband=1)}
+    (group,) = configuration.derived
+    assert [(tag.name, tag.window_s) for tag in group.tags] == [("mast.mean", 120), ("mast.mean-1h", 3600)]
+
+
 def test_fleet_cannot_set_boot_settings_or_unknown_tables() -> None:
     for name in ("uplink", "devices"):
         mistakes = Mistakes()
@@ -173,6 +244,7 @@ def explain_or_run(document: Any) -> None:
         msgspec.msgpack.encode((boot.spool.max_bytes, configuration.document))
         msgspec.json.decode(msgspec.json.encode(configuration.document))
         Alarms(configuration.alarms, {})
+        Pipeline(configuration)
         for bus in configuration.buses:
             Line(bus)
         assert boot.health.address is None or boot.health.address[1] < 65536

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,8 @@ name = "b"
 name = "three"
 [[device.group.tag]]
 bits = { from = 1, to = 2 }
+check.low = 1
+check . "high" = 2
 [device.extra]
 key = 1
 """
@@ -48,7 +51,11 @@ key = 1
         (("device", 1), 12),
         (("device", 1, "group", 0), 14),
         (("device", 1, "group", 0, "tag", 0, "bits"), 17),
-        (("device", 1, "extra", "key"), 19),
+        (("device", 1, "group", 0, "tag", 0, "check"), 18),
+        (("device", 1, "group", 0, "tag", 0, "check", "low"), 18),
+        (("device", 1, "group", 0, "tag", 0, "check", "high"), 19),
+        (("device", 1, "group", 0, "tag", 0, "check", "step"), 18),
+        (("device", 1, "extra", "key"), 21),
         ((), 1),
         (("device",), 6),
         (("device", 0, "group", 1, "missing"), 10),
@@ -77,10 +84,11 @@ def test_every_key_of_a_file_is_found_on_a_line_that_sets_it(case) -> None:
     text = case.read_text("utf-8")
     document = tomllib.loads(text)
     lines = find_places(text)
-    found = {place: lines[place] for place in leaves(document)}
-    assert len(set(found.values())) == len(found), "two keys on one line"
+    found = {place: line_of(place, lines) for place in leaves(document)}
     for place, number in found.items():
-        assert text.split("\n")[number - 1].startswith(f"{place[-1]} =")
+        assert re.search(rf"\b{place[-1]} =", text.split("\n")[number - 1]), place
+    own = [lines[place] for place in found if place in lines]  # the others stand in a table on one line
+    assert len(set(own)) == len(own), "two keys on one line"
 
 
 def test_places_are_written_as_people_count() -> None:
