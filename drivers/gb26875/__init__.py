@@ -2,7 +2,9 @@
 
 packet   the control unit: frames, answers
 objects  the application data: states, quantities and operations of systems, components and the transmitter
+tally    how many are in a state
 model    what a configuration says
+reading  from what a configuration says to what takes it out of objects
 driver   the driver
 """
 

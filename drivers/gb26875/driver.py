@@ -3,46 +3,27 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import ClassVar
 
 import msgspec
 
-from drivers import bits
 from drivers.base import Clock, Group, Scan
-from drivers.errors import FrameError, SettingsError
+from drivers.errors import FrameError
 from drivers.framing.splitter import Splitter
 from drivers.gb26875.model import Gb26875Settings, State, Transmitter
-from drivers.gb26875.objects import DESCRIPTION, NUMBERS, QUANTITIES, STATES, Object, What, read_objects
+from drivers.gb26875.objects import Object, read_objects
 from drivers.gb26875.packet import CONFIRM, DENY, HEAD, SEND, Packet, answer, measure, parse
+from drivers.gb26875.reading import Reading, prepare
 from drivers.stream import listen
 from drivers.transport import Transport, open_line
-from wire.sample import Quality, Value
+from wire.sample import Quality
 
-Take = Callable[[Object], tuple[Value, int]]
 WallClock = Callable[[], float]
 """Seconds since 1970 UTC."""
 
-IDENTITY = ("system_type", "system", "component_type", "component")
 UNCERTAIN = int(Quality.UNCERTAIN_STATUS)
-
-
-class Reading(msgspec.Struct, frozen=True):
-    """A group ready to be filled. ``wanted`` is what an object's fields must be."""
-
-    group: str
-    transmitter: Transmitter
-    what: What
-    wanted: Mapping[str, int]
-    takes: tuple[Take, ...]
-
-    def follows(self, packet: Packet, one: Object) -> bool:
-        """Tell whether an object is the group's."""
-        address = self.transmitter.address.lower()
-        if one.what != self.what or (address and packet.source != address):
-            return False
-        return all(one.fields.get(name) == number for name, number in self.wanted.items())
 
 
 class Driver:
@@ -52,6 +33,9 @@ class Driver:
     send, is uncertain, not lost: a fire that is told late still raises its alarm. One that is older than what the same
     component told already is dropped and counted. A packet is answered when its scans were taken; one whose contents
     cannot be read is denied (command 6) and counted.
+
+    A group that names no component follows the newest packet: one component's all-clear says nothing of the others.
+    What holds for all is a count (``fire_count``). Counts begin at nothing when the agent starts: nobody tells anew.
 
     Fires are taken as they stand also where the ``normal`` bit is 0 (under test): transmitters leave it 0 in real ones.
     """
@@ -73,7 +57,7 @@ class Driver:
         self._timeout_s = settings.timeout_s
         self._clock = clock
         self._wall = wall
-        self._readings = [_prepare(group) for group in groups]
+        self._readings = [prepare(group) for group in groups]
         self._splitter = Splitter(HEAD, measure, clock)
         self._newest: dict[str, datetime] = {}
         self._dropped = 0
@@ -133,7 +117,7 @@ class Driver:
 
     def _scan(self, reading: Reading, packet: Packet, one: Object) -> Scan:
         is_old = self._is_old(reading.transmitter, packet, one)
-        judged = [take(one) for take in reading.takes]
+        judged = reading.judge(one)
         return Scan(
             reading.group,
             packet.mono_ns,
@@ -143,7 +127,7 @@ class Driver:
 
     def _is_out_of_order(self, reading: Reading, one: Object) -> bool:
         """Tell a state that is older than the last one of the same object. Several objects have no order."""
-        if one.since is None or not set(one.fields).intersection(IDENTITY) <= set(reading.wanted):
+        if one.since is None or not reading.is_ordered:
             return False
         if one.since < self._newest.get(reading.group, one.since):
             self._dropped += 1
@@ -160,61 +144,3 @@ class Driver:
     def _now(self, transmitter: Transmitter) -> datetime:
         zone = timedelta(hours=transmitter.utc_offset_h)
         return datetime.fromtimestamp(self._wall(), UTC).replace(tzinfo=None) + zone
-
-
-def _prepare(group: Group) -> Reading:
-    states = [source for source in group.sources if isinstance(source, State)]
-    if not isinstance(group.device, Transmitter) or len(states) != len(group.sources):
-        raise SettingsError(f"group {group.name}: not of a fire transmitter")
-    objects = [(state.what, _wanted(state)) for state in states]
-    if not objects or any(each != objects[0] for each in objects):
-        raise SettingsError(
-            f"group {group.name} is not of one object",
-            hint="its tags have the same what, system_type, system, component_type and component, and one quantity",
-        )
-    what, wanted = objects[0]
-    takes = tuple(_take(tag, state) for tag, state in zip(group.tags, states, strict=True))
-    return Reading(group.name, group.device, what, wanted, takes)
-
-
-def _wanted(state: State) -> dict[str, int]:
-    wanted = {name: number for name in IDENTITY if (number := getattr(state, name)) is not None}
-    if state.what == "analogue":
-        wanted["quantity"] = _quantity(state)[0]
-    return wanted
-
-
-def _quantity(state: State) -> tuple[int, float]:
-    """Give the type and the step of a quantity."""
-    if state.value in QUANTITIES:
-        return QUANTITIES[state.value]
-    if state.value.isdecimal() and state.value.isascii() and 128 <= int(state.value) <= 255:
-        return int(state.value), 1.0
-    raise _unknown(state, (*QUANTITIES, "128 to 255"))
-
-
-def _take(tag: str, state: State) -> Take:
-    if state.what == "analogue":
-        convert = bits.converter(_quantity(state)[1] * state.scale, state.offset, state.invalid)
-        return lambda one: convert(one.fields["number"])
-    if state.scale != 1 or state.offset or state.invalid:
-        raise SettingsError(f"{tag}: only quantities have scale, offset and invalid", hint="leave them out")
-    return _named(state)
-
-
-def _named(state: State) -> Take:
-    name = state.value
-    states = STATES[state.what]
-    if name in states:
-        bit = states.index(name)
-        return lambda one: (bool(one.fields["state"] >> bit & 1), bits.GOOD)
-    if name == DESCRIPTION and state.what == "component":
-        return lambda one: (one.description, bits.GOOD)
-    numbers = NUMBERS.get(state.what, ())
-    if name in numbers:
-        return lambda one: (one.fields[name], bits.GOOD)
-    raise _unknown(state, (*states, *numbers))
-
-
-def _unknown(state: State, known: tuple[str, ...]) -> SettingsError:
-    return SettingsError(f"{state.what} has no value '{state.value}'", hint=f"use one of: {', '.join(known)}")

@@ -47,6 +47,7 @@ class State(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     system                  normal fire fault shielded supervised started feedback delayed mains_fault battery_fault
                             bus_fault manual configuration_changed reset
     component               normal ... delayed power_fault, component (its address), description (words)
+    either of these         fire_count, fault_count, ...: how many are in a state, each as last told; resets forget it
     analogue                events height (m) temperature (degC) pressure_mpa pressure_kpa gas (%LEL) seconds voltage
                             current flow (L/s) air_flow (m3/min) wind_speed (m/s), or a maker's type: "128" to "255"
     operation               reset silenced manual_alarm alarm_cleared self_test duty_answered test, operator

@@ -41,6 +41,11 @@ KINDS: Mapping[int, Kind] = {
 }
 """By type (table 3). Others tell versions, configurations and times, and carry no tag."""
 
+IDENTITY = ("system_type", "system", "component_type", "component")
+"""Fields that say of whom an object tells."""
+
+FIELDS: Mapping[What, Mapping[str, tuple[int, int]]] = {kind.what: kind.fields for kind in KINDS.values()}
+
 DESCRIPTION_AT = 9
 
 _STATES = ("normal", "fire", "fault", "shielded", "supervised", "started", "feedback", "delayed")
@@ -65,6 +70,8 @@ NUMBERS: Mapping[What, tuple[str, ...]] = {
 """Fields that are a value as they stand."""
 
 DESCRIPTION = "description"
+RESET = 0x01
+"""The bit of an operation by which a panel was reset."""
 
 QUANTITIES: Mapping[str, tuple[int, float]] = {
     "events": (1, 1.0),

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from drivers.base import Group, find
 from drivers.errors import FrameError, SettingsError
 from drivers.framing.splitter import NO, WAIT, Splitter
+from drivers.gb26875 import tally
 from drivers.gb26875.objects import KINDS, QUANTITIES, STATES, read_objects
 from drivers.gb26875.packet import CONFIRM, DENY, HEAD, answer, measure, parse
 from tests.drivers.lines import Answering
@@ -235,6 +236,9 @@ async def test_packet_that_is_no_upload_is_not_answered():
         ([FIRE | {"value": "operator"}], "no value 'operator'"),
         ([FIRE | {"scale": 2.0}], "only quantities"),
         ([{"what": "analogue", "value": "127"}], "no value '127'"),
+        ([FIRE, FIRE | {"value": "fire_count"}], "counts and something else"),
+        ([FIRE | {"value": "smoke_count"}], "no value 'smoke_count'"),
+        ([{"what": "transmitter", "value": "fire_count"}], "counts no systems"),
         ([{"what": "analogue", "value": "gas", "scale": 0.0}], "scale"),
     ],
 )
@@ -242,3 +246,44 @@ def test_group_that_cannot_be_read_is_refused_when_the_driver_is_made(fields, sa
     with pytest.raises(SettingsError, match=says) as caught:
         KIND.build(KIND.settings(url="listen://127.0.0.1:9002"), [group(*fields)])
     assert caught.value.hint
+
+
+COUNTS = tuple({"what": "component", "value": value} for value in ("fire_count", "fault_count"))
+RESET = objects(4, bytes((1, 1, 1, 0)) + time(12, 0, 5))
+
+
+async def test_all_clear_of_one_component_leaves_the_fire_of_another_counted():
+    states = [component(2, 7), component(6, 8), component(1, 7, since=time(12, 0, 2))]
+    scans, _, _ = await read(packet(objects(2, *states)), group(*COUNTS), count=3)
+    assert [scan.values for scan in scans] == [(1, 0), (2, 1), (1, 1)]
+    assert all(scan.quality == (0, 0) for scan in scans)
+
+
+async def test_older_state_does_not_change_a_count():
+    states = [component(2, 7, since=time(12, 0, 2)), component(1, 7, since=time(12, 0, 1))]
+    scans, _, _ = await read(packet(objects(2, *states)), group(*COUNTS), count=2)
+    assert [scan.values for scan in scans] == [(1, 0), (1, 0)]
+
+
+async def test_reset_of_the_panel_forgets_what_its_system_told_before_and_nothing_else():
+    later = component(2, 9, since=time(12, 0, 6))
+    other = b"\x02" + component(2, 7)[1:]
+    data = packet(objects(2, component(2, 7), later, other)) + packet(RESET)
+    scans, _, _ = await read(data, group(*COUNTS), count=4)
+    assert [scan.values for scan in scans] == [(1, 0), (2, 0), (3, 0), (2, 0)]
+
+
+async def test_reset_of_another_system_or_an_operation_that_is_none_changes_no_count():
+    mine = tuple(each | {"system_type": 1, "system": 1} for each in COUNTS)
+    foreign = objects(4, bytes((1, 2, 1, 0)) + time(12, 0, 5))
+    silenced = objects(4, bytes((1, 1, 2, 0)) + time(12, 0, 5))
+    data = packet(objects(2, component(2, 7))) + packet(foreign) + packet(silenced) + packet(RESET)
+    scans, _, _ = await read(data, group(*mine), count=2)
+    assert [scan.values for scan in scans] == [(1, 0), (0, 0)]
+
+
+def test_count_of_more_objects_than_are_held_is_uncertain(monkeypatch):
+    monkeypatch.setattr(tally, "OBJECTS_MOST", 2)
+    fires = tally.Tally(bit=1)
+    judged = [fires.take(read_objects(objects(2, component(2, address)))[0]) for address in (1, 2, 3)]
+    assert judged == [(1, 0), (2, 0), (2, Quality.UNCERTAIN)]
