@@ -13,13 +13,15 @@ class Extremes:
     outdoes, so that there is nothing to search and never more than ``parts`` + 1 values on either side.
     """
 
-    __slots__ = ("_highs", "_lows", "_part_ns", "_parts")
+    __slots__ = ("_highs", "_lows", "_part_ns", "_parts", "high", "low")
 
     def __init__(self, window_ns: int, parts: int = PARTS) -> None:
         self._parts = parts
         self._part_ns = max(window_ns // parts, 1)
         self._lows: list[tuple[int, float]] = []
         self._highs: list[tuple[int, float]] = []
+        self.low = self.high = 0.0
+        """The lowest and the highest value, as of the last call. Ask only if there is one."""
 
     def put(self, value: float, mono_ns: int) -> None:
         """Take a value. Times do not go back."""
@@ -34,11 +36,16 @@ class Extremes:
             lows.append((part, value))
         if not highs or highs[-1][0] != part:
             highs.append((part, value))
-        self._drop(part - self._parts)
+        oldest = part - self._parts
+        if lows[0][0] < oldest or highs[0][0] < oldest:
+            self._drop(oldest)
+        self.low, self.high = lows[0][1], highs[0][1]
 
     def expire(self, mono_ns: int) -> None:
         """Forget what is older than the window at a time."""
         self._drop(mono_ns // self._part_ns - self._parts)
+        if self._lows:
+            self.low, self.high = self._lows[0][1], self._highs[0][1]
 
     def _drop(self, oldest: int) -> None:
         lows, highs = self._lows, self._highs
@@ -54,13 +61,3 @@ class Extremes:
 
     def __bool__(self) -> bool:
         return bool(self._lows)
-
-    @property
-    def low(self) -> float:
-        """The lowest value. Ask only if there is one."""
-        return self._lows[0][1]
-
-    @property
-    def high(self) -> float:
-        """The highest value. Ask only if there is one."""
-        return self._highs[0][1]

@@ -24,9 +24,10 @@ from edge.settings import Check
 from wire.sample import Quality, Value, is_bad
 
 NS = 1_000_000_000
-BAD_RANGE, STEP, STUCK, INCONSISTENT = (
+BAD, BAD_RANGE, STEP, STUCK, INCONSISTENT = (
     int(quality)
     for quality in (
+        Quality.BAD,
         Quality.BAD_RANGE,
         Quality.UNCERTAIN_STEP,
         Quality.UNCERTAIN_STUCK,
@@ -56,11 +57,11 @@ class Step:
 
     def accepts(self, value: float, mono_ns: int) -> bool:
         """Take a reading; tell whether it is to be believed."""
-        if self._is_near(value, mono_ns) or self._has_held(value, mono_ns):
-            self._trusted.put(value, mono_ns)
-            self._last, self._last_ns, self._since_ns = value, mono_ns, None
-            return True
-        return False
+        if not (self._is_near(value, mono_ns) or self._has_held(value, mono_ns)):
+            return False
+        self._trusted.put(value, mono_ns)
+        self._last, self._last_ns, self._since_ns = value, mono_ns, None
+        return True
 
     def _is_near(self, value: float, mono_ns: int) -> bool:
         if self._last_ns is None:
@@ -68,8 +69,11 @@ class Step:
         elapsed_ns = mono_ns - self._last_ns
         if elapsed_ns > self._window_ns:
             return abs(value - self._last) <= self._step * elapsed_ns / self._window_ns
-        self._trusted.expire(mono_ns)
-        return value - self._trusted.low <= self._step and self._trusted.high - value <= self._step
+        trusted, step = self._trusted, self._step
+        if value - trusted.low <= step and trusted.high - value <= step:
+            return True
+        trusted.expire(mono_ns)  # what is too old can only have been in the way
+        return value - trusted.low <= step and trusted.high - value <= step
 
     def _has_held(self, value: float, mono_ns: int) -> bool:
         low, high = min(value, self._low), max(value, self._high)
@@ -145,7 +149,7 @@ class TagCheck:
 
     def judge(self, value: Value, quality: int, mono_ns: int) -> tuple[Value, int]:
         """Judge one reading; return it as it is to be used. What is clipped may also stand still there."""
-        if not isinstance(value, float | int) or isinstance(value, bool) or is_bad(quality):
+        if quality >= BAD or not (type(value) is float or type(value) is int):  # a switch is an int, too
             return value, quality
         if not self._low <= value <= self._high:
             return value, BAD_RANGE
