@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 import msgspec
 
@@ -138,6 +138,11 @@ class Acquisition:
     def raised(self) -> tuple[AlarmRule, ...]:
         """The rules whose alarm is up."""
         return self._alarms.raised
+
+    @property
+    def group_names(self) -> Collection[str]:
+        """The groups whose scans there will be."""
+        return self._layouts.keys()
 
     def groups(self) -> dict[str, GroupHealth]:
         """The accounting of every scan group."""

@@ -93,26 +93,31 @@ class _Watch:
     def feed(self, scan: Scan) -> list[Transition]:
         """Feed the rules what lies outside their bands; return the changes."""
         values = scan.values if self._is_whole else [scan.values[index] for index in self._indexes]
+        return [] if self._is_quiet(values) else self._judge(scan, values)
+
+    def _is_quiet(self, values: Sequence[Value]) -> bool:
+        """Tell whether every value is a number strictly within its band."""
+        try:
+            for value, low, high in zip(values, self._lows, self._highs, strict=True):
+                if not low < value < high:  # type: ignore[operator]  # what cannot be compared is caught below
+                    return False
+        except TypeError:
+            return False
+        return True
+
+    def _judge(self, scan: Scan, values: Sequence[Value]) -> list[Transition]:
         changes: list[Transition] = []
-        for column in self._outside(values):
+        for column, value in enumerate(values):
             quality = scan.quality[self._indexes[column]]
-            value = usable(values[column], quality)
-            if value is None:
+            number = usable(value, quality)
+            if number is None or self._lows[column] < number < self._highs[column]:
                 continue
             for state in self._states[column]:
-                change = state.feed(value, quality, scan.mono_ns)
+                change = state.feed(number, quality, scan.mono_ns)
                 if change is not None:
                     changes.append(change)
             self._narrow(column)
         return changes
-
-    def _outside(self, values: Sequence[Value]) -> Sequence[int]:
-        """List the columns whose value is not strictly within its band; all of them, if any value is no number."""
-        bands = enumerate(zip(values, self._lows, self._highs, strict=True))
-        try:
-            return [column for column, (value, low, high) in bands if not low < value < high]  # type: ignore[operator]
-        except TypeError:
-            return range(len(values))
 
     def _narrow(self, column: int) -> None:
         bands = [state.band for state in self._states[column]]

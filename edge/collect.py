@@ -27,6 +27,7 @@ Journal = Callable[[str, str], None]
 
 BACKOFF_FIRST_S = 0.5
 BACKOFF_MOST_S = 10.0
+BAD = int(Quality.BAD)
 CONFIRMED = 2
 """A fault is journalled when it has come this often in a row: one lost reply is no event."""
 
@@ -87,19 +88,18 @@ class Collector:
     async def _poll(self) -> None:
         if self._schedule is None:
             self._schedule = Schedule(self.line.bus.groups, self._mono_ns(), self._jitter)
-        schedule, mono_ns = self._schedule, self._mono_ns
+        schedule = self._schedule
         while True:
-            wait_ns = schedule.due_ns - mono_ns()
-            if wait_ns > 0:
-                await asyncio.sleep(wait_ns / NS)
-            scan_group, missed = schedule.take(mono_ns())
-            group = scan_group.group
-            self.counts[group.name].missed += missed
-            await self._scan(group)
+            now_ns = self._mono_ns()
+            if now_ns < schedule.due_ns:
+                await asyncio.sleep((schedule.due_ns - now_ns) / NS)
+                now_ns = self._mono_ns()
+            scan_group, missed = schedule.take(now_ns)
+            self.counts[scan_group.group.name].missed += missed
+            await self._scan(scan_group.group, now_ns)
             schedule.done()
 
-    async def _scan(self, group: Group) -> None:
-        now_ns = self._mono_ns()
+    async def _scan(self, group: Group, now_ns: int) -> None:
         quality = Quality.BAD_LINK if now_ns < self._retry_ns else self.line.silence.holds(group, now_ns)
         if quality is not None:
             self._hand_over(bad_scan(group, now_ns, quality))
@@ -181,10 +181,10 @@ class Collector:
 
     def _hand_over(self, scan: Scan) -> None:
         count = self.counts[scan.group]
-        if min(scan.quality) >= Quality.BAD:
-            count.bad += 1
-        else:
+        if scan.quality[0] < BAD or min(scan.quality) < BAD:
             count.good += 1
+        else:
+            count.bad += 1
         self._sink(scan)
 
 

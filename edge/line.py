@@ -6,12 +6,14 @@ Polls and writes share the line; they take turns in the order they asked, so a w
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections.abc import Awaitable, Callable
 from typing import ParamSpec, TypeVar, cast
 
 from drivers.base import Driver, Group, Polled, Scan, Streaming, Writable
 from drivers.errors import DriverError, LinkError, LinkTimeoutError, SettingsError
+from edge.deadline import Deadline
 from edge.settings import Bus
 from edge.silence import Silence
 from wire.sample import Value
@@ -39,6 +41,7 @@ class Line:
         self.fault = ""
         self.busy_s = 0.0
         self._lock = asyncio.Lock()
+        self._deadline = Deadline()
 
     async def read(self, group: Group) -> Scan:
         """Read a group. Raises what the driver raises."""
@@ -52,7 +55,7 @@ class Line:
                 take(scan)
             raise LinkError("the line ended")
 
-        await self._exchange("listening", None, hear)
+        await self._exchange("listening", math.inf, hear)
 
     async def write(self, tag: str, value: Value) -> None:
         """Set a tag of this bus. Raises DriverError."""
@@ -64,7 +67,7 @@ class Line:
         self.silence.lift(group)
 
     async def _exchange(
-        self, what: str, most_s: float | None, work: Callable[P, Awaitable[T]], *args: P.args, **kwargs: P.kwargs
+        self, what: str, most_s: float, work: Callable[P, Awaitable[T]], *args: P.args, **kwargs: P.kwargs
     ) -> T:
         """Own the line for one exchange, opened. Errors pass through.
 
@@ -76,7 +79,7 @@ class Line:
             try:
                 if not self.is_up:
                     await self._open()
-                async with asyncio.timeout(most_s):
+                with self._deadline.within(most_s):
                     return await work(*args, **kwargs)
             except LinkError as error:
                 if not isinstance(error, LinkTimeoutError):

@@ -3,42 +3,48 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
+from itertools import repeat
 
 from drivers.base import Scan
-from wire.sample import Live, Value
+from wire.sample import Live
 
 
 class Newest:
-    """Newest sample per tag. ``changed`` is set when there is something to send."""
+    """The newest scan of every group, taken apart only when it is sent. ``changed`` is set when there is one to."""
 
     def __init__(self, wall_at: Callable[[int], int | None]) -> None:
         self._wall_at = wall_at
-        self._all: dict[str, tuple[Value, int, int]] = {}
-        self._unsent: dict[str, tuple[Value, int, int]] = {}
+        self._all: dict[str, tuple[Sequence[str], Scan]] = {}
+        self._unsent: dict[str, tuple[Sequence[str], Scan]] = {}
         self.changed = asyncio.Event()
 
     def put(self, tags: Sequence[str], scan: Scan) -> None:
         """Take a scan whose columns are ``tags``."""
-        mono = scan.mono_ns
-        fresh = {tag: (value, good, mono) for tag, value, good in zip(tags, scan.values, scan.quality, strict=True)}
-        self._all.update(fresh)
-        self._unsent.update(fresh)
+        self._all[scan.group] = self._unsent[scan.group] = (tags, scan)
         self.changed.set()
+
+    def keep(self, groups: Collection[str]) -> None:
+        """Forget all other groups: they are no longer configured."""
+        self._all = {group: newest for group, newest in self._all.items() if group in groups}
+        self._unsent = {group: newest for group, newest in self._unsent.items() if group in groups}
 
     def take(self) -> Live:
         """Return what has changed since the last call."""
         unsent, self._unsent = self._unsent, {}
         self.changed.clear()
-        return self._message(unsent)
+        return self._message(unsent.values())
 
     def snapshot(self) -> Live:
         """Return every tag."""
-        return self._message(self._all)
+        return self._message(self._all.values())
 
-    def _message(self, tags: dict[str, tuple[Value, int, int]]) -> Live:
-        walls = {mono: self._wall_at(mono) for mono in {mono for _, _, mono in tags.values()}}
-        return Live(tags={tag: (value, quality, walls[mono]) for tag, (value, quality, mono) in tags.items()})
+    def _message(self, newest: Iterable[tuple[Sequence[str], Scan]]) -> Live:
+        live = Live(tags={})
+        for tags, scan in newest:
+            wall_ns = self._wall_at(scan.mono_ns)
+            live.tags.update(zip(tags, zip(scan.values, scan.quality, repeat(wall_ns)), strict=True))
+        return live
 
     def __len__(self) -> int:
-        return len(self._all)
+        return sum(len(tags) for tags, _ in self._all.values())

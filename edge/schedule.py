@@ -19,6 +19,10 @@ FIRST_MOST_S = 1.0
 """Within this every group is read once, whatever its period: nobody waits an hour for the first value."""
 PERIOD_S = 1.0
 """Of a group that names none."""
+TICK_MOST_S = 0.1
+TICKS = 10
+"""A grid begins on a tick, of which a period has so many at least. Lines that are due together wake the processor once:
+on a machine that is otherwise idle, waking up costs more than the reading."""
 
 
 class _Grid(msgspec.Struct):
@@ -66,8 +70,13 @@ class Schedule:
 
 def _make_grid(scan_group: ScanGroup, now_ns: int, share: float) -> _Grid:
     """Begin the grid at a share of the period. If that is far away, the group is read once before, within a second."""
-    period_s = scan_group.poll_s or PERIOD_S
-    first_ns = now_ns + round(share * min(period_s, FIRST_MOST_S) * NS)
-    begin_ns = now_ns + round(share * period_s * NS)
-    index = -1 if first_ns < begin_ns else 0
-    return _Grid(scan_group, first_ns, begin_ns, round(period_s * NS), index)
+    period_ns = round((scan_group.poll_s or PERIOD_S) * NS)
+    tick_ns = min(period_ns // TICKS, round(TICK_MOST_S * NS))
+    first_ns = _on_tick(now_ns + round(share * min(period_ns, FIRST_MOST_S * NS)), tick_ns)
+    begin_ns = _on_tick(now_ns + round(share * period_ns), tick_ns)
+    return _Grid(scan_group, first_ns, begin_ns, period_ns, -1 if first_ns < begin_ns else 0)
+
+
+def _on_tick(at_ns: int, tick_ns: int) -> int:
+    """The next tick from a time on. Ticks count from the clock's zero: all lines have the same."""
+    return -(-at_ns // tick_ns) * tick_ns

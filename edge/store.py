@@ -28,6 +28,9 @@ T = TypeVar("T")
 Begin = Callable[[], tuple[Spool, Path | None]]
 """Opens a spool; the path is where a damaged one was put aside."""
 
+Figures = tuple[dict[Lane, LaneHealth], int]
+"""The accounts of every lane, and the octets in use."""
+
 QUEUE_MOST = 50_000
 """Records held in memory while the spool cannot take them: minutes of a busy gateway, tens of megabytes."""
 RETRY_S = 1.0
@@ -229,12 +232,20 @@ class Store:
 
     async def _append(self, records: list[tuple[Lane, Record]]) -> None:
         layouts, clock = dict(self._layouts), self._clock.state()
-        await self._call(lambda spool: spool.append(records, layouts, clock))
+
+        def append(spool: Spool) -> Figures | SpoolError:
+            spool.append(records, layouts, clock)
+            try:
+                return _measure(spool)
+            except SpoolError as error:  # the records are stored all the same
+                return error
+
+        figures = await self._call(append)
         self.committed.set()
-        try:
-            await self._refresh()
-        except SpoolError as error:  # the records are stored all the same
-            self._report(error)
+        if isinstance(figures, SpoolError):
+            self._report(figures)
+        else:
+            self.accounts, self.size_bytes = figures
 
     def _report(self, error: SpoolError) -> None:
         if str(error) != self.fault:
@@ -242,7 +253,7 @@ class Store:
             self.fault = str(error)
 
     async def _refresh(self) -> None:
-        self.accounts, self.size_bytes = await self._call(lambda spool: (spool.accounts(), spool.size_bytes()))
+        self.accounts, self.size_bytes = await self._call(_measure)
 
     async def _prune(self) -> None:
         try:
@@ -260,8 +271,12 @@ class Store:
 
     async def set_committed(self, cursors: Sequence[tuple[str, Lane, int]]) -> None:
         """Take over the fleet's cursors."""
-        await self._call(lambda spool: spool.set_committed(cursors))
-        await self._refresh()
+
+        def take_over(spool: Spool) -> Figures:
+            spool.set_committed(cursors)
+            return _measure(spool)
+
+        self.accounts, self.size_bytes = await self._call(take_over)
 
     async def raised(self) -> dict[str, AlarmRecord]:
         """The alarms that were up when the agent last ran."""
@@ -275,6 +290,10 @@ class Store:
         if self._spool is not None:
             await self._call(lambda spool: spool.close())
         self._executor.shutdown()
+
+
+def _measure(spool: Spool) -> Figures:
+    return spool.accounts(), spool.size_bytes()
 
 
 def _is_encodable(record: Record) -> bool:

@@ -48,6 +48,9 @@ PUBLISHES_MOST = 20
 SEND_BUFFER_BYTES = 64 * 1024
 LIVE_BACKLOG_BYTES = 32 * 1024
 """Live values are shed while more than this is in flight."""
+LIVE_TAGS_PER_S = 5000
+"""Few new values go out at once. After each message the next one waits for its tags' share of a second, so that many
+gather into messages of [uplink] live_s."""
 
 
 class Identity:
@@ -300,7 +303,7 @@ class Uplink:
         while True:
             if live.tags and self._talk.octets_in_flight < LIVE_BACKLOG_BYTES:
                 await self._publish(client, Up.LIVE, codec.encode(live), qos=0)
-            await asyncio.sleep(self._settings.live_s)
+            await asyncio.sleep(min(self._settings.live_s, len(live.tags) / LIVE_TAGS_PER_S))
             await self._newest.changed.wait()
             live = self._newest.take()
 

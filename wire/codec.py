@@ -6,6 +6,7 @@ refuses them with VersionError. Fields are maps by name: unknown ones are ignore
 
 from __future__ import annotations
 
+import threading
 from typing import TypeVar
 
 import msgspec
@@ -43,12 +44,23 @@ MESSAGE_MAX_BYTES = 16 * 1024 * 1024
 _encoder = msgspec.msgpack.Encoder()
 
 
+class _Zstd(threading.local):
+    """Compressor and decompressor of a thread: to make one takes longer than to use it, and none may be shared."""
+
+    def __init__(self) -> None:
+        self.compressor = zstandard.ZstdCompressor(level=3)
+        self.decompressor = zstandard.ZstdDecompressor()
+
+
+_zstd = _Zstd()
+
+
 def encode(message: Message) -> bytes:
     """Encode a message, compressed when that pays."""
     plain = _encoder.encode(message)
     if len(plain) < COMPRESS_FROM_BYTES:
         return bytes((PLAIN,)) + plain
-    return bytes((ZSTD,)) + zstandard.ZstdCompressor(level=3).compress(plain)
+    return bytes((ZSTD,)) + _zstd.compressor.compress(plain)
 
 
 def decode(payload: bytes, kind: type[M]) -> M:
@@ -74,6 +86,6 @@ def _decompress(body: bytes) -> bytes:
         size = zstandard.frame_content_size(body)
         if not 0 <= size <= MESSAGE_MAX_BYTES:
             raise DecodeError(f"compressed message claims {size} octets; the most is {MESSAGE_MAX_BYTES}")
-        return zstandard.ZstdDecompressor().decompress(body, max_output_size=MESSAGE_MAX_BYTES)
+        return _zstd.decompressor.decompress(body, max_output_size=MESSAGE_MAX_BYTES)
     except zstandard.ZstdError as error:
         raise DecodeError(f"message cannot be decompressed: {error}") from error

@@ -30,7 +30,10 @@ class Exchange(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = transport
-        self.ask()
+
+    def start(self, after_s: float) -> None:
+        self._due_s = asyncio.get_running_loop().time() + after_s
+        asyncio.get_running_loop().call_at(self._due_s, self.ask)
 
     def ask(self) -> None:
         self._transport.write(self._request)  # type: ignore[attr-defined]
@@ -42,7 +45,8 @@ class Exchange(asyncio.Protocol):
         self._got = 0
         self.answers += 1
         if self._period_s:
-            asyncio.get_running_loop().call_later(self._period_s, self.ask)
+            self._due_s += self._period_s
+            asyncio.get_running_loop().call_at(self._due_s, self.ask)
         else:
             self.ask()
 
@@ -53,6 +57,9 @@ async def exchange(port: int, connections: int, registers: int, period_s: float,
     for _ in range(connections):
         _, protocol = await loop.create_connection(lambda: Exchange(registers, period_s), "127.0.0.1", port)
         protocols.append(protocol)
+    for number, protocol in enumerate(protocols):
+        protocol.start(number / connections * period_s)
+    await asyncio.sleep(max(period_s, 1.0))
     before, cpu_s = sum(p.answers for p in protocols), time.process_time()
     await asyncio.sleep(seconds)
     return (sum(p.answers for p in protocols) - before) * registers, time.process_time() - cpu_s
