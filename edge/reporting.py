@@ -44,11 +44,11 @@ class TagReport:
 
     def _has_changed(self, value: Value, mono_ns: int) -> bool:
         last = self._value
-        if isinstance(value, float | int) and isinstance(last, float | int) and not isinstance(value, bool):
-            if value == last or (math.isnan(value) and math.isnan(last)):
-                return False
-            return not abs(value - last) <= self._band and mono_ns - self._at_ns >= self._min_ns
-        return value != last
+        if isinstance(value, str | bool | None) or isinstance(last, str | bool | None):
+            return value != last
+        if value == last or (math.isnan(value) and math.isnan(last)):
+            return False
+        return not abs(value - last) <= self._band and mono_ns - self._at_ns >= self._min_ns
 
 
 class Reporter:

@@ -63,7 +63,9 @@ def test_change_of_quality_is_reported_at_once() -> None:
     assert due(Report(deadband=1, min_s=60), readings) == [0, 1, 3, 4]
 
 
-@pytest.mark.parametrize("values", [["open", "shut"], [True, False], [None, 1.0], [1.0, None], [1.0, "x"], [0, True]])
+@pytest.mark.parametrize(
+    "values", [["open", "shut"], [True, False], [None, 1.0], [1.0, None], [1.0, "x"], [0, True], [True, 0.0]]
+)
 def test_change_of_what_is_no_number_is_reported_at_once(values) -> None:
     assert due(Report(deadband=10, min_s=60), steady([values[0], values[0], values[1], values[1]])) == [0, 2]
 
