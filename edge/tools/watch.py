@@ -6,7 +6,9 @@ import argparse
 import asyncio
 import contextlib
 import logging
+import math
 import random
+import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
@@ -23,7 +25,7 @@ from edge.tools.acquire import url_of
 from edge.tools.interrupt import stop_on_interrupt, wait_for
 from edge.tools.ports import with_holder
 from edge.tools.target import Target, add_target, resolve
-from edge.tools.terminal import PIPE_COLUMNS, columns, make_table, print_json
+from edge.tools.terminal import columns, make_table, print_json
 from edge.tools.words import format_quality, format_value, reason_of
 from wire.sample import Quality, Value, is_bad, is_good, quality_class
 
@@ -213,14 +215,19 @@ async def _draw(board: Board, words: LastWords, stop: asyncio.Event, seconds: fl
     from rich.live import Live
     from rich.text import Text
 
-    def picture() -> Group:
+    def picture(*last: Text) -> Group:
         headers, rows = board.table(columns())
-        below = [Text(each, style="yellow") for each in words.words]
-        return Group(make_table(headers, rows), *below, Text("Ctrl-C ends it.", style="dim"))
+        return Group(make_table(headers, rows), *(Text(each, style="yellow") for each in words.words), *last)
 
-    ends = None if seconds is None else time.monotonic() + seconds
-    console = Console(highlight=False, width=columns() if columns() == PIPE_COLUMNS else None)
-    with Live(picture(), console=console, auto_refresh=False) as live:
-        while not stop.is_set() and (ends is None or time.monotonic() < ends):
-            await wait_for(stop, DRAW_S if ends is None else min(DRAW_S, max(0.0, ends - time.monotonic())))
-            live.update(picture(), refresh=console.is_terminal)
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else columns())
+    if not console.is_terminal:
+        await wait_for(stop, seconds)
+        console.print(picture())
+        return
+    ends = math.inf if seconds is None else time.monotonic() + seconds
+    hint = Text("Ctrl-C ends it.", style="dim")
+    with Live(picture(hint), console=console, auto_refresh=False) as live:
+        while not stop.is_set() and time.monotonic() < ends:
+            await wait_for(stop, min(DRAW_S, ends - time.monotonic()))
+            live.update(picture(hint), refresh=True)
+        live.update(picture(), refresh=True)
