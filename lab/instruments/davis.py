@@ -43,6 +43,7 @@ class VantageConsole:
         self._barometer = Signal(Swing(base=29.92, swing=0.02, period_s=2400.0, noise=0.002), "barometer")
         self._wind = Signal(Swing(base=9.0, swing=4.0, period_s=90.0, noise=0.6), "wind")
         self._direction = Signal(Swing(base=205.0, swing=20.0, period_s=200.0, noise=3.0), "direction")
+        self._radiation = Signal(Swing(base=320.0, swing=40.0, period_s=900.0, noise=4.0), "radiation")
         self.is_powered = True
 
     def power_off(self) -> None:
@@ -97,7 +98,7 @@ class VantageConsole:
             16: _word(round(self._direction.value(at_ns)) % 360 + 1),
             33: bytes((min(100, round(self._humidity.value(at_ns))),)),
             41: _word(0),
-            44: _word(0x7FFF),
+            44: _word(max(0, round(self._radiation.value(at_ns)))),
             46: _word(0) + b"\xff\xff" + _word(4) + _word(190) + _word(clicks) + _word(0) * 3,
             70: bytes(16) + b"\x00" + _word(807) + bytes((6, 75)) + _word(550) + _word(1854),
         }

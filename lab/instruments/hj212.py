@@ -16,6 +16,14 @@ BEIJING_S = 8 * 3600
 COUNTER_CODE = "w99999"
 """The counter travels as a factor that no standard has."""
 
+FACTORS = (
+    ("ph", "w01001", 2, Swing(base=7.2, swing=0.2, period_s=600.0, noise=0.02)),
+    ("cod", "w01018", 1, Swing(base=32.0, swing=4.0, period_s=900.0, noise=0.5)),
+    ("ammonia", "w21003", 2, Swing(base=1.4, swing=0.3, period_s=1200.0, noise=0.02)),
+    ("flow", "w00000", 1, Swing(base=18.0, swing=3.0, period_s=300.0, noise=0.3)),
+)
+"""By factor: the tag's name, the code of HJ 525, decimals, and what the value does."""
+
 
 def crc16(octets: bytes) -> int:
     """The CRC of annex A, by its table-free description: shift the register right, then put the octet in."""
@@ -49,7 +57,7 @@ def is_answer_to(qn: str) -> Callable[[bytes], bool]:
 
 
 class WaterLogger:
-    """Uploads pH and COD as real-time data (CN 2011); a scan is served once its packet was answered."""
+    """Uploads pH, COD, ammonia and flow as real-time data (CN 2011); a scan is served once its packet was answered."""
 
     def __init__(
         self,
@@ -67,8 +75,7 @@ class WaterLogger:
         self._interval_s = interval_s
         self._clock = clock
         self._device = ledger.group.partition(".")[0]
-        self._ph = Signal(Swing(base=7.2, swing=0.2, period_s=600.0, noise=0.02), "ph")
-        self._cod = Signal(Swing(base=32.0, swing=4.0, period_s=900.0, noise=0.5), "cod")
+        self._factors = [(name, code, digits, Signal(swing, name)) for name, code, digits, swing in FACTORS]
         self.is_powered = True
 
     def power_off(self) -> None:
@@ -89,13 +96,13 @@ class WaterLogger:
         """Upload one reading, as often as it takes."""
         at_ns = self._clock()
         number = self.ledger.number_next()
-        ph, cod = round(self._ph.value(at_ns), 2), round(self._cod.value(at_ns), 1)
+        values = [(name, code, round(signal.value(at_ns), digits)) for name, code, digits, signal in self._factors]
         wall = time.time()
         sampled = time.strftime("%Y%m%d%H%M%S", time.gmtime(wall + BEIJING_S))
         qn = f"{sampled}{int(wall * 1000) % 1000:03d}"
-        items = (("w01001", ph), ("w01018", cod), (COUNTER_CODE, wire_counter(number)))
+        items = [*((code, value) for _, code, value in values), (COUNTER_CODE, wire_counter(number))]
         cp = ";".join(f"{code}-Rtd={value},{code}-Flag=N" for code, value in items)
         data = f"QN={qn};ST=32;CN=2011;PW=123456;MN={self._mn};Flag=5;CP=&&DataTime={sampled};{cp}&&"
         await self._upload.deliver(packet(data), is_answer_to(qn))
-        self._observe(f"{self._device}.ph", ph, at_ns)
-        self._observe(f"{self._device}.cod", cod, at_ns)
+        for name, _, value in values:
+            self._observe(f"{self._device}.{name}", value, at_ns)

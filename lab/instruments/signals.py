@@ -9,13 +9,17 @@ import msgspec
 
 
 class Swing(msgspec.Struct, frozen=True, kw_only=True):
-    """What a value does on a quiet day: ``base`` +- ``swing`` over ``period_s``, with Gaussian ``noise``."""
+    """What a value does on a quiet day: ``base`` +- ``swing`` over ``period_s``, with Gaussian ``noise``.
+
+    ``growth`` is added each second since the machine started, as of a counter.
+    """
 
     base: float
     swing: float = 0.0
     period_s: float = 600.0
     phase: float = 0.0
     noise: float = 0.0
+    growth: float = 0.0
 
 
 class Excursion(msgspec.Struct, frozen=True, kw_only=True):
@@ -51,7 +55,8 @@ class Signal:
         """Give the value at a time."""
         swing = self._swing
         angle = 2 * math.pi * at_ns / 1e9 / swing.period_s + swing.phase
-        quiet = swing.base + swing.swing * math.sin(angle) + self._random.gauss(0.0, swing.noise)
+        quiet = swing.base + swing.growth * at_ns / 1e9
+        quiet += swing.swing * math.sin(angle) + self._random.gauss(0.0, swing.noise)
         if self._excursion is None:
             return quiet
         return quiet + (self._excursion.peak - swing.base) * self._excursion.share((at_ns - self._since_ns) / 1e9)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from lab.instruments.pty_line import PtyLine
 from lab.instruments.registers import Observe
@@ -24,32 +24,33 @@ MESSAGES: dict[str, tuple[tuple[str, str, Swing], ...]] = {
         ("Ua", ".1f P", Swing(base=78.0, swing=4.0, period_s=1500.0, noise=0.2)),
         ("Pa", ".1f H", Swing(base=982.4, swing=0.6, period_s=2400.0, noise=0.05)),
     ),
-    "3": (("Rc", ".2f M", Swing(base=3.2)), ("Ri", ".1f M", Swing(base=0.0))),
+    "3": (("Rc", ".2f M", Swing(base=3.2, growth=0.0002)), ("Ri", ".1f M", Swing(base=0.72))),
     "5": (("Th", ".1f C", Swing(base=18.0)), ("Vh", ".1f N", Swing(base=12.0)), ("Vs", ".1f V", Swing(base=24.1))),
 }
 """By message: name, format and unit, and what the value does."""
 
-COUNTED = "3"
-"""The message that ends with the counter: as the duration of rain, ``Rd``, in seconds."""
+COUNTERS = {"1": "Sn={}.0M", "2": "Tp={}.0C", "3": "Rd={}s", "5": "Vr={}.0V"}
+"""By message: the parameter that carries the counter of its scans, which is none that a site would miss."""
 
 
 class WxtTransmitter:
-    """Answers the data queries of one address. A scan is served with each message that carries the counter."""
+    """Answers the data queries of one address. ``ledgers``, by message, count those that are served, each its own."""
 
     def __init__(
         self,
         line: PtyLine,
-        ledger: Ledger,
+        device: str,
+        ledgers: Mapping[str, Ledger],
         observe: Observe,
         address: str = "0",
         clock: Callable[[], int] = time.monotonic_ns,
     ) -> None:
         self._line = line
-        self.ledger = ledger
+        self._device = device
+        self._ledgers = ledgers
         self._observe = observe
         self._address = address
         self._clock = clock
-        self._device = ledger.group.partition(".")[0]
         self._values = {
             message: [(name, form.split(), Signal(swing, self._device + name)) for name, form, swing in rows]
             for message, rows in MESSAGES.items()
@@ -96,13 +97,11 @@ class WxtTransmitter:
             text = format(max(0.0, signal.value(at_ns)), form)
             fields.append(f"{name}={text}{unit}")
             observed.append((f"{self._device}.{name.lower()}", float(text)))
-        if COUNTED not in messages:
-            self._say(",".join(fields), crc=crc)
-            return
-        number = self.ledger.number_next()
-        fields.append(f"Rd={wire_counter(number)}s")
+        counted = [(each, self._ledgers[each].number_next()) for each in messages if each in self._ledgers]
+        fields += [COUNTERS[each].format(wire_counter(number)) for each, number in counted]
         if not self._say(",".join(fields), crc=crc):
-            self.ledger.withdraw(number)
+            for each, number in counted:
+                self._ledgers[each].withdraw(number)
             return
         for tag, value in observed:
             self._observe(tag, value, at_ns)

@@ -13,7 +13,7 @@ from drivers.errors import LinkTimeoutError
 from lab.instruments.davis import UNKNOWN_RAIN, VantageConsole, crc_ccitt
 from lab.instruments.pty_line import PtyLine
 from lab.instruments.sdi12 import RiverGauge, Sdi12Bus, crc_text
-from lab.instruments.wxt530 import WxtTransmitter
+from lab.instruments.wxt530 import COUNTERS, WxtTransmitter
 from lab.ledger import Ledger
 
 GATEWAY = "gw-test-0001"
@@ -131,7 +131,7 @@ async def test_wxt530_driver_reads_what_the_transmitter_counts(seen, device):
     names = {"direction": "Dm", "speed": "Sm", "pressure": "Pa", "heating": "Vh", "polls": "Rd"}
     fields = {tag: {"parameter": name} for tag, name in names.items()}
     group = group_of("wxt530", "mast.weather", device, **fields)
-    transmitter = WxtTransmitter(line, ledger, seen, device.get("address", "0"))
+    transmitter = WxtTransmitter(line, "mast", {"3": ledger}, seen, device.get("address", "0"))
     async with running(line, transmitter), reading("wxt530", line, group, timeout_s=0.5) as driver:
         scans = [await driver.read(group) for _ in range(3)]
         assert [scan.values[4] for scan in scans] == [1, 2, 3]
@@ -144,6 +144,23 @@ async def test_wxt530_driver_reads_what_the_transmitter_counts(seen, device):
             await driver.read(group)
         assert await driver.identify(group.device) is None
     assert ledger.scans == 3
+
+
+async def test_each_message_of_a_wxt530_has_a_counter_of_its_own(seen):
+    line = PtyLine()
+    ledgers = {message: Ledger(GATEWAY, f"mast.{message}", values=1, counter="polls") for message in COUNTERS}
+    names = {"1": "Sn", "2": "Tp", "3": "Rd", "5": "Vr"}
+    groups = [group_of("wxt530", f"mast.{each}", {}, polls={"parameter": name}) for each, name in names.items()]
+    kind = find("wxt530")
+    async with running(line, WxtTransmitter(line, "mast", ledgers, seen)):
+        driver = kind.build(kind.settings(url=f"serial://{line.path}", timeout_s=0.5), groups)
+        await driver.open()
+        try:
+            scans = [await driver.read(group) for times, group in enumerate(groups, 1) for _ in range(times)]
+        finally:
+            await driver.close()
+    assert [scan.values[0] for scan in scans] == [1, 1, 2, 1, 2, 3, 1, 2, 3, 4]
+    assert [ledger.scans for ledger in ledgers.values()] == [1, 2, 3, 4]
 
 
 @pytest.mark.parametrize("crc", [True, False])
