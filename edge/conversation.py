@@ -22,6 +22,9 @@ WINDOW_MOST = 128 * 1024
 WINDOW_FIRST = 4096
 WINDOW_S = 2.0
 """Seconds of the measured rate that may be in flight."""
+BATCHES_IN_WINDOW = 4
+"""Measurements wait until this part of the window is free: to fill each gap with a small batch costs more than it
+sends."""
 RATE_WEIGHT = 0.3
 RESEND_LEAST_S = 5.0
 RESEND_MOST_S = 60.0
@@ -132,7 +135,8 @@ class Conversation:
             for epoch, cursor in self._cursors[lane].items():
                 if cursor.sent < cursor.head and not cursor.is_stuck:
                     room = self.window - self._octets_in_flight(lane)
-                    return Plan(epoch, lane, cursor.sent, max(room, WINDOW_LEAST)) if room > 0 else None
+                    least = 1 if lane is Lane.ALARMS else self.window // BATCHES_IN_WINDOW
+                    return Plan(epoch, lane, cursor.sent, max(room, WINDOW_LEAST)) if room >= least else None
         return None
 
     def sent(self, plan: Plan, last: int, size: int, now: float) -> Sent:

@@ -3,11 +3,30 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Callable, Collection, Iterable, Sequence
 from itertools import repeat
 
 from drivers.base import Scan
 from wire.sample import Live
+
+TAGS_PER_S = 5000
+"""Above this the values of a tag are not all sent, but the newest of each again and again."""
+BURST_S = 0.2
+"""A gateway that sends less than that may send this much of a second's worth at once."""
+
+
+class Pace:
+    """How many values go out live: the first at once, more than `TAGS_PER_S` never for long."""
+
+    def __init__(self) -> None:
+        self._spent_s = -math.inf
+        """The time up to which what was sent has used up the rate."""
+
+    def pause_s(self, tags: int, now_s: float) -> float:
+        """Note that so many values go out now; return how long the next ones wait."""
+        self._spent_s = max(self._spent_s, now_s - BURST_S) + tags / TAGS_PER_S
+        return max(0.0, self._spent_s - now_s)
 
 
 class Newest:

@@ -55,7 +55,7 @@ class UplinkSettings(msgspec.Struct, frozen=True, kw_only=True):
     """[uplink]: the fleet's broker. ``url`` is mqtt://host[:port] or mqtts://host[:port].
 
     ``token_file`` holds the gateway's password, relative to the configuration file; ``ca_file`` the CA of an mqtts
-    broker; ``live_s`` is the shortest time between two live messages.
+    broker; ``live_s`` is how long new values gather into one live message.
     """
 
     url: Annotated[str, Meta(description="mqtt://host[:port] or mqtts://host[:port]")]
@@ -66,7 +66,7 @@ class UplinkSettings(msgspec.Struct, frozen=True, kw_only=True):
         str, Meta(description="CA of an mqtts broker, relative to the configuration file; the system's if empty")
     ] = ""
     keepalive_s: Annotated[int, Meta(ge=5, le=3600, description="silence after which the broker is asked")] = 20
-    live_s: Annotated[Seconds, Meta(description="shortest time between two live messages")] = 0.1
+    live_s: Annotated[Seconds, Meta(description="time in which new values gather into one live message")] = 0.002
     health_s: Annotated[Period, Meta(description="time between two health messages")] = 5.0
 
     def __post_init__(self) -> None:

@@ -91,7 +91,8 @@ class Spool:
         self._max_bytes = max_bytes
         self._path = path
         self._boot = boot
-        self._known_layouts: set[bytes] = set()
+        self._layouts: dict[bytes, Layout] = {}
+        self._unpacked: tuple[tuple[str, Lane, int], list[bytes]] = (("", Lane.MEASUREMENTS, 0), [])
         self._compressor = zstandard.ZstdCompressor(level=3, write_checksum=True)
         self._decompressor = zstandard.ZstdDecompressor()
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -173,12 +174,12 @@ class Spool:
                     "UPDATE epoch SET offset_ns = ?, quality = ? WHERE n = ?", (clock.offset_ns, clock.quality, self._n)
                 )
         self._heads = heads
-        self._known_layouts.update(record.layout for _, record in records if isinstance(record, ScanRecord))
+        self._layouts.update({r.layout: layouts[r.layout] for _, r in records if isinstance(r, ScanRecord)})
 
     def _store(self, lane: Lane, head: int, records: Sequence[Record], layouts: dict[bytes, Layout]) -> int:
         used = {record.layout: None for record in records if isinstance(record, ScanRecord)}
         for key in used:
-            if key not in self._known_layouts:
+            if key not in self._layouts:
                 self._db.execute(
                     "INSERT OR IGNORE INTO layout VALUES (?, ?)", (key, msgspec.msgpack.encode(layouts[key]))
                 )
@@ -236,16 +237,18 @@ class Spool:
         first = size = 0
         try:
             rows = self._db.execute(
-                "SELECT chunk.first, chunk.last, chunk.layouts, chunk.body FROM chunk JOIN epoch ON epoch.n = chunk.n"
+                "SELECT chunk.id, chunk.first, chunk.last, chunk.layouts FROM chunk JOIN epoch ON epoch.n = chunk.n"
                 " WHERE epoch.id = ? AND chunk.lane = ? AND chunk.last > ? ORDER BY chunk.last",
                 (epoch, lane, after),
             )
-            for chunk_first, chunk_last, ids, body in rows:
+            for chunk, chunk_first, chunk_last, ids in rows:
                 if items and chunk_first != first + len(items):
                     break  # a hole: what follows it goes into another slice
                 start = max(after + 1, chunk_first)
                 first = first or start
-                chosen = self._unpack(body, chunk_last - chunk_first + 1)[start - chunk_first :]
+                chosen = self._unpack((epoch, lane, chunk_last), chunk, chunk_last - chunk_first + 1)[
+                    start - chunk_first :
+                ]
                 room = min(_fit(chosen, max_bytes - size, at_least=0 if items else 1), BATCH_ITEMS_MOST - len(items))
                 items += chosen[:room]
                 size += sum(map(len, chosen[:room]))
@@ -270,16 +273,25 @@ class Spool:
 
     def _layout(self, key: bytes) -> Layout | None:
         """The columns of a layout; None when they are damaged, and the fleet then quarantines the scans."""
-        try:
-            ((body,),) = self._query("SELECT body FROM layout WHERE id = ?", (key,))
-            return msgspec.msgpack.decode(_octets(body), type=Layout)
-        except (ValueError, msgspec.MsgspecError) as error:
-            log.error("layout %s cannot be read from %s: %s", key.hex(), self._path, error)
-            return None
+        if key not in self._layouts:
+            try:
+                ((body,),) = self._query("SELECT body FROM layout WHERE id = ?", (key,))
+                self._layouts[key] = msgspec.msgpack.decode(_octets(body), type=Layout)
+            except (ValueError, msgspec.MsgspecError) as error:
+                log.error("layout %s cannot be read from %s: %s", key.hex(), self._path, error)
+                return None
+        return self._layouts[key]
 
-    def _unpack(self, body: bytes, count: int) -> list[bytes]:
-        """Return a chunk's records. Of a damaged chunk each is empty: the fleet quarantines what it cannot decode and
-        goes on, where a gap would stop everything behind it."""
+    def _unpack(self, place: tuple[str, Lane, int], chunk: int, count: int) -> list[bytes]:
+        """Return a chunk's records; the last one's are remembered, for a chunk may go out in several slices."""
+        if self._unpacked[0] != place:
+            ((body,),) = self._query("SELECT body FROM chunk WHERE id = ?", (chunk,))
+            self._unpacked = (place, self._decode(_octets(body), count))
+        return self._unpacked[1]
+
+    def _decode(self, body: bytes, count: int) -> list[bytes]:
+        """Take a chunk's body apart. Of a damaged one each record is empty: the fleet quarantines what it cannot decode
+        and goes on, where a gap would stop everything behind it."""
         try:
             items = msgspec.msgpack.decode(self._decompressor.decompress(body), type=list[bytes])
         except (zstandard.ZstdError, msgspec.MsgspecError) as error:

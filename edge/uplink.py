@@ -20,7 +20,7 @@ import aiomqtt
 
 from edge.conversation import Conversation, Sent
 from edge.errors import NotConnectedError, SpoolError
-from edge.live import Newest
+from edge.live import Newest, Pace
 from edge.release import RELEASE
 from edge.settings import UplinkSettings
 from edge.spool import Slice, spans
@@ -48,9 +48,6 @@ PUBLISHES_MOST = 20
 SEND_BUFFER_BYTES = 64 * 1024
 LIVE_BACKLOG_BYTES = 32 * 1024
 """Live values are shed while more than this is in flight."""
-LIVE_TAGS_PER_S = 5000
-"""Few new values go out at once. After each message the next one waits for its tags' share of a second, so that many
-gather into messages of [uplink] live_s."""
 
 
 class Identity:
@@ -299,12 +296,13 @@ class Uplink:
         await client.publish(topic, payload, qos=qos, timeout=PUBACK_MOST_S)
 
     async def _send_live(self, client: aiomqtt.Client) -> None:
-        live = self._newest.snapshot()
+        live, pace = self._newest.snapshot(), Pace()
         while True:
             if live.tags and self._talk.octets_in_flight < LIVE_BACKLOG_BYTES:
                 await self._publish(client, Up.LIVE, codec.encode(live), qos=0)
-            await asyncio.sleep(min(self._settings.live_s, len(live.tags) / LIVE_TAGS_PER_S))
+            await asyncio.sleep(pace.pause_s(len(live.tags), time.monotonic()))
             await self._newest.changed.wait()
+            await asyncio.sleep(self._settings.live_s)
             live = self._newest.take()
 
     async def _send_health(self, client: aiomqtt.Client) -> None:

@@ -166,6 +166,18 @@ def test_octets_in_flight_stay_within_the_window() -> None:
     assert conversation.next_batch() is not None
 
 
+def test_measurements_wait_for_a_good_part_of_the_window_where_alarms_take_the_first_octet() -> None:
+    conversation = talk(mark(A, 0), mark(M, 10_000))
+    plan = conversation.next_batch()
+    assert plan is not None
+    conversation.sent(plan, 100, conversation.window - 10, 0.0)
+    assert conversation.next_batch() is None
+    conversation.update([mark(A, 1), mark(M, 10_000)])
+    alarm = conversation.next_batch()
+    assert alarm is not None
+    assert alarm.lane is A
+
+
 def test_fleet_caps_the_window_within_bounds() -> None:
     assert talk(mark(M, 9), window=1000).window == 1000
     assert talk(mark(M, 9), window=1).window == WINDOW_LEAST

@@ -205,6 +205,15 @@ def test_prune_keeps_delivered_records_for_their_time(spool) -> None:
     assert read_all(spool, spool.epoch, M) == [1]
 
 
+def test_record_is_read_anew_when_its_row_takes_the_place_of_a_delivered_one(spool) -> None:
+    spool.append([scan(1)], LAYOUTS)
+    assert read_all(spool, spool.epoch, M) == [1]
+    spool.set_committed([(spool.epoch, M, 1)])
+    assert spool.prune(keep_s=-10) == 1
+    spool.append([scan(2)], LAYOUTS)
+    assert read_all(spool, spool.epoch, M, after=1) == [2]
+
+
 def test_delivered_epoch_of_an_earlier_start_is_retired_with_its_sums_kept(path) -> None:
     first = begin(path)
     first.append([scan(1), scan(2), event(3)], LAYOUTS)
