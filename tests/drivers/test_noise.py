@@ -3,32 +3,50 @@
 import random
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from drivers.base import kinds
-from tests.drivers.cases import Case
+from tests.drivers.cases import Case, load_all
 from tests.fuzz.harness import Subject
 from tests.fuzz.noise import spoil
-from tests.fuzz.targets import cases_of, wire_of
+from tests.fuzz.targets import WIRES, all_cases, target_of, wire_of
 
-INPUTS = 300
-CASES = [case for kind in kinds() for case in cases_of(kind)]
+INPUTS = 100
+EDITS_MOST = 6
 
 
-@pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case.kind}-{case.name}")
-def test_noise_gives_no_foreign_error_and_no_value_without_a_frame(case: Case):
-    oracle, mend = wire_of(case)
-    captured = [step.data for step in case.steps if not step.sent]
-    subject = Subject(case)
-    rng = random.Random(case.name)
-    believed = 0
-    try:
-        for number in range(INPUTS):
-            chunks = spoil(rng, captured, rng.randint(0, 6))
-            if number % 2:
-                chunks = [mend(chunk) for chunk in chunks]
-            if subject.feed(chunks):
-                believed += 1
-                assert oracle(bytes(subject.line.heard)), chunks
-    finally:
-        subject.close()
-    assert believed, "nothing was ever believed: the noise tested nothing"
+@pytest.fixture(params=all_cases(), ids=lambda case: f"{case.kind}-{case.name}")
+def subject(request: pytest.FixtureRequest):
+    subject = Subject(request.param)
+    yield subject
+    subject.close()
+
+
+def _captured(case: Case) -> list[bytes]:
+    return [step.data for step in case.steps if not step.sent]
+
+
+def test_every_driver_and_framing_is_fuzzed():
+    assert {target_of(case) for case in all_cases()} == set(WIRES)
+    assert {case.kind for case in all_cases()} == set(kinds())
+
+
+def test_every_case_that_gives_scans_has_a_judge():
+    assert all(wire_of(case) for case in load_all() if case.scan and case.kind in kinds())
+
+
+def test_the_judge_bears_out_what_the_capture_holds(subject: Subject):
+    assert subject.feed(_captured(subject.case)), "nothing was believed of the capture itself"
+
+
+def test_noise_gives_no_foreign_error_and_no_value_that_no_frame_holds(subject: Subject):
+    captured = _captured(subject.case)
+
+    @settings(max_examples=INPUTS, derandomize=True, deadline=None, database=None)
+    @given(rng=st.randoms(use_true_random=False), edits=st.integers(0, EDITS_MOST), is_mended=st.booleans())
+    def noise(rng: random.Random, edits: int, is_mended: bool):
+        chunks = spoil(rng, captured, edits)
+        subject.feed(subject.mend(chunks) if is_mended else chunks)
+
+    noise()

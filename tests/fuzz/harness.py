@@ -1,5 +1,7 @@
 """Whole drivers under hostile octets: whatever a line brings, a driver gives scans or its own errors, and no more.
 
+What a scan claims must stand on a valid frame that was heard, as `tests.fuzz.wires` reads it.
+
 An input is a list of chunks, each a length octet (0: 256) and that many octets; each `read` of the line returns the
 next one, and after the last the line goes down. Time is virtual, so that no time-out is waited for.
 """
@@ -17,11 +19,12 @@ from drivers.base import Driver, Polled, Scan, Streaming, find
 from drivers.errors import DriverError, LinkError
 from tests.drivers.cases import Case, groups_of
 from tests.edge.virtual import VirtualLoop
+from tests.fuzz.targets import wire_of
+from tests.fuzz.wires.base import Talk, bears_out
 from wire.sample import is_bad, is_good
 
 SCANS_MOST = 2000
 """More scans than an input has octets would be made from nothing."""
-
 
 APART_S = 60.0
 """Between two inputs: a driver may leave an instrument alone that may still answer what it was asked before."""
@@ -32,11 +35,11 @@ class Line:
 
     def __init__(self) -> None:
         self._chunks: list[bytes] = []
-        self.heard = bytearray()
+        self.talk = Talk()
 
     def load(self, chunks: Sequence[bytes]) -> None:
         self._chunks = list(reversed(chunks))
-        self.heard.clear()
+        self.talk = Talk()
 
     async def open(self) -> None:
         pass
@@ -48,11 +51,11 @@ class Line:
         if not self._chunks:
             raise LinkError("the input ends here")
         chunk = self._chunks.pop()
-        self.heard += chunk
+        self.talk.hear(chunk)
         return chunk
 
     async def write(self, data: bytes) -> None:
-        pass
+        self.talk.send(data)
 
     def discard(self) -> int:
         return 0
@@ -68,7 +71,8 @@ class Subject:
         self._groups = groups_of(case)
         settings = msgspec.convert(case.settings, kind.settings)
         self._driver: Driver = kind.build(settings, self._groups, clock=self._clock, line=self.line)
-        self._widths = {group.name: len(group.tags) for group in self._groups}
+        self._tables = {table.name: table for table in case.group}
+        self._wire = wire_of(case)
         self.loop = VirtualLoop()
 
     def _clock(self) -> int:
@@ -78,8 +82,11 @@ class Subject:
         """Run the driver on one input. Returns the scans that have a value that is not bad."""
         self.line.load(chunks)
         scans = self.loop.run_until_complete(self._acquire())
+        frames = {
+            name: list(self._wire.frames(self.line.talk, self._tables[name])) for name in {scan.group for scan in scans}
+        }
         for scan in scans:
-            self._check(scan)
+            self._check(scan, frames[scan.group])
         return [scan for scan in scans if not all(is_bad(quality) for quality in scan.quality)]
 
     async def _acquire(self) -> list[Scan]:
@@ -104,14 +111,20 @@ class Subject:
             for group in self._groups:
                 yield await self._driver.read(group)
 
-    def _check(self, scan: Scan) -> None:
-        assert len(scan.values) == len(scan.quality) == self._widths[scan.group]
+    def mend(self, chunks: list[bytes]) -> list[bytes]:
+        """Put right checksums to an input."""
+        return self._wire.mend(chunks, self.case.group[0])
+
+    def _check(self, scan: Scan, frames: list[Any]) -> None:
+        table = self._tables[scan.group]
+        assert len(scan.values) == len(scan.quality) == len(table.tag)
         for value, quality in zip(scan.values, scan.quality, strict=True):
             assert 0 <= quality <= 0xFF
             assert value is None or type(value) in {int, float, bool, str}
             if is_good(quality):
                 assert value is not None, "good, and yet no value"
                 assert not isinstance(value, float) or math.isfinite(value), "good, and yet not finite"
+        assert bears_out(self._wire, frames, table, scan), f"no frame in {bytes(self.line.talk.heard)!r} holds {scan}"
 
     def close(self) -> None:
         self.loop.close()
@@ -136,13 +149,3 @@ def join(chunks: Sequence[bytes]) -> bytes:
 def seed_of(case: Case) -> bytes:
     """What the case's instrument said, as an input."""
     return join([step.data for step in case.steps if not step.sent])
-
-
-def run_all(case: Case, inputs: Sequence[bytes]) -> list[Any]:
-    """Feed inputs to a fresh driver of a case."""
-    subject = Subject(case)
-    try:
-        return [subject.feed(split(data)) for data in inputs]
-    finally:
-        subject.close()
-        asyncio.set_event_loop(None)

@@ -1,6 +1,6 @@
 """Modbus RTU over a pty on which a share of the replies is spoilt, and every value is compared with what was served.
 
-The instrument behind the line is not the product's: it finds requests by the bit-by-bit CRC of `oracles`. Each answer
+The instrument behind the line is not the product's: it finds requests by a CRC of its own (`wires.base`). Each answer
 holds values that no other answer holds, so that a reply taken for another's is seen at once.
 
 Spoilt within what CRC-16 is guaranteed to detect: one to three bits flipped anywhere, or a burst of up to 16 bits.
@@ -24,7 +24,7 @@ import uvloop
 
 from drivers.base import Driver, DriverKind, Group, Polled, find
 from drivers.errors import DriverError
-from tests.fuzz.oracles import crc16_bitwise
+from tests.fuzz.wires.base import crc16
 from wire.sample import is_bad
 
 REGISTERS = 8
@@ -42,7 +42,7 @@ BURST_BITS = 16
 def frame(unit: int, registers: list[int]) -> bytes:
     """Frame a reply to function 3."""
     body = bytes((unit, 3, 2 * len(registers))) + b"".join(value.to_bytes(2, "big") for value in registers)
-    return body + crc16_bitwise(body).to_bytes(2, "little")
+    return body + crc16(body).to_bytes(2, "little")
 
 
 def _flip_bits(rng: random.Random, reply: bytes) -> bytes:
@@ -124,7 +124,7 @@ class Instrument:
         self._buffer += os.read(self._master, 4096)
         while len(self._buffer) >= 8:
             request = bytes(self._buffer[:8])
-            if crc16_bitwise(request[:6]).to_bytes(2, "little") != request[6:]:
+            if crc16(request[:6]).to_bytes(2, "little") != request[6:]:
                 del self._buffer[0]
                 continue
             del self._buffer[:8]

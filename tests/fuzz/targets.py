@@ -1,37 +1,71 @@
-"""What is fuzzed: every driver, on the settings of each of its cases."""
+"""What is fuzzed: every driver, on the settings of each of its cases and on each of its framings."""
 
 from __future__ import annotations
 
+from functools import cache
+
+import msgspec
+
 from drivers.base import kinds
 from tests.drivers.cases import Case, load_all
-from tests.fuzz import oracles, upload_oracles
-from tests.fuzz.oracles import Mender, Oracle
+from tests.fuzz.wires import davis, declared, gb26875, hj212, modbus, nmea, raspberry_shake, sdi12, witmotion, wxt530
+from tests.fuzz.wires.base import Wire
 
-WIRES: dict[str, tuple[Oracle, Mender]] = {
-    "frames": (oracles.anything, oracles.as_it_is),
-    "frames_polled": (oracles.anything, oracles.as_it_is),
-    "gb26875": (upload_oracles.holds_fire_packet, upload_oracles.mend_fire),
-    "hj212": (upload_oracles.holds_hj212_packet, upload_oracles.mend_hj212),
-    "modbus:ascii": (oracles.holds_ascii_frame, oracles.mend_ascii),
-    "modbus:rtu": (oracles.holds_rtu_frame, oracles.mend_rtu),
-    "modbus:rtu+tcp": (oracles.holds_rtu_frame, oracles.mend_rtu),
-    "modbus:tcp": (oracles.anything, oracles.as_it_is),
-    "nmea": (oracles.holds_nmea_sentence, oracles.mend_nmea),
-    "raspberry_shake": (upload_oracles.holds_shake_datagram, oracles.as_it_is),
-    "witmotion": (oracles.holds_witmotion_frame, oracles.mend_witmotion),
+WIRES: dict[str, Wire] = {
+    "davis": davis.WIRE,
+    "frames": declared.WIRE,
+    "frames_polled": declared.WIRE,
+    "gb26875": gb26875.WIRE,
+    "hj212": hj212.WIRE,
+    "modbus:ascii": modbus.ASCII,
+    "modbus:ascii+tcp": modbus.ASCII,
+    "modbus:rtu": modbus.RTU,
+    "modbus:rtu+tcp": modbus.RTU,
+    "modbus:tcp": modbus.TCP,
+    "modbus:tls": modbus.TCP,
+    "nmea": nmea.WIRE,
+    "raspberry_shake": raspberry_shake.WIRE,
+    "sdi12": sdi12.WIRE,
+    "witmotion": witmotion.WIRE,
+    "wxt530": wxt530.WIRE,
 }
 """By driver, or by driver and scheme where the frames differ."""
 
+ALSO_OVER = {
+    "modbus:tcp": ("tls://127.0.0.1:802",),
+    "modbus:ascii": ("ascii+tcp://127.0.0.1:4001",),
+    "modbus:rtu": ("rtu+tcp://127.0.0.1:4001",),
+}
+"""Lines that carry the same octets as a capture's own: its case is run on each of them too."""
 
-def wire_of(case: Case) -> tuple[Oracle, Mender]:
-    """Find what judges and what mends a case's wire. Raises KeyError for a driver that has none yet."""
+
+def target_of(case: Case) -> str:
+    """Name the entry of `WIRES` that a case belongs to."""
     scheme = str(case.settings["url"]).partition("://")[0]
-    return WIRES.get(f"{case.kind}:{scheme}") or WIRES[case.kind]
+    return f"{case.kind}:{scheme}" if f"{case.kind}:{scheme}" in WIRES else case.kind
+
+
+def wire_of(case: Case) -> Wire:
+    """Find what judges and what mends a case's wire. Raises KeyError for a driver that has none yet."""
+    return WIRES[target_of(case)]
+
+
+@cache
+def all_cases() -> tuple[Case, ...]:
+    """The cases that give scans, on each line that they can come over."""
+    cases = [case for case in load_all() if case.scan and case.kind in kinds()]
+    others = [_over(case, url) for case in cases for url in ALSO_OVER.get(target_of(case), ())]
+    return (*cases, *others)
+
+
+def _over(case: Case, url: str) -> Case:
+    scheme = url.partition("://")[0]
+    return msgspec.structs.replace(case, name=f"{case.name}-{scheme}", settings=case.settings | {"url": url})
 
 
 def cases_of(kind: str) -> list[Case]:
-    """The cases of a driver that give scans."""
-    return [case for case in load_all() if case.kind == kind and case.scan]
+    """The cases of one driver."""
+    return [case for case in all_cases() if case.kind == kind]
 
 
 def all_kinds() -> tuple[str, ...]:
