@@ -180,12 +180,28 @@ def test_proprietary_sentence_keeps_its_whole_address():
         b"$WIMWV,214.8,R,5.1,M,A*ZZ",
         b"WIMWV,214.8,R,5.1,M,A*2B",
         b"$WIMWV,214.9,R,5.1,M,A*2B",
+        b"$WIMWV,214.8,R,5.1,M,A*+B",
         b"$\xff\xfeMWV,214.8,R*2B",
     ],
 )
 def test_line_that_is_no_sentence_is_refused(line):
     with pytest.raises(FrameError):
         parse(line)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "WIMWV,214.8,R,5.1,M,A*2B$WIMWV,215.0,R,5.2,M,A",
+        "WIMWV,21$WIMWV,214.8,R,5.1,M,A",
+        "WIMWV,214.8,R,5!AIVDM,M,A",
+        "WIMWV,214.8,R,5.1\x00,M,A",
+        "WIMWV,214.8,R,5.1,M\\A",
+    ],
+)
+def test_what_ran_together_is_no_sentence_though_its_checksum_is_right(body):
+    with pytest.raises(FrameError, match="no sentence"):
+        parse(framed(body))
 
 
 @given(st.binary(max_size=400))
