@@ -19,6 +19,8 @@ import time
 from contextlib import AsyncExitStack
 from pathlib import Path
 
+import msgspec
+
 from drivers.profile import OWN_FOLDER
 from edge.acquisition import Acquisition
 from edge.clock import SystemClock
@@ -184,7 +186,7 @@ class Agent:
             title=self._boot.gateway.title,
             site=self._boot.gateway.site,
             sector=self._boot.gateway.sector,
-            config=running.document,
+            config=msgspec.msgpack.decode(running.document),
             tags=running.tags,
             alarms=tuple(
                 AlarmInfo(name=r.name, tag=r.tag, level=r.level, limit=r.limit, priority=r.priority, title=r.title)

@@ -39,25 +39,22 @@ class Transition(msgspec.Struct, frozen=True):
 class RuleState:
     """One rule and where it stands."""
 
+    __slots__ = ("_since_ns", "raised", "rule")
+
     def __init__(self, rule: AlarmRule, *, raised: bool = False) -> None:
         self.rule = rule
         self.raised = raised
         self._since_ns: int | None = None
-        self._sign = 1.0 if rule.is_upper else -1.0
-        self._raise_at = rule.limit * self._sign
-        self._clear_below = self._raise_at - rule.deadband
-        self._on_delay_ns = int(rule.on_delay_s * NS)
-        self._off_delay_ns = int(rule.off_delay_s * NS)
 
     def feed(self, value: float, quality: int, mono_ns: int) -> Transition | None:
         """Take one usable value; return the change it brings, if any."""
-        signed = value * self._sign
-        if not (self._is_back(signed, quality) if self.raised else signed >= self._raise_at):
+        if not (self._is_back(value, quality) if self.raised else self._is_beyond(value)):
             self._since_ns = None
             return None
         if self._since_ns is None:
             self._since_ns = mono_ns
-        if mono_ns - self._since_ns < (self._off_delay_ns if self.raised else self._on_delay_ns):
+        delay_s = self.rule.off_delay_s if self.raised else self.rule.on_delay_s
+        if mono_ns - self._since_ns < delay_s * NS:
             return None
         self.raised = not self.raised
         self._since_ns = None
@@ -68,14 +65,23 @@ class RuleState:
         """The open interval of values that `feed` would take without any effect; empty while a delay runs."""
         if self._since_ns is not None:
             return math.inf, -math.inf
-        if self.raised:
-            return (self._clear_below, math.inf) if self.rule.is_upper else (-math.inf, -self._clear_below)
-        return (-math.inf, self.rule.limit) if self.rule.is_upper else (self.rule.limit, math.inf)
+        edge = self._clear_at if self.raised else self.rule.limit
+        return (-math.inf, edge) if self.rule.is_upper != self.raised else (edge, math.inf)
 
-    def _is_back(self, signed: float, quality: int) -> bool:
-        if math.isinf(signed) or quality == PARTIAL:
+    @property
+    def _clear_at(self) -> float:
+        rule = self.rule
+        return rule.limit - rule.deadband if rule.is_upper else rule.limit + rule.deadband
+
+    def _is_beyond(self, value: float) -> bool:
+        return value >= self.rule.limit if self.rule.is_upper else value <= self.rule.limit
+
+    def _is_back(self, value: float, quality: int) -> bool:
+        if math.isinf(value) or quality == PARTIAL:
             return False
-        return signed < self._clear_below or (signed == self._clear_below and self.rule.deadband > 0)
+        clear_at = self._clear_at
+        is_past = value < clear_at if self.rule.is_upper else value > clear_at
+        return is_past or (value == clear_at and self.rule.deadband > 0)
 
 
 class _Watch:

@@ -72,7 +72,7 @@ def read_configuration(
     derived = [] if mistakes else _group_derived(draft)
     if mistakes:
         return None
-    kept = {name: document[name] for name in FLEET_TABLES if name in document}
+    kept = msgspec.msgpack.encode({name: document[name] for name in FLEET_TABLES if name in document})
     return _build(draft, derived, kept)
 
 
@@ -115,9 +115,10 @@ def _make_derived(tag: TagDraft, entry: DerivedEntry) -> DerivedTag:
     )
 
 
-def _build(draft: Draft, derived: list[DerivedGroup], document: dict[str, Any]) -> Configuration:
+def _build(draft: Draft, derived: list[DerivedGroup], document: bytes) -> Configuration:
     """Tie everything together once nothing is wrong."""
     limits: dict[str, dict[str, float]] = {}
+    no_limits: dict[str, float] = {}
     for _, rule in draft.alarms.values():
         limits.setdefault(rule.tag, {})[rule.level] = rule.limit
     buses = [
@@ -129,7 +130,9 @@ def _build(draft: Draft, derived: list[DerivedGroup], document: dict[str, Any]) 
         document=document,
         buses=tuple(buses),
         devices=tuple(draft.devices.values()),
-        tags=tuple(msgspec.structs.replace(tag.info, limits=limits.get(name, {})) for name, tag in draft.tags.items()),
+        tags=tuple(
+            msgspec.structs.replace(tag.info, limits=limits.get(name, no_limits)) for name, tag in draft.tags.items()
+        ),
         alarms=tuple(rule for _, rule in draft.alarms.values()),
         outputs=tuple(output for _, output in draft.outputs.values()),
         derived=tuple(derived),

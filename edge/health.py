@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 import msgspec
-from aiohttp import web
-from prometheus_client import CollectorRegistry, generate_latest
+from microdot import Microdot, Request, Response
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
 from edge.errors import EdgeError
@@ -94,19 +94,18 @@ class HealthServer:
         self._state = state
         self._registry = CollectorRegistry()
         self._registry.register(_Exporter(health, state))
-        self._runner: web.AppRunner | None = None
+        self._is_open = False
+        self._app = Microdot()
+        self._app.get("/healthz")(self._serve_health)
+        self._app.get("/metrics")(self._serve_metrics)
 
     async def start(self, host: str, port: int) -> None:
         """Listen. Raises EdgeError if the address cannot be had."""
-        app = web.Application()
-        app.router.add_get("/healthz", self._serve_health)
-        app.router.add_get("/metrics", self._serve_metrics)
-        self._runner = web.AppRunner(app, access_log=None)
-        await self._runner.setup()
         try:
-            await web.TCPSite(self._runner, host, port).start()
+            await self._app.start_server(host, port, start_serving=False)
+            await self._app.server.start_serving()
+            self._is_open = True
         except OSError as error:
-            await self.stop()
             raise EdgeError(
                 f"[health] listen {host}:{port} cannot be had: {error.strerror}",
                 hint='another program has it: choose another port, or listen = "" for none',
@@ -114,16 +113,16 @@ class HealthServer:
 
     async def stop(self) -> None:
         """Stop listening."""
-        if self._runner is not None:
-            await self._runner.cleanup()
+        if self._is_open:
+            self._app.server.close()
+            await self._app.server.wait_closed()
 
-    async def _serve_health(self, _request: web.Request) -> web.Response:
+    async def _serve_health(self, _request: Request) -> Response:
         """200 while samples can be stored, 503 otherwise. A lost link is no fault of the gateway."""
         state = self._state()
         body = {"state": msgspec.to_builtins(state), "health": msgspec.to_builtins(self._health())}
-        return web.Response(
-            body=msgspec.json.encode(body), content_type="application/json", status=503 if state.spool_fault else 200
-        )
+        status = 503 if state.spool_fault else 200
+        return Response(msgspec.json.encode(body), status, {"Content-Type": "application/json"})
 
-    async def _serve_metrics(self, _request: web.Request) -> web.Response:
-        return web.Response(body=generate_latest(self._registry), content_type="text/plain")
+    async def _serve_metrics(self, _request: Request) -> Response:
+        return Response(generate_latest(self._registry), headers={"Content-Type": CONTENT_TYPE_LATEST})

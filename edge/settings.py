@@ -343,12 +343,13 @@ class DerivedGroup(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Configuration(msgspec.Struct, frozen=True, kw_only=True):
-    """A whole configuration that can run. ``document`` is what it was read from.
+    """A whole configuration that can run. ``document`` is what it was read from, as msgpack: in memory it would be
+    larger than all the rest, and it is rarely asked for.
 
     ``checks`` and ``reports`` hold the rules of the tags that have any, by full tag name.
     """
 
-    document: dict[str, Any]
+    document: bytes
     buses: tuple[Bus, ...]
     devices: tuple[Device, ...]
     tags: tuple[TagInfo, ...]

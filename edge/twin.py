@@ -77,10 +77,18 @@ class Twin:
             state = msgspec.convert(tables.get("_default", {}).get("1", {}), State)
         except msgspec.ValidationError as error:
             raise TwinError(f"{path} holds no twin: {error}", hint=MOVE_AWAY) from error
+        self._take(state)
+
+    def _take(self, state: State) -> None:
         self.version = state.version
-        self.config = state.config
+        self._config = msgspec.msgpack.encode(state.config)
         self.refused = state.refused
         self.reason = state.reason
+
+    @property
+    def config(self) -> dict[str, Any] | None:
+        """The configuration that runs, None if it is the file's. Made anew each time: as objects it takes megabytes."""
+        return msgspec.msgpack.decode(self._config, type=dict[str, Any] | None)
 
     def is_news(self, version: int) -> bool:
         """Tell whether a desired version is newer than what runs and what was refused."""
@@ -97,7 +105,7 @@ class Twin:
     def _save(self, version: int, config: dict[str, Any] | None, refused: int | None, reason: str) -> None:
         state = State(version=version, config=config, refused=refused, reason=reason)
         self._db.storage.write({"_default": {"1": msgspec.structs.asdict(state)}})
-        self.version, self.config, self.refused, self.reason = version, config, refused, reason
+        self._take(state)
 
     def close(self) -> None:
         """Release the file."""

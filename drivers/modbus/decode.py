@@ -76,7 +76,9 @@ class Decoder:
         self._arrange = _arrangement(order)
         self._all_good = (GOOD,) * len(own)
         self._convert = _converter([tag.source for tag in own if tag.rank == 0], sum(tag.rank < 2 for tag in own))
-        self._sentinels = {at: frozenset(tag.source.invalid) for at, tag in enumerate(own) if tag.rank < 2}
+        self._sentinels = {
+            at: frozenset(t.source.invalid) for at, t in enumerate(own) if t.rank < 2 and t.source.invalid
+        }
         self._any_sentinel = frozenset(chain(*self._sentinels.values()))
         self._may_be_infinite = any(_may_be_infinite(tag) for tag in own if tag.rank < 2)
         self._special = [
