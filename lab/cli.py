@@ -17,7 +17,7 @@ from lab.demo import Demo, Outcome
 from lab.errors import LabError
 
 DATA = Path("var/demo")
-SCENARIOS = ("overfill", "leak", "quake", "broker-dies", "link-lost")
+SCENARIOS = ("overfill", "leak", "fire", "flood", "quake", "broker-dies", "link-lost")
 EXIT_OK, EXIT_SHORT, EXIT_INTERRUPTED = 0, 1, 130
 
 
@@ -37,7 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="fengsui-lab", description="A district in a box.")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    demo = commands.add_parser("demo", help="run three sites, a fleet and a platform until interrupted")
+    demo = commands.add_parser("demo", help="run four sites, a fleet and a platform until interrupted")
     demo.add_argument("--seconds", type=_seconds, metavar="N", help="run that long, with all scenarios, and report")
     demo.add_argument("--setup-s", type=float, metavar="X", help="how long the set-up took, for the report")
     demo.add_argument("--data", type=Path, default=DATA, metavar="DIR", help=f"folder of the run (default: {DATA})")

@@ -19,8 +19,8 @@ from lab.report import Figures
 LOOK_S = 0.5
 TELL_S = 10.0
 """How often progress is told where no status line can be shown."""
-OVERFILL_AT, LEAK_AT = 0.2, 0.4
-"""When a timed run triggers them, as shares of its length. The quake comes at once: its record peaks after 39 s."""
+SCHEDULE = ((0.2, "overfill"), (0.3, "flood"), (0.4, "leak"), (0.6, "fire"))
+"""What a timed run triggers, and when, as shares of its length. The quake comes at once and peaks after 39 s."""
 
 
 class Outcome:
@@ -95,7 +95,7 @@ class Demo:
     async def _watch(self, seconds: float | None) -> bool:
         """Run until the time is over (True) or the person stops it (False)."""
         start = time.monotonic()
-        due = [] if seconds is None else [(OVERFILL_AT * seconds, "overfill"), (LEAK_AT * seconds, "leak")]
+        due = [] if seconds is None else [(share * seconds, name) for share, name in SCHEDULE]
         while not self._stopped.is_set():
             elapsed = time.monotonic() - start
             if seconds is not None and elapsed >= seconds:

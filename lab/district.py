@@ -7,7 +7,6 @@ import json
 import shutil
 import time
 from collections.abc import Callable
-from importlib import resources
 from pathlib import Path
 
 import msgspec
@@ -19,8 +18,9 @@ from lab.fleet_side import FleetSide
 from lab.gateway_side import GatewaySide
 from lab.ledger import Ledger
 from lab.platform import Book, Platform, RaisedAlarm, Stream
-from lab.site_file import Identity, read_identity, read_rules
-from lab.stations import Bridge, ChemicalPark, Station, WeatherSite
+from lab.site_file import Identity, read_exceptions, read_identity, read_rules, read_text
+from lab.station import Station
+from lab.stations import STATIONS, Bridge, ChemicalPark, RiverSite, WeatherSite
 from lab.truth import Truth
 
 MARKER = "demo.json"
@@ -52,21 +52,20 @@ class District:
     def __init__(self, folder: Path, tell: Tell) -> None:
         self._folder = folder
         self._tell = tell
-        texts = {station.gateway: _text(station.gateway) for station in (ChemicalPark, WeatherSite, Bridge)}
+        texts = {station.gateway: read_text(station.gateway) for station in STATIONS}
         self._identities: dict[str, Identity] = {gateway: read_identity(text) for gateway, text in texts.items()}
         self.truth = Truth(rule for text in texts.values() for rule in read_rules(text))
-        self._park, self._weather, self._bridge = (
-            ChemicalPark(self.truth),
-            WeatherSite(self.truth),
-            Bridge(self.truth),
-        )
-        self._stations: tuple[Station, ...] = (self._park, self._weather, self._bridge)
+        self._by_exception = frozenset(tag for text in texts.values() for tag in read_exceptions(text))
+        self._park, self._bridge, self._river = ChemicalPark(self.truth), Bridge(self.truth), RiverSite(self.truth)
+        self._stations: tuple[Station, ...] = (self._park, WeatherSite(self.truth), self._bridge, self._river)
         self.gateways: list[GatewaySide] = []
         self._background: set[asyncio.Task[None]] = set()
         self.fleet = FleetSide(folder / "fleet")
         self.scenarios: dict[str, Scenario] = {
             "overfill": self.overfill,
             "leak": self.leak,
+            "fire": self.fire,
+            "flood": self.flood,
             "quake": self.quake,
             "broker-dies": self.broker_dies,
             "link-lost": self.link_lost,
@@ -115,7 +114,13 @@ class District:
 
     async def _open_platform(self) -> str:
         streams = [
-            Stream(gateway=ledger.gateway, counter=ledger.counter, values=ledger.values) for ledger in self.ledgers
+            Stream(
+                gateway=ledger.gateway,
+                counter=ledger.counter,
+                values=ledger.values,
+                by_exception=frozenset(tag for gateway, tag in self._by_exception if gateway == ledger.gateway),
+            )
+            for ledger in self.ledgers
         ]
         self._opened_book = Book(self._folder / "platform.db", streams)
         self._platform = Platform(self._opened_book, self._hear)
@@ -197,7 +202,7 @@ class District:
 
     def figures(self, setup_s: float | None) -> tuple[report.Figures, list[str]]:
         """Count, and say what falls short."""
-        committed = report.count_committed(self.fleet.database)
+        committed = report.count_committed(self.fleet.database, self.ledgers, self._by_exception)
         figures = report.gather(self.ledgers, self.book, self.truth, committed, setup_s)
         return figures, report.find_shortfalls(figures, self.ledgers, self.book, self.truth)
 
@@ -210,6 +215,16 @@ class District:
         """Let gas leak in the chemical park."""
         self._park.leak()
         return "gas reaches detector GD-04 of 鱼复化工: 25 and 50 %LEL follow within seconds"
+
+    async def fire(self) -> str:
+        """Let something burn in the chemical park."""
+        self._park.burn()
+        return "smoke in the control room of 鱼复化工: its fire transmitter tells the gateway"
+
+    async def flood(self) -> str:
+        """Let the river rise."""
+        self._river.flood()
+        return "御临河 rises at the upper gauge: 3.5 and 4.5 m follow within seconds"
 
     async def quake(self) -> str:
         """Let the earthquake arrive at the bridge."""
@@ -236,10 +251,6 @@ class District:
         await asyncio.sleep(LINK_LOST_S)
         gateway.link.heal()
         self._tell(f"the link of {gateway.station.gateway} is healed")
-
-
-def _text(gateway: str) -> str:
-    return resources.files("lab.sites").joinpath(f"{gateway}.toml").read_text("utf-8")
 
 
 def prepare(folder: Path) -> None:

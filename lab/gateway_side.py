@@ -7,7 +7,7 @@ from pathlib import Path
 from lab.processes import Child, free_port, program, run_once
 from lab.proxy import Link
 from lab.site_file import render
-from lab.stations import Station
+from lab.station import Station
 
 
 class GatewaySide:

@@ -18,6 +18,9 @@ from aiohttp import web
 
 from lab.ledger import Numbers, Unwrapped
 
+Tag = tuple[str, str]
+"""Gateway, and the tag's full name."""
+
 Lane = tuple[str, str, str]
 """Gateway, epoch and lane: within it, seq runs 1, 2, 3 ..."""
 
@@ -39,11 +42,15 @@ class MalformedError(ValueError):
 
 
 class Stream(msgspec.Struct, frozen=True, kw_only=True):
-    """Scans to look for: those of ``gateway`` with the tag ``counter``, ``values`` values each."""
+    """Scans to look for: those of ``gateway`` with the tag ``counter``, ``values`` values each.
+
+    ``by_exception`` are tags that come with some of the scans only, and are not counted.
+    """
 
     gateway: str
     counter: str
     values: int
+    by_exception: frozenset[str] = frozenset()
 
 
 class Arrivals:
@@ -63,7 +70,8 @@ class Arrivals:
 
     def take(self, values: dict[str, Any]) -> bool:
         """Enter a scan; False if its counter was here before."""
-        usable = sum(is_usable(reading) for reading in values.values())
+        passed_over = self.stream.by_exception
+        usable = sum(is_usable(reading) for tag, reading in values.items() if tag not in passed_over)
         if not self.counters.add(int(values[self.stream.counter]["value"])):
             return False
         self.scans += 1
@@ -89,7 +97,7 @@ class Book:
         self._seqs: dict[Lane, Numbers] = {}
         self.arrivals = {(stream.gateway, stream.counter): Arrivals(stream) for stream in streams}
         self.raised: list[RaisedAlarm] = []
-        self.tags: set[tuple[str, str]] = set()
+        self.tags: set[Tag] = set()
         self.records = 0
         self.resends = 0
         self.duplicates = 0

@@ -23,10 +23,10 @@ def program(name: str) -> str:
     return str(path)
 
 
-def free_port(preferred: int = 0) -> int:
+def free_port(preferred: int = 0, kind: socket.SocketKind = socket.SOCK_STREAM) -> int:
     """Return a port of the loopback that is free now: the preferred one if it can be had."""
     for port in (preferred, 0):
-        with socket.socket() as probe:
+        with socket.socket(type=kind) as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
                 probe.bind(("127.0.0.1", port))

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import msgspec
 
 from lab.ledger import Ledger, Numbers
-from lab.platform import Book
+from lab.platform import Book, Tag
 from lab.truth import Truth, percentile
 
 GOOD_BELOW = 0x40
@@ -34,11 +35,27 @@ class Figures(msgspec.Struct, frozen=True, kw_only=True):
     setup_s: float | None
 
 
-def count_committed(database: Path) -> int:
-    """Count the good readings in the fleet's database, by SQL of our own on a read-only connection."""
+COMMITTED = """
+SELECT count(*) FROM reading JOIN tag ON tag.id = reading.tag_id
+WHERE reading.quality < :good_below
+  AND tag.gateway || '/' || tag.device || '.' || tag.group_name IN (SELECT value FROM json_each(:groups))
+  AND tag.gateway || '/' || tag.name NOT IN (SELECT value FROM json_each(:by_exception))
+"""
+
+
+def count_committed(database: Path, ledgers: Sequence[Ledger], by_exception: Iterable[Tag] = ()) -> int:
+    """Count the good readings in the fleet's database, by SQL of our own on a read-only connection.
+
+    Counted are the groups that have a ledger, but for the tags that come by exception.
+    """
     connection = sqlite3.connect(f"file:{database}?mode=ro", uri=True, timeout=30.0)
+    given = {
+        "good_below": GOOD_BELOW,
+        "groups": json.dumps([ledger.name for ledger in ledgers]),
+        "by_exception": json.dumps([f"{gateway}/{tag}" for gateway, tag in by_exception]),
+    }
     try:
-        row = connection.execute("SELECT count(*) FROM reading WHERE quality < ?", (GOOD_BELOW,)).fetchone()
+        row = connection.execute(COMMITTED, given).fetchone()
         return int(row[0])
     finally:
         connection.close()

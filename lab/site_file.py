@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 
 from lab.errors import LabError
+from lab.platform import Tag
 from lab.truth import Coil, Rule
 
 
@@ -23,11 +24,15 @@ class Identity(msgspec.Struct, frozen=True, kw_only=True):
     sector: str
 
 
+def read_text(gateway: str) -> str:
+    """Read a site's file, the ports left open."""
+    return resources.files("lab.sites").joinpath(f"{gateway}.toml").read_text("utf-8")
+
+
 def render(gateway: str, places: Mapping[str, str | int]) -> str:
     """Fill in the ports and paths. Raises LabError for one that the file asks for and nobody gave."""
-    text = resources.files("lab.sites").joinpath(f"{gateway}.toml").read_text("utf-8")
     try:
-        return string.Template(text).substitute({name: str(place) for name, place in places.items()})
+        return string.Template(read_text(gateway)).substitute({name: str(place) for name, place in places.items()})
     except KeyError as error:
         raise LabError(f"lab/sites/{gateway}.toml asks for {error}, which no instrument offers") from error
 
@@ -48,6 +53,13 @@ def read_rules(text: str) -> list[Rule]:
         outputs = tuple(coils[output] for output in table.get("outputs", ()))
         rules.append(Rule(gateway=gateway, coils=outputs, **fields))
     return rules
+
+
+def read_exceptions(text: str) -> frozenset[Tag]:
+    """Read which tags are reported by exception."""
+    document = tomllib.loads(text)
+    gateway = document["gateway"]["id"]
+    return frozenset((gateway, f"{device}.{tag['name']}") for device, tag in _tags(document) if "report" in tag)
 
 
 def _alarm_tables(document: Mapping[str, Any]) -> Iterator[dict[str, Any]]:

@@ -1,95 +1,35 @@
-"""The instruments of each site, standing: what a gateway finds on its sockets and serial lines."""
+"""The sites of the district, each with its instruments."""
 
 from __future__ import annotations
 
-import asyncio
-import time
-from abc import ABC, abstractmethod
-from collections.abc import Callable, Coroutine
-from functools import partial
-from typing import Any, Protocol
+import socket
 
 from lab.instruments.accelerometer import Accelerometer, load_recording
+from lab.instruments.climate import ClimateTransmitter
+from lab.instruments.davis import VantageConsole
+from lab.instruments.fire import FireTransmitter
+from lab.instruments.flow import FlowRadar
+from lab.instruments.frames import Anemometer
 from lab.instruments.gas import GasDetector
-from lab.instruments.modbus import RtuSlave, TcpSlave
-from lab.instruments.pty_line import PtyLine
-from lab.instruments.registers import Observe
-from lab.instruments.siren import RelayModule
+from lab.instruments.hj212 import WaterLogger
+from lab.instruments.level import LevelTransmitter
+from lab.instruments.modbus import AsciiSlave, RtuSlave, TcpSlave
+from lab.instruments.sdi12 import RiverGauge, Sdi12Bus
+from lab.instruments.shake import Shake
 from lab.instruments.tanks import TankFarm
 from lab.instruments.weather import NmeaStation, WeatherTransmitter
-from lab.ledger import Ledger
-from lab.truth import Truth
+from lab.instruments.wxt530 import WxtTransmitter
+from lab.station import Station
 
 DETECTORS = 8
-
-
-class Instrument(Protocol):
-    """Anything that can be silenced."""
-
-    def power_off(self) -> None:
-        """Stop answering, speaking and counting."""
-        ...
-
-
-class Station(ABC):
-    """One site's instruments. ``places`` is what its configuration file asks for."""
-
-    gateway: str
-
-    def __init__(self, truth: Truth, clock: Callable[[], int] = time.monotonic_ns) -> None:
-        self._clock = clock
-        self.places: dict[str, str | int] = {}
-        self.ledgers: list[Ledger] = []
-        self._observe: Observe = partial(truth.served, self.gateway)
-        self._instruments: list[Instrument] = []
-        self._slaves: list[TcpSlave] = []
-        self._lines: list[PtyLine] = []
-        self._tasks: list[asyncio.Task[None]] = []
-        self._relay = RelayModule(self.gateway, "relay-1", "state", truth.switched)
-
-    async def open(self) -> None:
-        """Switch the instruments on."""
-        relay = await self._serve_tcp(TcpSlave({1: self._relay}, self._clock))
-        self.places["relay_port"] = relay
-        self.ledgers.append(self._relay.ledger)
-        await self._open_instruments()
-
-    @abstractmethod
-    async def _open_instruments(self) -> None:
-        """Switch on what only this site has."""
-
-    async def close(self) -> None:
-        """Switch everything off and take the lines away."""
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-        for slave in self._slaves:
-            await slave.close()
-        for line in self._lines:
-            line.close()
-
-    def power_off(self) -> None:
-        """Silence every instrument: nothing more is served or counted."""
-        for instrument in self._instruments:
-            instrument.power_off()
-
-    async def _serve_tcp(self, slave: TcpSlave) -> int:
-        self._slaves.append(slave)
-        self._instruments.append(slave)
-        return await slave.open()
-
-    def _new_line(self) -> PtyLine:
-        line = PtyLine()
-        self._lines.append(line)
-        return line
-
-    def _run(self, instrument: Instrument, work: Coroutine[Any, Any, None]) -> None:
-        self._instruments.append(instrument)
-        self._tasks.append(asyncio.create_task(work))
+LOGGER_MN = "010000A8900016F000169DC0"
+TRANSMITTER_ADDRESS = bytes.fromhex("0D8000000000")
+"""As it goes over the wire: lowest digits first."""
+BURN_S = 20.0
 
 
 class ChemicalPark(Station):
-    """鱼复化工: a tank farm's controller and a line of gas detectors."""
+    """鱼复化工: a tank farm's controller, a line of gas detectors, a waste water logger and a fire transmitter."""
 
     gateway = "gw-yufu-0001"
 
@@ -98,12 +38,16 @@ class ChemicalPark(Station):
         self.detectors = [
             GasDetector(self.gateway, f"gd-{unit:02d}", "fast", self._observe) for unit in range(1, DETECTORS + 1)
         ]
-        self.places["plc_port"] = await self._serve_tcp(TcpSlave({1: self.tanks.unit}, self._clock))
-        line = self._new_line()
-        self.places["gas_path"] = line.path
-        slave = RtuSlave(line, {unit: gas.unit for unit, gas in enumerate(self.detectors, start=1)}, self._clock)
-        self._run(slave, slave.run())
+        await self._serve_tcp("plc_port", TcpSlave({1: self.tanks.unit}, self._clock))
+        units = {unit: gas.unit for unit, gas in enumerate(self.detectors, start=1)}
+        self._run(RtuSlave(self._line("gas_path"), units, self._clock))
         self.ledgers += [self.tanks.ledger, *(detector.ledger for detector in self.detectors)]
+        outfall = self._ledger("outfall.present", values=5)
+        self._run(WaterLogger(self._upload("outfall_port"), outfall, self._observe, LOGGER_MN, clock=self._clock))
+        events = self._ledger("fire-1.events", values=1, counter="events")
+        upload = self._upload("fire_port")
+        self.transmitter = FireTransmitter(upload, events, self._observe, TRANSMITTER_ADDRESS, clock=self._clock)
+        self._run(self.transmitter)
 
     def overfill(self) -> None:
         """Fill tank T103 beyond its limits."""
@@ -113,40 +57,79 @@ class ChemicalPark(Station):
         """Let gas reach detector GD-04."""
         self.detectors[3].leak(self._clock())
 
+    def burn(self) -> None:
+        """Let the smoke detector of the control room see fire."""
+        self.transmitter.burn(3, BURN_S)
+
 
 class WeatherSite(Station):
-    """龙兴自动气象站: an NMEA station and a Modbus RTU transmitter."""
+    """龙兴自动气象站: an NMEA station, a transmitter by Modbus and one in ASCII, and a Vantage Pro2."""
 
     gateway = "gw-longxing-0001"
 
     async def _open_instruments(self) -> None:
-        wind = Ledger(self.gateway, "station.wind", values=3, counter="station.wind-polls")
-        air = Ledger(self.gateway, "station.air", values=4, counter="station.air-polls")
-        line = self._new_line()
-        self.places["nmea_path"] = line.path
-        station = NmeaStation(line, wind, air, self._observe, self._clock)
-        self._run(station, station.run())
+        wind = self._ledger("station.wind", values=3, counter="wind-polls")
+        air = self._ledger("station.air", values=4, counter="air-polls")
+        self._run(NmeaStation(self._line("nmea_path"), wind, air, self._observe, self._clock))
         transmitter = WeatherTransmitter(self.gateway, "wxt", "weather", self._observe)
-        line = self._new_line()
-        self.places["wxt_path"] = line.path
-        slave = RtuSlave(line, {1: transmitter.unit}, self._clock)
-        self._run(slave, slave.run())
-        self.ledgers += [wind, air, transmitter.ledger]
+        self._run(RtuSlave(self._line("wxt_path"), {1: transmitter.unit}, self._clock))
+        self.ledgers.append(transmitter.ledger)
+        # The voltage of its supply is reported by exception, so that only the counter comes with each scan.
+        sizes = {"1": ("wind", 3), "2": ("air", 4), "3": ("rain", 3), "5": ("supply", 1)}
+        ledgers = {
+            message: self._ledger(f"mast.{group}", values, f"{group}-polls")
+            for message, (group, values) in sizes.items()
+        }
+        self._run(WxtTransmitter(self._line("mast_path"), "mast", ledgers, self._observe, clock=self._clock))
+        roof = self._ledger("roof.weather", values=11)
+        self._run(VantageConsole(self._line("davis_path"), roof, self._observe, self._clock))
 
 
 class Bridge(Station):
-    """水土立交桥: an accelerometer on a pier."""
+    """水土立交桥: an accelerometer on a pier, a Raspberry Shake at its foot, and an anemometer on the deck."""
 
     gateway = "gw-shuitu-0001"
 
     async def _open_instruments(self) -> None:
-        ledger = Ledger(self.gateway, "imu.motion", values=4, counter="imu.frames")
-        line = self._new_line()
-        self.places["imu_path"] = line.path
-        self.accelerometer = Accelerometer(line, ledger, self._observe, load_recording(), self._clock)
-        self._run(self.accelerometer, self.accelerometer.run())
-        self.ledgers.append(ledger)
+        recording = load_recording()
+        motion = self._ledger("imu.motion", values=4, counter="frames")
+        self.accelerometer = Accelerometer(self._line("imu_path"), motion, self._observe, recording, self._clock)
+        self._run(self.accelerometer)
+        port = self._port("shake_port", socket.SOCK_DGRAM)
+        ground = self._ledger("shake.acceleration", values=4, counter="samples")
+        self.shake = Shake(port, ground, self._observe, recording, self._clock)
+        self._run(self.shake)
+        wind = self._ledger("deck.wind", values=3)
+        self._run(Anemometer(self._line("deck_path"), wind, self._observe, rate_hz=1.0, clock=self._clock))
 
     def quake(self) -> None:
         """Let the earthquake arrive."""
         self.accelerometer.strike()
+        self.shake.strike()
+
+
+class RiverSite(Station):
+    """御临河水文站: gauges on SDI-12, a radar, a well by Modbus ASCII, and a hut behind a serial server."""
+
+    gateway = "gw-yulin-0001"
+
+    async def _open_instruments(self) -> None:
+        self.gauges = {
+            address: RiverGauge(self.gateway, device, "water", self._observe)
+            for address, device in (("0", "upstream"), ("1", "downstream"))
+        }
+        self._run(Sdi12Bus(self._line("sdi12_path"), self.gauges, self._clock))
+        flow = self._ledger("flow.surface", values=3)
+        self._run(FlowRadar(self._line("flow_path"), flow, self._observe, self._clock))
+        well = LevelTransmitter(self.gateway, "well", "process", self._observe)
+        self._run(AsciiSlave(self._line("well_path"), {1: well.unit}, self._clock))
+        hut = ClimateTransmitter(self.gateway, "hut", "climate", self._observe)
+        self._run(RtuSlave(await self._serial_server("hut_port"), {1: hut.unit}, self._clock))
+        self.ledgers += [*(gauge.ledger for gauge in self.gauges.values()), well.ledger, hut.ledger]
+
+    def flood(self) -> None:
+        """Let the river rise upstream."""
+        self.gauges["0"].flood(self._clock())
+
+
+STATIONS = (ChemicalPark, WeatherSite, Bridge, RiverSite)

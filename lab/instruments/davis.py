@@ -40,7 +40,7 @@ class VantageConsole:
         self._device = ledger.group.partition(".")[0]
         self._outside = Signal(Swing(base=63.2, swing=1.2, period_s=1800.0, noise=0.1), "outside")
         self._humidity = Signal(Swing(base=78.0, swing=4.0, period_s=1500.0, noise=0.3), "humidity")
-        self._barometer = Signal(Swing(base=29.92, swing=0.02, period_s=2400.0, noise=0.002), "barometer")
+        self._barometer = Signal(Swing(base=29.92, swing=0.02, period_s=2400.0, noise=0.0005), "barometer")
         self._wind = Signal(Swing(base=9.0, swing=4.0, period_s=90.0, noise=0.6), "wind")
         self._direction = Signal(Swing(base=205.0, swing=20.0, period_s=200.0, noise=3.0), "direction")
         self._radiation = Signal(Swing(base=320.0, swing=40.0, period_s=900.0, noise=4.0), "radiation")

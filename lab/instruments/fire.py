@@ -9,16 +9,18 @@ from collections.abc import Callable
 
 from lab.instruments.registers import Observe
 from lab.instruments.signals import Signal, Swing
-from lab.instruments.upload import Upload
+from lab.instruments.upload import Sent, Upload
 from lab.ledger import Ledger, wire_counter
 
 BEIJING_S = 8 * 3600
 CENTRE = bytes(6)
-COMPONENT_STATE, ANALOGUE, TRANSMITTER_STATE = 2, 3, 21
+SYSTEM_STATE, COMPONENT_STATE, ANALOGUE, TRANSMITTER_STATE = 1, 2, 3, 21
 FIRE_SYSTEM, SPRINKLERS = 1, 12
 SMOKE, PRESSURE_SWITCH = 40, 99
 EVENTS, PRESSURE_KPA = 1, 5
 NORMAL_BITS, FIRE_BITS = 0x0001, 0x0003
+DETECTORS = {1: "一层大厅", 2: "一层配电间", 3: "二层控制室", 4: "二层走廊"}
+"""Smoke detectors by address, and where they hang."""
 
 
 def time_label(wall: float) -> bytes:
@@ -55,7 +57,8 @@ def is_confirmed(serial: int) -> Callable[[bytes], bool]:
 class FireTransmitter:
     """Tells the number of its events and a pressure each interval, and a detector's state when it changes.
 
-    The counter is the quantity "events", 16 bits; a scan is served once its packet was answered.
+    Over a new connection it tells how everything stands. The counter is the quantity "events", 16 bits; a scan is
+    served once its packet was answered.
     """
 
     def __init__(
@@ -76,20 +79,18 @@ class FireTransmitter:
         self._device = ledger.group.partition(".")[0]
         self._pressure = Signal(Swing(base=820.0, swing=15.0, period_s=300.0, noise=2.0), "pressure")
         self._serial = 0
-        self._changes: list[tuple[int, int]] = []
+        self._burning_until: dict[int, int] = {}
+        self._told: dict[int, int] = {}
+        self._told_over = -1
         self.is_powered = True
 
     def power_off(self) -> None:
         """Fall silent."""
         self.is_powered = False
 
-    def burn(self, detector: int) -> None:
-        """Let a smoke detector see fire."""
-        self._changes.append((detector, FIRE_BITS))
-
-    def clear(self, detector: int) -> None:
-        """Let a smoke detector see none any more."""
-        self._changes.append((detector, NORMAL_BITS))
+    def burn(self, detector: int, for_s: float) -> None:
+        """Let a smoke detector see fire for a while."""
+        self._burning_until[detector] = self._clock() + int(for_s * 1e9)
 
     async def run(self) -> None:
         """Upload until cancelled."""
@@ -103,26 +104,51 @@ class FireTransmitter:
 
     async def report(self) -> None:
         """Tell what has changed, then the quantities."""
-        while self._changes:
-            detector, bits = self._changes.pop(0)
-            at_ns = self._clock()
-            contents = struct.pack("<BBBIH31s", FIRE_SYSTEM, 1, SMOKE, detector, bits, "一层大厅".encode("gb18030"))
-            await self._send(COMPONENT_STATE, [contents])
-            self._observe(f"{self._device}.smoke-{detector}", float(bits == FIRE_BITS), at_ns)
-        at_ns = self._clock()
-        number = self.ledger.number_next()
-        pressure = round(self._pressure.value(at_ns) * 10)
-        counter = (wire_counter(number) + 0x8000) % 0x10000 - 0x8000
-        await self._send(
-            ANALOGUE,
-            [
-                struct.pack("<BBBIBh", FIRE_SYSTEM, 1, 1, 0, EVENTS, counter),
-                struct.pack("<BBBIBh", SPRINKLERS, 1, PRESSURE_SWITCH, 7, PRESSURE_KPA, pressure),
-            ],
-        )
-        self._observe(f"{self._device}.pressure", pressure / 10, at_ns)
+        if self._upload.connections != self._told_over:
+            await self._introduce()
+        states = self._states()
+        for detector, bits in states.items():
+            if self._told.get(detector) != bits:
+                await self._send(COMPONENT_STATE, [_component(detector, bits)], self._see(states))
+        self._told = states
+        await self._tell_quantities()
 
-    async def _send(self, kind: int, contents: list[bytes]) -> None:
+    async def _introduce(self) -> None:
+        """Tell of a panel and a transmitter that are well; the detectors follow."""
+        await self._send(TRANSMITTER_STATE, [bytes((NORMAL_BITS,))], _nothing)
+        self._told_over = self._upload.connections
+        await self._send(SYSTEM_STATE, [struct.pack("<BBH", FIRE_SYSTEM, 1, NORMAL_BITS)], _nothing)
+        self._told = {}
+
+    def _states(self) -> dict[int, int]:
+        now = self._clock()
+        return {each: FIRE_BITS if now < self._burning_until.get(each, 0) else NORMAL_BITS for each in DETECTORS}
+
+    def _see(self, states: dict[int, int]) -> Sent:
+        fires = float(list(states.values()).count(FIRE_BITS))
+        return lambda: self._observe(f"{self._device}.fires", fires, self._clock())
+
+    async def _tell_quantities(self) -> None:
+        number = self.ledger.number_next()
+        pressure = round(self._pressure.value(self._clock()) * 10)
+        counter = (wire_counter(number) + 0x8000) % 0x10000 - 0x8000
+        contents = [
+            struct.pack("<BBBIBh", FIRE_SYSTEM, 1, 1, 0, EVENTS, counter),
+            struct.pack("<BBBIBh", SPRINKLERS, 1, PRESSURE_SWITCH, 7, PRESSURE_KPA, pressure),
+        ]
+        seen = f"{self._device}.pressure", pressure / 10
+        await self._send(ANALOGUE, contents, lambda: self._observe(*seen, self._clock()))
+
+    async def _send(self, kind: int, contents: list[bytes], on_sent: Sent) -> None:
         self._serial = (self._serial + 1) % 0x10000
         octets = packet(self._serial, self._address, kind, contents, time.time())
-        await self._upload.deliver(octets, is_confirmed(self._serial))
+        await self._upload.deliver(octets, is_confirmed(self._serial), on_sent)
+
+
+def _component(detector: int, bits: int) -> bytes:
+    place = DETECTORS[detector].encode("gb18030")
+    return struct.pack("<BBBIH31s", FIRE_SYSTEM, 1, SMOKE, detector, bits, place)
+
+
+def _nothing() -> None:
+    """Nobody waits for it."""

@@ -103,6 +103,9 @@ class WaterLogger:
         items = [*((code, value) for _, code, value in values), (COUNTER_CODE, wire_counter(number))]
         cp = ";".join(f"{code}-Rtd={value},{code}-Flag=N" for code, value in items)
         data = f"QN={qn};ST=32;CN=2011;PW=123456;MN={self._mn};Flag=5;CP=&&DataTime={sampled};{cp}&&"
-        await self._upload.deliver(packet(data), is_answer_to(qn))
-        for name, _, value in values:
-            self._observe(f"{self._device}.{name}", value, at_ns)
+
+        def on_sent() -> None:
+            for name, _, value in values:
+                self._observe(f"{self._device}.{name}", value, self._clock())
+
+        await self._upload.deliver(packet(data), is_answer_to(qn), on_sent)

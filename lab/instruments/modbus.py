@@ -1,4 +1,4 @@
-"""A Modbus slave: requests in, replies out, over a TCP socket or an RTU line, counted only when handed over whole.
+"""A Modbus slave: requests in, replies out, over a TCP socket or a serial line, counted only when handed over whole.
 
 Written here rather than taken from a library, because the libraries count a reply before it is sent, and because the
 gateways' driver must not meet its own library on the other side.
@@ -9,10 +9,11 @@ from __future__ import annotations
 import asyncio
 import struct
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
-from lab.instruments.pty_line import PtyLine
+from lab.instruments.line import Line
 
 READ_COILS, READ_INPUTS, READ_HOLDING, READ_INPUT_REGISTERS = 1, 2, 3, 4
 WRITE_COIL, WRITE_REGISTER, WRITE_COILS = 5, 6, 15
@@ -24,7 +25,8 @@ MAX_BITS, MAX_REGISTERS = 2000, 125
 IDENTITY = (b"Fengsui", b"LAB", b"1.0")
 """What every slave of the lab says of itself: vendor, product code, revision."""
 RTU_OCTETS_MIN = 7
-RTU_IDLE_S = 0.1
+ASCII_OCTETS_MIN = 3
+IDLE_S = 0.1
 """A pause after which what is left of an unfinished request is forgotten."""
 
 
@@ -143,6 +145,27 @@ def take_rtu_request(buffer: bytes) -> tuple[tuple[int, bytes] | None, int]:
     return (frame[0], frame[1:-2]), length
 
 
+def ascii_frame(unit: int, pdu: bytes) -> bytes:
+    """Wrap a PDU for the serial line in digits; its LRC makes the sum of all octets 0."""
+    body = bytes((unit,)) + pdu
+    return b":%s%02X\r\n" % (body.hex().upper().encode("ascii"), -sum(body) & 0xFF)
+
+
+def take_ascii_request(buffer: bytes) -> tuple[tuple[int, bytes] | None, int]:
+    """Take one request from the head of a buffer, as `take_rtu_request`."""
+    line, ending, _ = buffer.partition(b"\r\n")
+    if not ending:
+        return None, 0
+    used = len(line) + len(ending)
+    try:
+        frame = bytes.fromhex(line.rpartition(b":")[2].decode("ascii"))
+    except ValueError:
+        return None, used
+    if len(frame) < ASCII_OCTETS_MIN or sum(frame) & 0xFF:
+        return None, used
+    return (frame[0], frame[1:-1]), used
+
+
 class TcpSlave:
     """Serves units over Modbus TCP until closed. ``power_off`` silences it: it neither answers nor counts."""
 
@@ -205,10 +228,10 @@ class TcpSlave:
             served(True, at_ns)
 
 
-class RtuSlave:
-    """Serves the units of one serial line over a pty. ``power_off`` as in `TcpSlave`."""
+class LineSlave(ABC):
+    """Serves the units of one line: a pty, or a port of a serial server. ``power_off`` as in `TcpSlave`."""
 
-    def __init__(self, line: PtyLine, units: Mapping[int, Unit], clock: Callable[[], int] = time.monotonic_ns) -> None:
+    def __init__(self, line: Line, units: Mapping[int, Unit], clock: Callable[[], int] = time.monotonic_ns) -> None:
         self._line = line
         self._units = units
         self._clock = clock
@@ -223,13 +246,13 @@ class RtuSlave:
         buffer, heard_ns = b"", 0
         async for octets in self._line.received():
             now = self._clock()
-            if now - heard_ns > RTU_IDLE_S * 1e9:
+            if now - heard_ns > IDLE_S * 1e9:
                 buffer = b""
             buffer, heard_ns = self._consume(buffer + octets), now
 
     def _consume(self, buffer: bytes) -> bytes:
         while True:
-            request, used = take_rtu_request(buffer)
+            request, used = self.take(buffer)
             buffer = buffer[used:]
             if request is not None and request[0] in self._units and self.is_powered:
                 self._reply(*request)
@@ -239,6 +262,38 @@ class RtuSlave:
     def _reply(self, address: int, request: bytes) -> None:
         at_ns = self._clock()
         pdu, served = answer(self._units[address], request, at_ns)
-        whole = self._line.write(rtu_frame(address, pdu))
+        whole = self._line.write(self.frame(address, pdu))
         if served is not None:
             served(whole, at_ns)
+
+    @abstractmethod
+    def take(self, buffer: bytes) -> tuple[tuple[int, bytes] | None, int]:
+        """Take one request from the head of a buffer, as `take_rtu_request`."""
+
+    @abstractmethod
+    def frame(self, unit: int, pdu: bytes) -> bytes:
+        """Wrap a PDU for the line."""
+
+
+class RtuSlave(LineSlave):
+    """In octets, with CRC."""
+
+    def take(self, buffer: bytes) -> tuple[tuple[int, bytes] | None, int]:
+        """Take one request."""
+        return take_rtu_request(buffer)
+
+    def frame(self, unit: int, pdu: bytes) -> bytes:
+        """Wrap a PDU."""
+        return rtu_frame(unit, pdu)
+
+
+class AsciiSlave(LineSlave):
+    """In hexadecimal digits between a colon and CR LF, with LRC."""
+
+    def take(self, buffer: bytes) -> tuple[tuple[int, bytes] | None, int]:
+        """Take one request."""
+        return take_ascii_request(buffer)
+
+    def frame(self, unit: int, pdu: bytes) -> bytes:
+        """Wrap a PDU."""
+        return ascii_frame(unit, pdu)

@@ -8,12 +8,14 @@ from collections.abc import Callable, Mapping
 
 from lab.instruments.pty_line import PtyLine
 from lab.instruments.registers import Observe
-from lab.instruments.signals import Signal, Swing
+from lab.instruments.signals import Excursion, Signal, Swing
 from lab.ledger import Ledger, wire_counter
 
 COMMAND_OCTETS_MAX = 16
 MEASURE_S, READY_S = 1, 0.2
 """What a gauge announces, and when it is ready: earlier, so that it says so with a service request."""
+
+FLOOD = Excursion(peak=5.2, rise_s=8.0, hold_s=15.0, fall_s=20.0)
 
 
 def crc_text(text: str) -> str:
@@ -27,7 +29,7 @@ def crc_text(text: str) -> str:
 
 
 class RiverGauge:
-    """Level (m), temperature (degC) and the number of the measurement, which is its ledger's counter.
+    """Level over the sensor (m), temperature (degC) and the number of the measurement, which is its ledger's counter.
 
     A scan is served when the values of a measurement, or of a continuous one, are handed over for the first time.
     """
@@ -35,12 +37,16 @@ class RiverGauge:
     def __init__(self, gateway: str, device: str, group: str, observe: Observe) -> None:
         self.ledger = Ledger(gateway, f"{device}.{group}", values=3, counter=f"{device}.polls")
         self._level_tag = f"{device}.level"
-        self._level = Signal(Swing(base=182.4, swing=0.3, period_s=1200.0, noise=0.004), device + "level")
+        self._level = Signal(Swing(base=2.4, swing=0.1, period_s=1200.0, noise=0.004), device + "level")
         self._temperature = Signal(Swing(base=16.2, swing=0.4, period_s=1800.0, noise=0.02), device + "temperature")
         self._observe = observe
         self._level_m, self._number, self._at_ns = 0.0, 0, 0
         self._has_crc = self._is_fresh = False
         self.values = ""
+
+    def flood(self, at_ns: int) -> None:
+        """Let the river rise."""
+        self._level.start(FLOOD, at_ns)
 
     def measure(self, at_ns: int, *, crc: bool) -> None:
         """Take a measurement, to be fetched later."""
@@ -86,8 +92,10 @@ class Sdi12Bus:
         self.is_powered = True
 
     def power_off(self) -> None:
-        """Fall silent."""
+        """Fall silent: what was measured and not yet fetched is nobody's."""
         self.is_powered = False
+        for gauge in self._gauges.values():
+            gauge.forget()
 
     async def run(self) -> None:
         """Answer until cancelled."""
@@ -127,6 +135,8 @@ class Sdi12Bus:
         gauge.forget()
 
         def finish() -> None:
+            if not self.is_powered:
+                return
             gauge.measure(self._clock(), crc=order in {"MC", "CC"})
             if not concurrent:
                 self._measuring = None

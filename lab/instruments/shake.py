@@ -1,4 +1,4 @@
-"""A Raspberry Shake that sends three accelerometers by UDP, 25 samples a datagram and channel at 100 a second."""
+"""A Raspberry Shake that sends a geophone and three accelerometers by UDP: 25 samples a datagram, 100 a second."""
 
 from __future__ import annotations
 
@@ -17,7 +17,14 @@ BATCH = 25
 COUNTS_PER_MS2 = 384_500
 STANDARD_GRAVITY = 9.80665
 NOISE_G = 0.0004
-AXES = ("ENE", "ENN", "ENZ")
+AXES = {"ENE": "ae", "ENN": "an", "ENZ": "az"}
+"""Channels of the accelerometers, and the names that tags have."""
+GEOPHONE = "EHZ"
+COUNTS_PER_MS = 3.6e8
+CLIPPED = (1 << 23) - 1
+NOISE_MS = 2e-6
+DECAY = 0.98
+"""What a sample later is left of a velocity: the geophone shows no slow motion."""
 COUNTER = "CNT"
 """The counter travels as a fourth channel, one number a sample."""
 
@@ -38,9 +45,7 @@ class Shake:
         recording: Sequence[Acceleration],
         clock: Callable[[], int] = time.monotonic_ns,
     ) -> None:
-        self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        self._socket.setblocking(False)
-        self._socket.connect(("127.0.0.1", port))
+        self._port = port
         self.ledger = ledger
         self._observe = observe
         self._recording = recording
@@ -48,15 +53,19 @@ class Shake:
         self._device = ledger.group.partition(".")[0]
         self._random = random.Random("quiet ground")
         self._position: int | None = None
+        self._velocity_ms = 0.0
         self.is_powered = True
 
     def power_off(self) -> None:
         """Fall silent."""
         self.is_powered = False
 
-    def close(self) -> None:
-        """Give the socket back."""
-        self._socket.close()
+    def connect(self) -> socket.socket:
+        """Make the socket to send by."""
+        network = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        network.setblocking(False)
+        network.connect(("127.0.0.1", self._port))
+        return network
 
     def strike(self) -> None:
         """Let the earthquake arrive, from its first sample."""
@@ -66,41 +75,46 @@ class Shake:
         """Send until cancelled."""
         loop = asyncio.get_running_loop()
         due, start_s = loop.time(), time.time()
-        try:
+        with self.connect() as network:
             while True:
                 due += BATCH / RATE_HZ
                 await asyncio.sleep(max(0.0, due - loop.time()))
-                self.emit(start_s)
+                self.emit(network, start_s)
                 start_s += BATCH / RATE_HZ
-        finally:
-            self.close()
 
-    def emit(self, start_s: float) -> None:
+    def emit(self, network: socket.socket, start_s: float) -> None:
         """Send one batch that begins at a time in seconds since 1970."""
         if not self.is_powered:
             return
         at_ns = self._clock()
         numbers = [self.ledger.number_next() for _ in range(BATCH)]
-        samples = [self._next() for _ in range(BATCH)]
+        samples, velocities = zip(*(self._next() for _ in range(BATCH)), strict=True)
         columns = [[round(g * STANDARD_GRAVITY * COUNTS_PER_MS2) for g in axis] for axis in zip(*samples, strict=True)]
-        channels = [*zip(AXES, columns, strict=True), (COUNTER, [wire_counter(number) for number in numbers])]
+        channels = [
+            (GEOPHONE, [max(-CLIPPED, min(CLIPPED, round(each * COUNTS_PER_MS))) for each in velocities]),
+            *zip(AXES, columns, strict=True),
+            (COUNTER, [wire_counter(number) for number in numbers]),
+        ]
         try:
             for channel, counts in channels:
-                self._socket.send(datagram(channel, start_s, counts))
+                network.send(datagram(channel, start_s, counts))
         except OSError:
             # Nobody listens, or the network is full: what came of this batch is not whole.
             for number in numbers:
                 self.ledger.withdraw(number)
             return
-        for axis, counts in zip(AXES, columns, strict=True):
+        for axis, counts in zip(AXES.values(), columns, strict=True):
             for count in counts:
-                self._observe(f"{self._device}.{axis.lower()}", count / COUNTS_PER_MS2, at_ns)
+                self._observe(f"{self._device}.{axis}", count / COUNTS_PER_MS2, at_ns)
 
-    def _next(self) -> Acceleration:
+    def _next(self) -> tuple[Acceleration, float]:
+        """Give the next acceleration, and the vertical velocity in m/s."""
         if self._position is not None and self._position < len(self._recording):
             east, north, up = self._recording[self._position]
             self._position += 1
+            self._velocity_ms = self._velocity_ms * DECAY + up * STANDARD_GRAVITY / RATE_HZ
         else:
             self._position = None
             east, north, up = (self._random.gauss(0.0, NOISE_G) for _ in range(3))
-        return east, north, up + 1.0
+            self._velocity_ms = self._random.gauss(0.0, NOISE_MS)
+        return (east, north, up + 1.0), self._velocity_ms

@@ -13,6 +13,9 @@ HELD_OCTETS = 4096
 IsAnswer = Callable[[bytes], bool]
 """Tell whether what came holds the answer."""
 
+Sent = Callable[[], None]
+"""Told that octets have left."""
+
 
 class Upload:
     """A connection to one host and port, made again whenever it is lost."""
@@ -22,7 +25,7 @@ class Upload:
         self._port = port
         self._answer_s = answer_s
         self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
-        self.sent = 0
+        self.connections = 0
 
     def close(self) -> None:
         """Drop the connection."""
@@ -30,12 +33,20 @@ class Upload:
             self._streams[1].close()
             self._streams = None
 
-    async def deliver(self, octets: bytes, is_answer: IsAnswer) -> None:
-        """Send octets, and again after a time-out or over a new connection, until they are answered."""
+    async def deliver(self, octets: bytes, is_answer: IsAnswer, on_sent: Sent) -> None:
+        """Send octets, and again after a time-out or over a new connection, until they are answered.
+
+        ``on_sent`` is called once, when they have left for the first time.
+        """
+        is_first = True
         while True:
             try:
                 async with asyncio.timeout(self._answer_s):
-                    await self._exchange(octets, is_answer)
+                    reader = await self._send(octets)
+                    if is_first:
+                        on_sent()
+                        is_first = False
+                    await self._await_answer(reader, is_answer)
                 return
             except TimeoutError:
                 continue
@@ -43,13 +54,16 @@ class Upload:
                 self.close()
                 await asyncio.sleep(RETRY_S)
 
-    async def _exchange(self, octets: bytes, is_answer: IsAnswer) -> None:
+    async def _send(self, octets: bytes) -> asyncio.StreamReader:
         if self._streams is None:
             self._streams = await asyncio.open_connection(self._host, self._port)
+            self.connections += 1
         reader, writer = self._streams
         writer.write(octets)
         await writer.drain()
-        self.sent += 1
+        return reader
+
+    async def _await_answer(self, reader: asyncio.StreamReader, is_answer: IsAnswer) -> None:
         came = b""
         while not is_answer(came):
             data = await reader.read(HELD_OCTETS)

@@ -18,7 +18,7 @@ SETTLE_S = 0.5
 WXT_COUNTER = 0x0024
 WXT_POINTS = (
     ("humidity", 0x000A, Swing(base=78.0, swing=4.0, period_s=1500.0, noise=0.2)),
-    ("pressure", 0x000E, Swing(base=982.4, swing=0.6, period_s=2400.0, noise=0.05)),
+    ("pressure", 0x000E, Swing(base=982.4, swing=0.6, period_s=2400.0, noise=0.02)),
     ("wind-direction", 0x0012, Swing(base=214.0, swing=12.0, period_s=240.0, noise=2.0)),
     ("temperature", 0x001F, Swing(base=17.6, swing=0.7, period_s=1800.0, noise=0.05)),
     ("dew-point", 0x0023, Swing(base=13.7, swing=0.4, period_s=1800.0, noise=0.05)),

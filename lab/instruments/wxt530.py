@@ -22,10 +22,14 @@ MESSAGES: dict[str, tuple[tuple[str, str, Swing], ...]] = {
     "2": (
         ("Ta", ".1f C", Swing(base=17.6, swing=0.7, period_s=1800.0, noise=0.05)),
         ("Ua", ".1f P", Swing(base=78.0, swing=4.0, period_s=1500.0, noise=0.2)),
-        ("Pa", ".1f H", Swing(base=982.4, swing=0.6, period_s=2400.0, noise=0.05)),
+        ("Pa", ".1f H", Swing(base=982.4, swing=0.6, period_s=2400.0, noise=0.02)),
     ),
     "3": (("Rc", ".2f M", Swing(base=3.2, growth=0.0002)), ("Ri", ".1f M", Swing(base=0.72))),
-    "5": (("Th", ".1f C", Swing(base=18.0)), ("Vh", ".1f N", Swing(base=12.0)), ("Vs", ".1f V", Swing(base=24.1))),
+    "5": (
+        ("Th", ".1f C", Swing(base=18.0)),
+        ("Vh", ".1f N", Swing(base=12.0)),
+        ("Vs", ".1f V", Swing(base=24.1, swing=0.4, period_s=60.0, noise=0.02)),
+    ),
 }
 """By message: name, format and unit, and what the value does."""
 

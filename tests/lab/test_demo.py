@@ -27,13 +27,13 @@ def test_a_short_demo_loses_and_duplicates_nothing(tmp_path):
         demo.wait()
     assert demo.returncode == 0, err
     figures = json.loads(out.splitlines()[-1])
-    assert figures["gateways"] == 3
-    assert figures["tags"] == 87
+    assert figures["gateways"] == 4
+    assert figures["tags"] == 165
     assert figures["samples_acquired"] == figures["samples_committed"] == figures["samples_relayed"]
-    assert figures["samples_acquired"] > 12 * 400
+    assert figures["samples_acquired"] > 12 * 800
     assert figures["records_lost"] == 0
     assert figures["records_duplicated"] == 0
-    assert figures["alarms_raised"] == 4
+    assert figures["alarms_raised"] == 7
     assert 0 < figures["alarm_to_output_ms_p99"] <= 1100
     assert figures["alarm_to_platform_ms_p99"] > 0
     assert figures["setup_s"] == 3.5

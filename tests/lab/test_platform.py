@@ -146,3 +146,13 @@ def test_a_resend_after_the_fleet_was_restored_differs_in_received_at_only(book)
     book.receive([{**scan(1, 1), "received_at": "2026-01-01T00:00:01Z"}], 0)
     book.receive([{**scan(1, 1), "received_at": "2026-01-01T09:00:00Z"}], 1)
     assert (book.resends, book.duplicates) == (1, 0)
+
+
+def test_a_tag_that_comes_by_exception_is_neither_missed_nor_counted():
+    by_exception = frozenset({"tanks.level"})
+    book = Book(":memory:", [Stream(gateway=GATEWAY, counter="tanks.polls", values=1, by_exception=by_exception)])
+    thinned = scan(2, 2)
+    del thinned["values"]["tanks.level"]
+    book.receive([scan(1, 1), thinned], 0)
+    assert (arrivals(book).samples, arrivals(book).thin) == (2, 0)
+    book.close()

@@ -134,11 +134,18 @@ def test_counts_that_differ_fall_short(run):
     assert any("19 committed" in text for text in run.report(committed=19)[1])
 
 
-def test_committed_samples_are_the_good_readings(tmp_path):
+def test_committed_are_good_readings_of_counted_groups_less_those_by_exception(tmp_path):
     database = tmp_path / "fleet.db"
     connection = sqlite3.connect(database)
-    connection.execute("CREATE TABLE reading (value REAL, quality INTEGER NOT NULL)")
-    connection.executemany("INSERT INTO reading VALUES (?, ?)", [(1.0, 0), (2.0, 0), (3.0, 0x40), (None, 0x81)])
+    connection.execute("CREATE TABLE tag (id INTEGER, gateway TEXT, name TEXT, device TEXT, group_name TEXT)")
+    connection.execute("CREATE TABLE reading (tag_id INTEGER, value REAL, quality INTEGER)")
+    names = [("polls", "fast"), ("level", "fast"), ("voltage", "fast"), ("level-mean", "derived-fast")]
+    rows = [(number, GATEWAY, f"tanks.{name}", "tanks", group) for number, (name, group) in enumerate(names)]
+    connection.executemany("INSERT INTO tag VALUES (?, ?, ?, ?, ?)", rows)
+    readings = [(number, 1.0, quality) for number in range(len(names)) for quality in (0, 1, 0x40, 0x81)]
+    connection.executemany("INSERT INTO reading VALUES (?, ?, ?)", readings)
     connection.commit()
     connection.close()
-    assert count_committed(database) == 2
+    ledger = Ledger(GATEWAY, "tanks.fast", values=2, counter="tanks.polls")
+    assert count_committed(database, [ledger], {(GATEWAY, "tanks.voltage")}) == 4
+    assert count_committed(database, [ledger]) == 6

@@ -141,23 +141,39 @@ async def test_fire_reaches_the_gateway_and_is_confirmed(seen):
     ledger = Ledger("gw", "hall.events", values=1, counter="hall.events")
     address = bytes.fromhex("0D8000000000")
     instrument = FireTransmitter(Upload("127.0.0.1", port, answer_s=1.0), ledger, seen, address, interval_s=0.05)
+    instrument.burn(3, for_s=3600.0)
     smoke = {"what": "component", "system_type": 1, "system": 1, "component_type": 40, "component": 3}
     groups = {
         "hall.events": [{"what": "analogue", "value": "events"}],
         "hall.pump": [{"what": "analogue", "system_type": 12, "component": 7, "value": "pressure_kpa"}],
         "hall.smoke": [smoke | {"value": "fire"}, smoke | {"value": "description"}],
+        "hall.fires": [{"what": "component", "value": "fire_count"}],
+        "hall.system": [{"what": "system", "value": "normal"}],
+        "hall.transmitter": [{"what": "transmitter", "value": "normal"}],
     }
     driver = driver_of("gb26875", f"listen://127.0.0.1:{port}", groups, address="00000000800D")
-    instrument.burn(3)
     async with running(instrument):
-        scans = await take(driver, 6)
+        scans = await take(driver, 11)
     by_group = {name: [scan for scan in scans if scan.group == name] for name in groups}
-    assert [scan.values for scan in by_group["hall.smoke"]] == [(True, "一层大厅")]
+    assert [scan.group for scan in scans[:2]] == ["hall.transmitter", "hall.system"]
+    assert [scan.values for scan in by_group["hall.smoke"]] == [(True, "二层控制室")]
+    assert by_group["hall.fires"][-1].values == (1,)
     assert [scan.values for scan in by_group["hall.events"]][:2] == [(1,), (2,)]
     assert 700 < by_group["hall.pump"][0].values[0] < 950
-    assert ("hall.smoke-3", 1.0) in seen.values
+    assert ("hall.fires", 1.0) in seen.values
     assert all(quality == 0 for scan in scans for quality in scan.quality)
     assert driver.faults == 0
+
+
+async def test_fire_transmitter_tells_everything_anew_over_a_new_connection(seen):
+    port = free_port()
+    ledger = Ledger("gw", "hall.events", values=1, counter="hall.events")
+    instrument = FireTransmitter(Upload("127.0.0.1", port, answer_s=1.0), ledger, seen, bytes(6), interval_s=0.05)
+    groups = {"hall.transmitter": [{"what": "transmitter", "value": "normal"}]}
+    driver = driver_of("gb26875", f"listen://127.0.0.1:{port}", groups)
+    async with running(instrument):
+        for _ in range(2):
+            assert [scan.values for scan in await take(driver, 1)] == [(True,)]
 
 
 async def test_shake_is_read_sample_by_sample(seen):
@@ -184,9 +200,7 @@ async def test_shake_is_read_sample_by_sample(seen):
 
 async def test_shake_that_nobody_hears_counts_nothing(seen):
     instrument = Shake(free_port(socket.SOCK_DGRAM), Ledger("gw", "ground.motion", values=4, counter="n"), seen, ())
-    try:
+    with instrument.connect() as network:
         for number in range(3):
-            instrument.emit(1_700_000_000.0 + number)
-    finally:
-        instrument.close()
+            instrument.emit(network, 1_700_000_000.0 + number)
     assert instrument.ledger.scans < instrument.ledger.head
