@@ -34,6 +34,13 @@ class Talk:
     def send(self, data: bytes) -> None:
         self.sent.append((len(self.heard), data))
 
+    def answers(self) -> Iterator[tuple[bytes, list[bytes]]]:
+        """What was sent, and the lines that were heard before anything else was."""
+        ends = [*(at for at, _ in self.sent), len(self.heard)][1:]
+        for (start, sent), end in zip(self.sent, ends, strict=True):
+            *lines, _ = bytes(self.heard[start:end]).split(b"\n")
+            yield sent, [line.strip(b"\r") for line in lines]
+
 
 class Wire(msgspec.Struct, frozen=True):
     """One wire. ``frames`` finds what one scan of a group may stand on; ``values`` what a tag may be by one of them.
@@ -48,11 +55,8 @@ class Wire(msgspec.Struct, frozen=True):
 
 def bears_out(wire: Wire, frames: Iterable[Any], group: GroupTable, scan: Scan) -> bool:
     """Tell whether one of the frames that were heard holds every value of a scan that is not bad."""
-    claimed = [
-        (tag, value)
-        for tag, value, quality in zip(group.tag, scan.values, scan.quality, strict=True)
-        if not is_bad(quality)
-    ]
+    columns = zip(group.tag, scan.values, scan.quality, strict=True)
+    claimed = [(tag, value) for tag, value, quality in columns if not is_bad(quality)]
     return not claimed or any(
         all(any(_is_same(value, held) for held in wire.values(frame, group, tag)) for tag, value in claimed)
         for frame in frames
@@ -105,7 +109,7 @@ def _low_first(poly: int) -> list[int]:
     table = []
     for octet in range(256):
         for _ in range(8):
-            octet = octet >> 1 ^ (poly if octet & 1 else 0)  # noqa: PLW2901 - shifted bit by bit, as it is defined
+            octet = octet >> 1 ^ (poly if octet & 1 else 0)
         table.append(octet)
     return table
 

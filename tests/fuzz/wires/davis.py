@@ -43,7 +43,7 @@ _FIELDS: dict[str, dict[str, tuple[int, str, float, float, set[int]]]] = {
         "outside_temperature": (12, "<h", 1 / 18, -160 / 9, {0x7FFF}),
     },
 }
-"""By packet and field: octet, form, factor, what is added, and the numbers that are no value (rain as the cases click)."""
+"""By packet and field: octet, form, factor, what is added, numbers that are no value. Rain is as the cases click."""
 
 
 def _packets(talk: Talk, _: GroupTable) -> Iterator[bytes]:

@@ -69,7 +69,7 @@ def _binaries(heard: bytes, binary: Mapping[str, Any]) -> Iterator[Part]:
             yield frame
 
 
-def _values(part: Part, group: GroupTable, tag: Tag) -> Iterator[Value]:
+def _values(part: Part, _: GroupTable, tag: Tag) -> Iterator[Value]:
     if isinstance(part, bytes):
         yield from _from_octets(part, tag)
     elif (word := part.get(tag["field"])) is not None and _is_well(part, tag):

@@ -1,4 +1,4 @@
-"""SDI-12: a line that begins with the address, signed numbers and, where it was asked for, a CRC of three characters."""
+"""SDI-12: a line of the address, signed numbers and, where it was asked for, a CRC of three characters."""
 
 from __future__ import annotations
 
@@ -11,27 +11,26 @@ from wire.sample import Value
 
 _VALUES = re.compile(r"([+-](\d+\.?\d*|\.\d+))+", re.ASCII)
 
-Parts = list[list[float]]
-
 
 def _readings(talk: Talk, group: GroupTable) -> Iterator[list[float]]:
-    """What D0 brought, alone or with what one more part brought."""
-    parts = list(_parts(talk, group))
-    yield from parts
-    yield from ([*first, *second] for first in parts for second in parts)
+    """What a measurement brought: the values of D0, and of D1, D2 ... as far as those were asked for."""
+    readings: list[list[float]] = []
+    for sent, lines in talk.answers():
+        parts = [part for line in lines for part in _values_in(line, group)]
+        is_first = not re.fullmatch(rb".D[1-9]!", sent)
+        readings = [[*before, *part] for before in ([[]] if is_first else readings) for part in parts]
+        yield from readings
 
 
-def _parts(talk: Talk, group: GroupTable) -> Iterator[list[float]]:
-    address = group.device.get("address", "0")
-    for line in bytes(talk.heard).split(b"\n"):
-        text = line.strip(b"\r").rpartition(b"!")[2].lstrip(b"\0")
-        if group.device.get("crc", True):
-            text, crc = text[:-3], text[-3:]
-            if crc_characters(text) != crc:
-                continue
-        shown = text.decode("latin-1")
-        if shown.startswith(address) and _VALUES.fullmatch(shown[1:]):
-            yield [float(number) for number in re.findall(r"[+-][0-9.]+", shown)]
+def _values_in(line: bytes, group: GroupTable) -> Iterator[list[float]]:
+    text = line.rpartition(b"!")[2].lstrip(b"\0")
+    if group.device.get("crc", True):
+        text, crc = text[:-3], text[-3:]
+        if crc_characters(text) != crc:
+            return
+    shown = text.decode("latin-1")
+    if shown.startswith(group.device.get("address", "0")) and _VALUES.fullmatch(shown[1:]):
+        yield [float(number) for number in re.findall(r"[+-][0-9.]+", shown)]
 
 
 def _values(reading: list[float], _: GroupTable, tag: Tag) -> Iterator[Value]:

@@ -10,10 +10,10 @@ from tests.fuzz.wires.base import Tag, Talk, Wire, chunkwise, found, scaled
 from wire.sample import Value
 
 _CHANNELS = {
-    "ax": (0x51, 0, 16 / 32768), "ay": (0x51, 1, 16 / 32768), "az": (0x51, 2, 16 / 32768), "temperature": (0x51, 3, 0.01),
-    "temperature_raw": (0x51, 4, 1), "wx": (0x52, 0, 2000 / 32768), "wy": (0x52, 1, 2000 / 32768),
-    "wz": (0x52, 2, 2000 / 32768), "roll": (0x53, 0, 180 / 32768), "pitch": (0x53, 1, 180 / 32768),
-    "yaw": (0x53, 2, 180 / 32768),
+    "ax": (0x51, 0, 16 / 32768), "ay": (0x51, 1, 16 / 32768), "az": (0x51, 2, 16 / 32768),
+    "temperature": (0x51, 3, 0.01), "temperature_raw": (0x51, 4, 1),
+    "wx": (0x52, 0, 2000 / 32768), "wy": (0x52, 1, 2000 / 32768), "wz": (0x52, 2, 2000 / 32768),
+    "roll": (0x53, 0, 180 / 32768), "pitch": (0x53, 1, 180 / 32768), "yaw": (0x53, 2, 180 / 32768),
 }  # fmt: skip
 
 

@@ -19,17 +19,16 @@ _FACTORS = {
 
 def _messages(talk: Talk, group: GroupTable) -> list[list[str]]:
     """All messages at once: a scan may stand on several."""
-    return [list(_valid(bytes(talk.heard), is_secured=group.device.get("crc", True)))]
+    return [list(_valid(talk, is_secured=group.device.get("crc", True)))]
 
 
-def _valid(heard: bytes, *, is_secured: bool) -> Iterator[str]:
-    for line in heard.split(b"\n"):
-        text = line.strip(b"\r")
+def _valid(talk: Talk, *, is_secured: bool) -> Iterator[str]:
+    for text in (line for _, lines in talk.answers() for line in lines):
         if is_secured:
-            text, crc = text[:-3], text[-3:]
-            if crc_characters(text) != crc:
-                continue
-        yield text.decode("latin-1")
+            if crc_characters(text[:-3]) == text[-3:]:
+                yield text[:-3].decode("latin-1")
+        else:
+            yield text.decode("latin-1")
 
 
 def _values(messages: list[str], group: GroupTable, tag: Tag) -> Iterator[Value]:
@@ -47,7 +46,7 @@ def _value(name: str, text: str, tag: Tag) -> Iterator[Value]:
     if name == "Id":
         yield text
         return
-    parts = re.fullmatch(r"([+-]?[0-9.]+)([A-Za-z])", text)
+    parts = re.fullmatch(r"([+-]?[0-9]+(?:\.[0-9]+)?)([A-Za-z])", text)
     if parts is None:
         return
     number, unit = float(parts[1]), parts[2]
