@@ -72,6 +72,7 @@ PARAMETERS: dict[str, tuple[str, Units]] = {
 }
 """By parameter: the message that holds it besides the composite one, and its units. ``Id`` is text."""
 
+_PRINTABLE = re.compile("[ -~]*")
 _FIELD = re.compile(r"([A-Z][a-z])=([+-]?[0-9]{1,8}(?:\.[0-9]{1,6})?)([A-Za-z#])")
 
 GOOD, BAD_SENSOR, BAD_DEVICE = int(Quality.GOOD), int(Quality.BAD_SENSOR), int(Quality.BAD_DEVICE)
@@ -128,7 +129,8 @@ def request(address: str, message: str, *, crc: bool) -> bytes:
 def parse(line: bytes, address: str, message: str, *, crc: bool) -> dict[str, Reading] | None:
     """Read a reply without its end; None if it is of another transmitter or message.
 
-    Raises FrameError for anything garbled, DeviceError for a text such as "Unable to measure error".
+    Raises FrameError for anything garbled, DeviceError for a text such as "Unable to measure error". A name that comes
+    twice is garbled: two messages have run together.
     """
     head = f"{address}{'r' if crc else 'R'}{message}"
     if crc:
@@ -136,16 +138,19 @@ def parse(line: bytes, address: str, message: str, *, crc: bool) -> dict[str, Re
         if bits.crc16_text(body) != stated:
             raise FrameError(f"the CRC is wrong: {line[:24]!r}", hint="check baud, wires and terminator")
         line = body
-    try:
-        text = line.decode("ascii")
-    except UnicodeDecodeError as error:
-        raise FrameError(f"no message: {line[:24]!r}", hint="check baud and parity") from error
+    text = line.decode("latin-1")
+    if not _PRINTABLE.fullmatch(text):
+        raise FrameError(f"no message: {line[:24]!r}", hint="check baud and parity")
     name, _, rest = text.partition(",")
     if name == f"{address}{'t' if crc else 'T'}X":
         raise DeviceError(f"the transmitter at {address} says: {rest}", hint="are the values enabled in its message?")
     if name != head:
         return None
-    return dict(_field(field) for field in rest.split(","))
+    fields = [_field(field) for field in rest.split(",")]
+    readings = dict(fields)
+    if len(readings) < len(fields):
+        raise FrameError(f"a name comes twice: {line[:24]!r}", hint="check baud, parity and the wires")
+    return readings
 
 
 def _field(text: str) -> tuple[str, Reading]:
@@ -166,9 +171,9 @@ class Take(msgspec.Struct, frozen=True):
     units: Units
     convert: bits.Convert
 
-    def value(self, readings: dict[str, Reading]) -> tuple[Value, int]:
-        """Return value and quality. A value that the transmitter does not send, or in a unit unknown, is bad."""
-        reading = readings.get(self.parameter)
+    def value(self, readings: dict[str, dict[str, Reading]]) -> tuple[Value, int]:
+        """Return value and quality. A value that its message does not hold, or in a unit unknown, is bad."""
+        reading = readings.get(self.message, {}).get(self.parameter)
         if reading is None:
             return None, BAD_DEVICE
         if reading.number is None:
@@ -252,12 +257,12 @@ class Driver:
         The scan bears the time of its first reply.
         """
         plan = self._plans[group.name]
-        readings: dict[str, Reading] = {}
+        readings: dict[str, dict[str, Reading]] = {}
         refusals: list[DeviceError] = []
         mono_ns: int | None = None
         for message in plan.messages:
             try:
-                readings |= await self._ask(plan.device, message)
+                readings[message] = await self._ask(plan.device, message)
             except DeviceError as error:
                 refusals.append(error)
                 continue

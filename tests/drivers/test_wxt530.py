@@ -110,6 +110,8 @@ def test_reply_of_another_transmitter_or_message_is_none_of_ours(line):
         with_crc("0r1,Sm=1_0M"),
         with_crc("0r1,Sm=M"),
         with_crc("0r1,Sm=1.0M,"),
+        with_crc("0r1,Sm=1.0M,Sm=2.0M"),
+        with_crc("0r1,Sm=1.0M,Id=HEL\r0r1"),
         b"\xff\xfe\xfd" + crc16_text(b"\xff\xfe\xfd"),
     ],
 )
@@ -143,6 +145,15 @@ async def test_group_over_several_messages_asks_for_each_once_and_lives_with_a_r
     assert [request[:3] for request in sent] == [b"0r1", b"0r2", b"0r5"]
     assert scans[0].values == (None, 1.0, 20.0, None)
     assert scans[0].quality == (0x84, 0, 0, 0x84)
+
+
+async def test_value_is_taken_from_its_own_message_only():
+    def answer(request: bytes) -> tuple[bytes, float]:
+        replies = {b"0r1": "0r1,Sm=1.0M", b"0r5": "0r5,Vs=12.0V,Sm=9.0M"}
+        return with_crc(replies[request[:3]]) + b"\r\n", 0
+
+    scans, _ = await read(answer, group("Sm", "Vs"))
+    assert scans[0].values == (1.0, 12.0)
 
 
 async def test_late_reply_never_answers_another_request():
