@@ -210,15 +210,7 @@ class Driver:
             values = await self._fetch(sensor, command(sensor.address, measurement, crc=sensor.crc))
             return plan.scan(group.name, self._clock(), values)
         count = await self._measure(sensor, measurement)
-        values = await self._fetch(sensor, f"{sensor.address}D0!".encode())
-        mono_ns = self._clock()
-        for part in range(1, SEND_DATA_MOST):
-            if len(values) >= count:
-                break
-            more = await self._fetch(sensor, f"{sensor.address}D{part}!".encode())
-            if not more:
-                break
-            values += more
+        values, mono_ns = await self._fetch_all(sensor, count)
         if len(values) != count:
             raise FrameError(
                 f"address {sensor.address}: {count} values were announced, {len(values)} came",
@@ -260,6 +252,18 @@ class Driver:
         if started.seconds:
             await self._asker.wait(lambda line: line == ready or None, started.seconds)
         return started.count
+
+    async def _fetch_all(self, sensor: Sensor, count: int) -> tuple[tuple[float, ...], int]:
+        """Fetch a measurement part by part; return its values and when the first came. A part without any ends it."""
+        values: tuple[float, ...] = ()
+        mono_ns = 0
+        for part in range(SEND_DATA_MOST):
+            more = await self._fetch(sensor, f"{sensor.address}D{part}!".encode())
+            mono_ns = mono_ns or self._clock()
+            values += more
+            if not more or len(values) >= count:
+                break
+        return values, mono_ns
 
     async def _fetch(self, sensor: Sensor, request: bytes) -> tuple[float, ...]:
         return await self._asker.ask(

@@ -186,6 +186,15 @@ async def test_more_or_fewer_values_than_announced_are_a_bad_frame(data):
             await bench.driver.read(one)
 
 
+async def test_service_request_that_comes_late_is_no_data_and_shifts_none():
+    one = group(1, 2)
+    replies = {b"0M!": [(b"00004\r\n", 0)], b"0D0!": [(b"0\r\n", 0)], b"0D1!": [(b"0+1+2+3+4\r\n", 0)]}
+    async with Bench(one, replies=replies) as bench:
+        with pytest.raises(FrameError, match="4 values were announced, 0 came"):
+            await bench.driver.read(one)
+        assert bench.line.sent == [b"0M!", b"0D0!"]
+
+
 async def test_late_data_never_answers_another_request():
     one = group(1)
     replies = {
