@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from drivers.base import Group, find
-from lab.instruments.fire import FireTransmitter
+from lab.instruments.fire import DETECTORS, FireTransmitter
 from lab.instruments.frames import AccelerometerBoard, Anemometer
 from lab.instruments.hj212 import WaterLogger, crc16
 from lab.instruments.pty_line import PtyLine
@@ -163,6 +163,46 @@ async def test_fire_reaches_the_gateway_and_is_confirmed(seen):
     assert ("hall.fires", 1.0) in seen.values
     assert all(quality == 0 for scan in scans for quality in scan.quality)
     assert driver.faults == 0
+
+
+async def test_detector_that_saw_fire_returns_to_normal(seen):
+    port, now = free_port(), [0]
+    ledger = Ledger("gw", "hall.events", values=1, counter="hall.events")
+    upload = Upload("127.0.0.1", port, answer_s=1.0)
+    instrument = FireTransmitter(upload, ledger, seen, bytes(6), interval_s=0.02, clock=lambda: now[0])
+    groups = {"hall.fires": [{"what": "component", "value": "fire_count"}]}
+    driver = driver_of("gb26875", f"listen://127.0.0.1:{port}", groups)
+    await driver.open()
+    stream = driver.scans()
+    async with running(instrument), asyncio.timeout(SOON_S):
+        for detector in DETECTORS:
+            assert (await anext(stream)).values == (0,), detector
+        instrument.burn(3, for_s=1.0)
+        assert (await anext(stream)).values == (1,)
+        now[0] = 1_000_000_000
+        assert (await anext(stream)).values == (0,)
+        await stream.aclose()
+    await driver.close()
+    assert [value for tag, value in seen.values if tag == "hall.fires"] == [0, 0, 0, 0, 1, 0]
+
+
+async def test_upload_tells_once_that_it_was_sent_however_often_it_is():
+    came, told = [], []
+
+    async def answer_the_second(reader, writer):
+        came.append(await reader.readexactly(4))
+        if len(came) == 2:
+            assert told == ["sent"]
+            writer.write(b"yes")
+        writer.close()
+
+    server = await asyncio.start_server(answer_the_second, "127.0.0.1", 0)
+    upload = Upload("127.0.0.1", server.sockets[0].getsockname()[1])
+    await upload.deliver(b"fire", lambda octets: octets == b"yes", lambda: told.append("sent"))
+    upload.close()
+    server.close()
+    await server.wait_closed()
+    assert (came, told, upload.connections) == ([b"fire", b"fire"], ["sent"], 2)
 
 
 async def test_fire_transmitter_tells_everything_anew_over_a_new_connection(seen):

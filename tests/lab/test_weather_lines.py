@@ -14,7 +14,7 @@ from lab.instruments.davis import UNKNOWN_RAIN, VantageConsole, crc_ccitt
 from lab.instruments.pty_line import PtyLine
 from lab.instruments.sdi12 import RiverGauge, Sdi12Bus, crc_text
 from lab.instruments.wxt530 import COUNTERS, WxtTransmitter
-from lab.ledger import Ledger
+from lab.ledger import Ledger, Numbers
 
 GATEWAY = "gw-test-0001"
 
@@ -212,6 +212,17 @@ async def test_gauge_does_not_count_a_measurement_that_nobody_fetched(seen):
             os.close(port)
     assert gauge.ledger.scans == 0
     assert seen.values == []
+
+
+def test_gauge_that_is_switched_off_owes_no_measurement(seen):
+    line = PtyLine()
+    gauge = RiverGauge(GATEWAY, "river", "level", seen)
+    bus = Sdi12Bus(line, {"0": gauge})
+    gauge.measure(0, crc=False)
+    assert gauge.ledger.lost(Numbers()) == [(1, 1)]
+    bus.power_off()
+    assert gauge.ledger.lost(Numbers()) == []
+    line.close()
 
 
 async def talk(port, command, reply):
