@@ -9,6 +9,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from tests.bench.alarms import measure_alarms
+from tests.bench.latency import measure_fast, measure_output
+from tests.bench.memory import measure_memory
 from tests.bench.modbus import measure_modbus
 from tests.bench.records import measure_spool, measure_wire
 from tests.bench.serial import measure_serial
@@ -23,6 +25,9 @@ PARTS: dict[str, Callable[[], dict[str, float]]] = {
     "series": measure_series,
     "modbus": measure_modbus,
     "serial": measure_serial,
+    "fast": measure_fast,
+    "output": measure_output,
+    "memory": measure_memory,
 }
 
 

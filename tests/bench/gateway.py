@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -16,9 +15,9 @@ from typing import Any
 
 import msgspec
 
+from tests.bench.compiled import build
 from tests.servers import free_port, mosquitto
 
-HERE = Path(__file__).parent
 NS = 1_000_000_000
 TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
@@ -35,6 +34,8 @@ class Instruments(msgspec.Struct, frozen=True, kw_only=True):
     devices: int
     registers: int
     poll_s: float
+    rule: str = '{level = "high", limit = 5000}'
+    """Of every value, whose most is 409.5."""
 
     @property
     def values_per_s(self) -> float:
@@ -145,32 +146,8 @@ def running(
 def serving(mode: str, registers: int) -> Iterator[tuple[int, subprocess.Popen[str]]]:
     """Run instruments that are not ours (libmodbus). Gives the port and the process, whose output tells of events."""
     port = free_port()
-    with _process([str(build_instruments()), str(port), mode, str(registers)]) as process:
+    with _process([str(build("instruments")), str(port), mode, str(registers)]) as process:
         yield port, process
-
-
-def build_instruments() -> Path:
-    """Compile the instruments once per version of their source."""
-    source, program = HERE / "instruments.c", Path("build/bench/instruments")
-    if program.exists() and program.stat().st_mtime > source.stat().st_mtime:
-        return program
-    compiler = shutil.which("gcc") or shutil.which("cc")
-    if compiler is None or not Path("/usr/include/modbus/modbus.h").exists():
-        raise RuntimeError("gcc or libmodbus-dev is missing: apt-get install gcc libmodbus-dev")
-    program.parent.mkdir(parents=True, exist_ok=True)
-    command = [
-        compiler,
-        "-O2",
-        "-Wall",
-        "-Werror",
-        "-I/usr/include/modbus",
-        str(source),
-        "-o",
-        str(program),
-        "-lmodbus",
-    ]
-    subprocess.run(command, check=True)
-    return program
 
 
 def configuration(broker: int, instruments: Sequence[Instruments], spool: str = "") -> str:
@@ -189,7 +166,7 @@ def configuration(broker: int, instruments: Sequence[Instruments], spool: str = 
             lines.append(f'[[device.group]]\nname = "main"\npoll_s = {entry.poll_s}')
             lines += (
                 f'[[device.group.tag]]\nname = "level-{at:03d}"\naddress = {at}\nscale = 0.1\nunit = "mm"\n'
-                'alarm = [{level = "high", limit = 5000}]'
+                f"alarm = [{entry.rule}]"
                 for at in range(entry.registers)
             )
     return "\n".join(lines) + "\n"

@@ -22,7 +22,8 @@ from drivers.base import Group, Scan, find
 from edge.collect import Collector
 from edge.line import Line
 from edge.settings import Bus, ScanGroup
-from tests.bench.serial_wire import Passed, Wire, build, silence_s, wired
+from tests.bench.compiled import build
+from tests.bench.serial_wire import Passed, Wire, silence_s, wired
 
 UNITS = 16
 REGISTERS = 50

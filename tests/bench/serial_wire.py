@@ -2,31 +2,16 @@
 
 from __future__ import annotations
 
-import shutil
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 import msgspec
 
-FOLDER = Path("build/bench")
+from tests.bench.compiled import build
+
 CHARACTER_BITS = 11
 """Start bit, 8 data bits, even parity, stop bit: the standard's own form."""
-
-
-def build(name: str) -> Path:
-    """Compile a program of this folder, once per version of its source."""
-    source, program = Path(__file__).parent / f"{name}.c", FOLDER / name
-    if program.exists() and program.stat().st_mtime > source.stat().st_mtime:
-        return program
-    compiler = shutil.which("gcc") or shutil.which("cc")
-    if compiler is None or not Path("/usr/include/modbus/modbus.h").exists():
-        raise RuntimeError("gcc or libmodbus-dev is missing: apt-get install gcc libmodbus-dev")
-    FOLDER.mkdir(parents=True, exist_ok=True)
-    command = [compiler, "-O2", "-Wall", "-Werror", "-I/usr/include/modbus", str(source), "-o", str(program)]
-    subprocess.run([*command, "-lmodbus", "-lpthread", "-lutil"], check=True)
-    return program
 
 
 class Passed(msgspec.Struct):

@@ -7,7 +7,8 @@ import pytest
 
 from drivers.bits import crc16_modbus
 from drivers.transport import LineSettings, Serial
-from tests.bench.serial_wire import build, wired
+from tests.bench.compiled import build
+from tests.bench.serial_wire import wired
 
 pytestmark = pytest.mark.peer
 
