@@ -106,7 +106,7 @@ def linear(scale: float, offset: float) -> tuple[float, float, float]:
 def converter(scale: float = 1.0, offset: float = 0.0, invalid: tuple[float, ...] = ()) -> Convert:
     """Prepare raw * scale + offset, with the raw numbers that mean "no value".
 
-    NaN and infinities never are values.
+    NaN and infinities never are values, nor is what a scale makes infinite.
     """
     if scale == 0 or not math.isfinite(scale) or not math.isfinite(offset):
         raise SettingsError(f"scale {scale} and offset {offset} make no value", hint="scale must not be 0")
@@ -119,7 +119,8 @@ def converter(scale: float = 1.0, offset: float = 0.0, invalid: tuple[float, ...
             return None, BAD_SENSOR
         if plain:
             return raw, GOOD
-        return (raw * times + plus) / by, GOOD
+        value = (raw * times + plus) / by
+        return (value, GOOD) if math.isfinite(value) else (None, BAD_SENSOR)
 
     return convert
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Callable, Mapping
 
@@ -70,14 +69,14 @@ def number_converter(tag: str, field: Field) -> Callable[[int | float], Judged]:
         _refuse_bits(tag, field, field.type)
     if field.bit is not None or field.mask is not None:
         return _bits_converter(tag, field, refused)
-    return _named(field, refused) if field.words else _scaled(field, refused)
+    return _named(field, refused) if field.words else bits.converter(field.scale, field.offset, refused)
 
 
 def _bits_converter(tag: str, field: Field, refused: tuple[float, ...]) -> Callable[[int | float], Judged]:
     if field.mask is not None and field.bit is not None:
         raise SettingsError(f"{tag} has a mask and a bit", hint="leave one out")
     pick = bits.masked(1 << field.bit if field.bit is not None else field.mask or 0)
-    convert = _named(field, ()) if field.words else _scaled(field, ())
+    convert = _named(field, ()) if field.words else bits.converter(field.scale, field.offset)
 
     def convert_bits(raw: int | float) -> Judged:
         if not isinstance(raw, int) or raw in refused:
@@ -95,17 +94,6 @@ def _named(field: Field, refused: tuple[float, ...]) -> Callable[[int | float], 
     def convert(raw: int | float) -> Judged:
         word = None if raw in refused else field.words.get(str(raw))
         return NO_VALUE if word is None else (word, bits.GOOD)
-
-    return convert
-
-
-def _scaled(field: Field, refused: tuple[float, ...]) -> Callable[[int | float], Judged]:
-    scaled = bits.converter(field.scale, field.offset, refused)
-
-    def convert(raw: int | float) -> Judged:
-        value, quality = scaled(raw)
-        # A scale can take the largest of floating point numbers beyond it.
-        return (value, quality) if not isinstance(value, float) or math.isfinite(value) else NO_VALUE
 
     return convert
 

@@ -80,6 +80,10 @@ def test_not_a_number_is_no_value(raw):
     assert bits.converter()(raw) == (None, Quality.BAD_SENSOR)
 
 
+def test_what_a_scale_makes_infinite_is_no_value():
+    assert bits.converter(scale=1e200)(-1e200) == (None, Quality.BAD_SENSOR)
+
+
 @pytest.mark.parametrize("scale", [0.0, math.nan, math.inf])
 def test_scale_that_makes_no_value_is_refused(scale):
     with pytest.raises(SettingsError):
