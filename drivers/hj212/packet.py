@@ -14,6 +14,7 @@ from datetime import datetime
 
 import msgspec
 
+from drivers import bits
 from drivers.errors import FrameError
 from drivers.framing.splitter import NO, WAIT
 
@@ -66,13 +67,15 @@ class Packet(msgspec.Struct, frozen=True):
         return read_time(self.qn)
 
 
+_STEPS = tuple(bits.crc16(bytes((octet,))) for octet in range(256))
+"""What eight steps of the polynomial make of an octet."""
+
+
 def crc16(data: bytes) -> int:
     """Compute the CRC of a data segment (annex A). It is not that of Modbus: octets go into the high half."""
     crc = 0xFFFF
     for octet in data:
-        crc = (crc >> 8) ^ octet
-        for _ in range(8):
-            crc = crc >> 1 ^ 0xA001 if crc & 1 else crc >> 1
+        crc = _STEPS[crc >> 8 ^ octet]
     return crc
 
 
