@@ -2,8 +2,9 @@
 
 What a scan claims must stand on a valid frame that was heard, as `tests.fuzz.wires` reads it.
 
-An input is a list of chunks, each a length octet (0: 256) and that many octets; each `read` of the line returns the
-next one, and after the last the line goes down. Time is virtual, so that no time-out is waited for.
+An input is a list of chunks, each a length octet and that many octets; each `read` of the line returns the next one.
+A chunk without octets is a silence longer than any time-out: what follows it comes late. After the last chunk the line
+goes down. Time is virtual, so that no time-out is waited for.
 """
 
 from __future__ import annotations
@@ -15,16 +16,22 @@ from typing import Any
 
 import msgspec
 
-from drivers.base import Driver, Polled, Scan, Streaming, find
-from drivers.errors import DriverError, LinkError
+from drivers.base import Scan, Streaming, find
+from drivers.errors import DeviceError, DriverError, FrameError, LinkError, LinkTimeoutError
 from tests.drivers.cases import Case, groups_of
 from tests.edge.virtual import VirtualLoop
 from tests.fuzz.targets import wire_of
 from tests.fuzz.wires.base import Talk, bears_out
 from wire.sample import is_bad, is_good
 
+READS = 2
+"""How often each group of a polled instrument is read."""
+
 SCANS_MOST = 2000
 """More scans than an input has octets would be made from nothing."""
+
+SILENCE_S = 30.0
+"""Longer than a driver waits for an answer."""
 
 APART_S = 60.0
 """Between two inputs: a driver may leave an instrument alone that may still answer what it was asked before."""
@@ -51,6 +58,9 @@ class Line:
         if not self._chunks:
             raise LinkError("the input ends here")
         chunk = self._chunks.pop()
+        if not chunk:
+            await asyncio.sleep(SILENCE_S)
+            return await self.read()
         self.talk.hear(chunk)
         return chunk
 
@@ -70,9 +80,10 @@ class Subject:
         kind = find(case.kind)
         self._groups = groups_of(case)
         settings = msgspec.convert(case.settings, kind.settings)
-        self._driver: Driver = kind.build(settings, self._groups, clock=self._clock, line=self.line)
+        self._driver: Any = kind.build(settings, self._groups, clock=self._clock, line=self.line)
         self._tables = {table.name: table for table in case.group}
         self._wire = wire_of(case)
+        self._is_streaming = isinstance(self._driver, Streaming)
         self.loop = VirtualLoop()
 
     def _clock(self) -> int:
@@ -104,12 +115,15 @@ class Subject:
         return scans
 
     async def _scans(self) -> AsyncIterator[Scan]:
-        if isinstance(self._driver, Streaming):
+        if self._is_streaming:
             async for scan in self._driver.scans():
                 yield scan
-        elif isinstance(self._driver, Polled):
-            for group in self._groups:
+            return
+        for group in self._groups * READS:
+            try:
                 yield await self._driver.read(group)
+            except (LinkTimeoutError, FrameError, DeviceError):
+                continue
 
     def mend(self, chunks: list[bytes]) -> list[bytes]:
         """Put right checksums to an input."""
@@ -134,16 +148,15 @@ def split(data: bytes) -> list[bytes]:
     """Read an input as chunks."""
     chunks, at = [], 0
     while at < len(data):
-        size = data[at] or 256
-        chunks.append(data[at + 1 : at + 1 + size])
-        at += 1 + size
-    return [chunk for chunk in chunks if chunk]
+        chunks.append(data[at + 1 : at + 1 + data[at]])
+        at += 1 + data[at]
+    return chunks
 
 
 def join(chunks: Sequence[bytes]) -> bytes:
     """Write chunks as an input."""
-    pieces = [chunk[at : at + 256] for chunk in chunks for at in range(0, len(chunk), 256)]
-    return b"".join(bytes((len(piece) & 0xFF,)) + piece for piece in pieces)
+    pieces = [chunk[at : at + 255] for chunk in chunks for at in range(0, len(chunk) or 1, 255)]
+    return b"".join(bytes((len(piece),)) + piece for piece in pieces)
 
 
 def seed_of(case: Case) -> bytes:

@@ -1,4 +1,7 @@
-"""What a bad line does to octets: flipped, dropped, doubled, merged, late and foreign chunks. Pure, from a seed."""
+"""What a bad line does to octets: flipped, dropped, doubled, merged, late and foreign chunks. Pure, from a seed.
+
+A chunk without octets is a silence: what follows it is late.
+"""
 
 from __future__ import annotations
 
@@ -62,14 +65,17 @@ def _swap(rng: random.Random, chunks: list[bytes]) -> None:
 
 EDITS: tuple[Edit, ...] = (_flip, _set, _drop, _insert, _double, _merge, _tear, _swap)
 CHUNKS_MOST = 64
+SILENCE_SHARE = 0.25
 
 
 def spoil(rng: random.Random, chunks: list[bytes], edits: int) -> list[bytes]:
-    """Return the chunks after so many edits, in the order they came out."""
+    """Return the chunks after so many edits, in the order they came out, one in four times with a silence between."""
     spoiled = [chunk for chunk in chunks if chunk]
     for _ in range(edits):
         if not spoiled:
             break
         rng.choice(EDITS)(rng, spoiled)
         spoiled = [chunk for chunk in spoiled if chunk][:CHUNKS_MOST]
+    if rng.random() < SILENCE_SHARE:
+        spoiled.insert(rng.randint(0, len(spoiled)), b"")
     return spoiled

@@ -34,12 +34,12 @@ class Talk:
     def send(self, data: bytes) -> None:
         self.sent.append((len(self.heard), data))
 
-    def answers(self) -> Iterator[tuple[bytes, list[bytes]]]:
-        """What was sent, and the lines that were heard before anything else was."""
-        ends = [*(at for at, _ in self.sent), len(self.heard)][1:]
-        for (start, sent), end in zip(self.sent, ends, strict=True):
-            *lines, _ = bytes(self.heard[start:end]).split(b"\n")
-            yield sent, [line.strip(b"\r") for line in lines]
+    def answers(self) -> Iterator[tuple[bytes, bytes]]:
+        """What was sent, and what was heard before anything else was; first what was heard before anything was sent."""
+        sent = [(0, b""), *self.sent]
+        ends = [*(at for at, _ in self.sent), len(self.heard)]
+        for (start, octets), end in zip(sent, ends, strict=True):
+            yield octets, bytes(self.heard[start:end])
 
 
 class Wire(msgspec.Struct, frozen=True):
@@ -67,6 +67,11 @@ def _is_same(value: Value, held: Value) -> bool:
     if isinstance(value, bool) or isinstance(held, bool) or isinstance(value, str) or isinstance(held, str):
         return type(value) is type(held) and value == held
     return value is not None and held is not None and math.isclose(value, held, rel_tol=1e-9, abs_tol=ROUNDED)
+
+
+def lines(octets: bytes) -> list[bytes]:
+    """What ends with LF, without CR."""
+    return [line.strip(b"\r") for line in octets.split(b"\n")[:-1]]
 
 
 def scaled(raw: float, tag: Tag) -> float:

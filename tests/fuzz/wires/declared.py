@@ -44,8 +44,10 @@ def _sealed(frame: bytes, check: Mapping[str, Any] | None) -> bytes:
 
 
 def _frames(talk: Talk, group: GroupTable) -> Iterator[Part]:
-    heard = bytes(talk.heard)
-    return _texts(heard, group.device["text"]) if "text" in group.device else _binaries(heard, group.device["binary"])
+    for _, heard in talk.answers():
+        yield from (
+            _texts(heard, group.device["text"]) if "text" in group.device else _binaries(heard, group.device["binary"])
+        )
 
 
 def _texts(heard: bytes, text: Mapping[str, Any]) -> Iterator[Part]:

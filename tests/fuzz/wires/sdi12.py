@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 
 from tests.drivers.cases import GroupTable
-from tests.fuzz.wires.base import Tag, Talk, Wire, chunkwise, crc_characters, mend_characters, scaled
+from tests.fuzz.wires.base import Tag, Talk, Wire, chunkwise, crc_characters, lines, mend_characters, scaled
 from wire.sample import Value
 
 _VALUES = re.compile(r"([+-](\d+\.?\d*|\.\d+))+", re.ASCII)
@@ -15,8 +15,8 @@ _VALUES = re.compile(r"([+-](\d+\.?\d*|\.\d+))+", re.ASCII)
 def _readings(talk: Talk, group: GroupTable) -> Iterator[list[float]]:
     """What a measurement brought: the values of D0, and of D1, D2 ... as far as those were asked for."""
     readings: list[list[float]] = []
-    for sent, lines in talk.answers():
-        parts = [part for line in lines for part in _values_in(line, group)]
+    for sent, heard in talk.answers():
+        parts = [part for line in lines(heard) for part in _values_in(line, group)]
         is_first = not re.fullmatch(rb".D[1-9]!", sent)
         readings = [[*before, *part] for before in ([[]] if is_first else readings) for part in parts]
         yield from readings

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 
 from tests.drivers.cases import GroupTable
-from tests.fuzz.wires.base import Tag, Talk, Wire, crc_characters, mend_characters, scaled
+from tests.fuzz.wires.base import Tag, Talk, Wire, crc_characters, lines, mend_characters, scaled
 from wire.sample import Value
 
 _MESSAGES = {"D": "1", "S": "1", "T": "2", "U": "2", "P": "2", "R": "3", "H": "3", "V": "5", "I": "5"}
@@ -23,7 +23,7 @@ def _messages(talk: Talk, group: GroupTable) -> list[list[str]]:
 
 
 def _valid(talk: Talk, *, is_secured: bool) -> Iterator[str]:
-    for text in (line for _, lines in talk.answers() for line in lines):
+    for text in (line for _, heard in talk.answers() for line in lines(heard)):
         if is_secured:
             if crc_characters(text[:-3]) == text[-3:]:
                 yield text[:-3].decode("latin-1")
