@@ -34,6 +34,7 @@ NEEDS_ANSWER, IS_SPLIT = 0x01, 0x02
 _NO_DATA = re.compile(rb"[^ -~]|##")
 """What no data segment holds: seen in one, its head was garbage, and what stands behind need not wait for its end."""
 
+_TIME = re.compile("([0-9]{4})" + 5 * "([0-9]{2})" + "(?:[0-9]{3})?")
 _TAIL = re.compile(rb"[0-9A-Fa-f]{4}\r\n")
 
 
@@ -148,10 +149,12 @@ def _number(fields: Mapping[str, str], name: str, least: int, most: int) -> int:
 
 def read_time(text: str) -> datetime:
     """Read yyyyMMddHHmmss, with or without milliseconds. Raises FrameError."""
-    if not re.fullmatch("[0-9]{14}(?:[0-9]{3})?", text):
+    match = _TIME.fullmatch(text)
+    if match is None:
         raise FrameError(f"'{text[:20]}' is no time")
+    year, month, day, hour, minute, second = map(int, match.groups())
     try:
-        return datetime.strptime(text[:14], "%Y%m%d%H%M%S")  # noqa: DTZ007 - local time of the instrument, as it stands
+        return datetime(year, month, day, hour, minute, second)  # noqa: DTZ001 - the instrument's local time
     except ValueError as error:
         raise FrameError(f"'{text}' is no time") from error
 
