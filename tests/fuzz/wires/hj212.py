@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from functools import lru_cache
 
 from tests.drivers.cases import GroupTable
 from tests.fuzz.wires.base import Tag, Talk, Wire, chunkwise, found, numbers, scaled
@@ -22,6 +23,7 @@ def _steps(octet: int) -> int:
 _STEPS = [_steps(octet) for octet in range(256)]
 
 
+@lru_cache
 def _crc(data: bytes) -> int:
     """The octet joins the high half of the register shifted down; then eight steps."""
     register = 0xFFFF
