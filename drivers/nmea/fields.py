@@ -24,7 +24,7 @@ DEAD_MODES = frozenset("EMNS")
 """Modes of RMC whose position was not measured: estimated, entered by hand, none, simulated."""
 
 FIRST_YEAR = 1980
-"""GPS time begins here: years of two digits are 1980 to 2079."""
+"""GPS time begins here: years of two digits are 1980 to 2079, and none is earlier."""
 
 _NUMBER = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)")
 _ANGLE = re.compile(r"([0-9]{1,3})([0-9]{2}(?:\.[0-9]*)?)")
@@ -113,7 +113,7 @@ def _variation(sentence: Sentence) -> float | None:
 def _iso(clock: str, year: int, month: int, day: int) -> str | None:
     """Write a time as ISO 8601 in UTC. None if there is no such time; a leap second has none."""
     match = _CLOCK.fullmatch(clock)
-    if match is None:
+    if match is None or year < FIRST_YEAR:
         return None
     try:
         moment = datetime(year, month, day, int(match[1]), int(match[2]), int(match[3]), tzinfo=UTC)

@@ -145,6 +145,12 @@ def test_time_that_does_not_exist_or_was_not_measured_is_none(number, text):
     assert TEXTS["RMC"]["utc"](Sentence("GP", "RMC", tuple(fields))) is None
 
 
+@pytest.mark.parametrize("year", ["0002", "1979", "79", "2002a", ""])
+def test_year_before_there_was_gps_is_no_time(year):
+    assert TEXTS["ZDA"]["utc"](Sentence("GP", "ZDA", ("201530.00", "04", "07", "2002"))) == "2002-07-04T20:15:30Z"
+    assert TEXTS["ZDA"]["utc"](Sentence("GP", "ZDA", ("201530.00", "04", "07", year))) is None
+
+
 @pytest.mark.parametrize(
     ("number", "text"),
     [(3, "4860.0"), (3, "9000.1"), (3, "48"), (3, "-4807.0"), (4, "E"), (4, ""), (2, "V"), (12, "S")],
