@@ -1,10 +1,11 @@
 """How much a checksum of one octet lets through, against theory, and what range and step checks then catch.
 
-WitMotion (sum of octets): frames whose ten octets of content and sum are random. Theory: 1 in 256 is believed.
-NMEA (exclusive-or of characters): sentences whose digits are random. Theory: counted over all digits there can be.
+Sums (WitMotion, GB/T 26875.3, declared frames with sum8, Modbus ASCII): frames whose numbers and sum are random octets.
+Theory: 1 in 256 is believed. NMEA (exclusive-or of characters): sentences whose digits are random. Theory: counted over
+all digits there can be.
 
-The frames run over a pty into the product's driver and then through its quality rules. Between two spoilt frames lies
-a clean one with a value that was served, so that resynchronising is part of the trial.
+The frames run over a pty into the product's driver and then through its quality rules. Behind each spoilt frame comes a
+clean one with a value that was served, so that resynchronising is part of the trial.
 """
 
 from __future__ import annotations
@@ -14,9 +15,10 @@ import itertools
 import os
 import pty
 import random
+import select
 import struct
 import tty
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from functools import reduce
 from operator import xor
 from typing import Any
@@ -24,7 +26,7 @@ from typing import Any
 import msgspec
 import uvloop
 
-from drivers.base import Group, Streaming, find
+from drivers.base import Group, Scan, Streaming, find
 from drivers.errors import LinkTimeoutError
 from edge.quality import GroupCheck
 from edge.settings import Check
@@ -41,12 +43,14 @@ class Trial(msgspec.Struct, frozen=True):
     """One wire: its driver, how frames are made, what the value at rest is, and which rules fit the instrument."""
 
     kind: str
-    source: dict[str, object]
+    source: dict[str, Any]
     clean: bytes
     spoil: Callable[[random.Random], bytes]
     at_rest: float
-    theory: float
     check: Check
+    theory: float = 1 / 256
+    device: dict[str, Any] = {}
+    scheme: str = "serial"
 
 
 def _witmotion(words: Sequence[int]) -> bytes:
@@ -56,6 +60,37 @@ def _witmotion(words: Sequence[int]) -> bytes:
 
 def _spoil_witmotion(rng: random.Random) -> bytes:
     return b"\x55\x51" + rng.randbytes(9)
+
+
+def _level(octets: bytes) -> bytes:
+    return b"\x7e" + octets + bytes((sum(octets) % 256,))
+
+
+def _spoil_level(rng: random.Random) -> bytes:
+    return b"\x7e" + rng.randbytes(3)
+
+
+_NOON = bytes((0, 0, 12, 1, 5, 26))
+_FIRE_HEAD = (
+    bytes((10, 0, 1, 1)) + _NOON + bytes(12) + struct.pack("<H", 18) + bytes((2, 3, 1, 12, 2, 99, 7, 0, 0, 0, 3))
+)
+
+
+def _fire(number: bytes, checksum: bytes = b"") -> bytes:
+    body = _FIRE_HEAD + number + _NOON
+    return b"@@" + body + (checksum or bytes((sum(body) % 256,))) + b"##"
+
+
+def _spoil_fire(rng: random.Random) -> bytes:
+    return _fire(rng.randbytes(2), rng.randbytes(1))
+
+
+def _ascii(octets: bytes) -> bytes:
+    return b":" + (b"\x01\x03\x02" + octets).hex().upper().encode() + b"\r\n"
+
+
+def _spoil_ascii(rng: random.Random) -> bytes:
+    return _ascii(rng.randbytes(3))
 
 
 def _nmea(speed: str, checksum: int | None = None) -> bytes:
@@ -85,8 +120,34 @@ TRIALS: dict[str, Trial] = {
         clean=_witmotion((0, 0, 2048, 2500)),
         spoil=_spoil_witmotion,
         at_rest=0.0,
-        theory=1 / 256,
         check=Check(low=-2.0, high=2.0, step=0.5, step_s=0.05),
+    ),
+    "frames": Trial(
+        kind="frames",
+        device={"binary": {"header": "7E", "length": 4, "checksum": {"kind": "sum8", "first": 1}}},
+        source={"at": 1, "type": "u16", "scale": 0.001},
+        clean=_level(b"\x0b\xb8"),
+        spoil=_spoil_level,
+        at_rest=3.0,
+        check=Check(low=0.0, high=10.0, step=0.5, step_s=1.0),
+    ),
+    "gb26875": Trial(
+        kind="gb26875",
+        device={"age_by": "instrument"},
+        source={"what": "analogue", "value": "temperature"},
+        clean=_fire(struct.pack("<h", 250)),
+        spoil=_spoil_fire,
+        at_rest=25.0,
+        check=Check(low=-40.0, high=120.0, step=20.0, step_s=60.0),
+    ),
+    "modbus-ascii": Trial(
+        kind="modbus",
+        source={"address": 0, "type": "i16", "scale": 0.1},
+        clean=_ascii(struct.pack(">hB", 250, -(1 + 3 + 2 + 250) % 256)),
+        spoil=_spoil_ascii,
+        at_rest=25.0,
+        check=Check(low=-40.0, high=120.0, step=20.0, step_s=60.0),
+        scheme="ascii",
     ),
     "nmea": Trial(
         kind="nmea",
@@ -100,30 +161,52 @@ TRIALS: dict[str, Trial] = {
 }
 
 
-async def _listen(trial: Trial, frames: int, seed: int) -> tuple[int, int]:
-    """Count the spoilt frames that were believed, and those of them that the quality rules let stand as good."""
-    master, slave = pty.openpty()
-    tty.setraw(slave)
+class Tally:
+    """Counts the clean frames that came through, the spoilt ones that were believed, and those of them that the quality
+    rules let stand as good.
+    """
+
+    def __init__(self, trial: Trial) -> None:
+        self.clean = self.believed = self.stood = 0
+        self._at_rest = trial.at_rest
+        self._check = GroupCheck({0: trial.check}, (), {})
+
+    def add(self, scan: Scan) -> None:
+        is_wrong = scan.values[0] != self._at_rest and is_good(scan.quality[0])
+        stands = is_good(self._check.apply(scan).quality[0])
+        self.clean += scan.values[0] == self._at_rest
+        self.believed += is_wrong
+        self.stood += is_wrong and stands
+
+
+def _driver(trial: Trial, port: str) -> tuple[Any, Group]:
     kind = find(trial.kind)
     group = Group(
         name="d.g",
         device_name="d",
-        device=kind.device(),
+        device=msgspec.convert(trial.device, kind.device),
         tags=("d.t",),
         sources=(msgspec.convert(trial.source, kind.source),),
     )
-    driver = kind.build(kind.settings(url=f"serial://{os.ttyname(slave)}", timeout_s=END_S), [group])
-    assert isinstance(driver, Streaming)
+    return kind.build(kind.settings(url=f"{trial.scheme}://{port}", timeout_s=END_S), [group]), group
+
+
+async def _poll(driver: Any, group: Group, times: int) -> AsyncIterator[Scan]:
+    for _ in range(times):
+        yield await driver.read(group)
+
+
+async def _run(trial: Trial, frames: int, seed: int) -> Tally:
+    master, slave = pty.openpty()
+    tty.setraw(slave)
+    driver, group = _driver(trial, os.ttyname(slave))
+    tally = Tally(trial)
     await driver.open()
-    speaking = asyncio.create_task(asyncio.to_thread(_speak, master, trial, frames, seed))
-    check = GroupCheck({0: trial.check}, (), {})
-    believed = stood = 0
+    is_streaming = isinstance(driver, Streaming)
+    speaking = asyncio.create_task(asyncio.to_thread(_speak if is_streaming else _answer, master, trial, frames, seed))
     try:
-        async for scan in driver.scans():
-            is_wrong = scan.values[0] != trial.at_rest and is_good(scan.quality[0])
-            stands = is_good(check.apply(scan).quality[0])
-            believed += is_wrong
-            stood += is_wrong and stands
+        async for scan in driver.scans() if is_streaming else _poll(driver, group, frames):
+            tally.add(scan)
     except LinkTimeoutError:
         assert speaking.done(), "the driver stopped listening before the end"
     finally:
@@ -131,29 +214,45 @@ async def _listen(trial: Trial, frames: int, seed: int) -> tuple[int, int]:
         await speaking
         os.close(master)
         os.close(slave)
-    return believed, stood
+    return tally
 
 
 def _speak(master: int, trial: Trial, frames: int, seed: int) -> None:
+    """Say spoilt and clean frames in turn, and hear the answers to them, which nobody needs."""
     rng = random.Random(seed)
     for _ in range(0, frames, FRAMES_A_WRITE):
         octets = b"".join(trial.spoil(rng) + trial.clean for _ in range(FRAMES_A_WRITE))
         while octets:
-            octets = octets[os.write(master, octets) :]
+            hears, says, _ = select.select([master], [master], [])
+            if hears:
+                os.read(master, 4096)
+            if says:
+                octets = octets[os.write(master, octets) :]
+
+
+def _answer(master: int, trial: Trial, frames: int, seed: int) -> None:
+    """Answer each request by a spoilt and a clean frame."""
+    rng = random.Random(seed)
+    for _ in range(frames):
+        heard = b""
+        while not heard.endswith(b"\r\n"):
+            heard += os.read(master, 4096)
+        os.write(master, trial.spoil(rng) + trial.clean)
 
 
 def measure(name: str, frames: int, seed: int) -> dict[str, Any]:
     """Run one trial. ``believed_ratio`` is what was let through over what theory says."""
     trial = TRIALS[name]
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        believed, stood = runner.run(_listen(trial, frames, seed))
-    share = believed / frames
+        tally = runner.run(_run(trial, frames, seed))
+    expected = trial.theory * frames
     return {
         "noise": name,
         "frames": frames,
-        "believed": believed,
-        "theory": round(trial.theory * frames, 1),
-        "believed_ratio": round(share / trial.theory, 3),
-        "good_after_checks": stood,
+        "clean_lost": max(0, frames - tally.clean),
+        "believed": tally.believed,
+        "theory": round(expected, 1),
+        "believed_ratio": round(tally.believed / expected, 3),
+        "good_after_checks": tally.stood,
         "seed": seed,
     }
