@@ -7,10 +7,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from drivers.base import kinds
-from tests.drivers.cases import Case, load_all
+from tests.drivers.cases import Case
 from tests.fuzz.harness import Subject
 from tests.fuzz.noise import spoil
-from tests.fuzz.targets import WIRES, all_cases, target_of, wire_of
+from tests.fuzz.targets import all_cases, cases_of, target_of, wire_of
+from tests.fuzz.wires import modbus
 
 INPUTS = 100
 EDITS_MOST = 6
@@ -27,13 +28,10 @@ def _captured(case: Case) -> list[bytes]:
     return [step.data for step in case.steps if not step.sent]
 
 
-def test_every_driver_and_framing_is_fuzzed():
-    assert {target_of(case) for case in all_cases()} == set(WIRES)
+def test_every_driver_is_fuzzed_over_every_framing_and_judged():
     assert {case.kind for case in all_cases()} == set(kinds())
-
-
-def test_every_case_that_gives_scans_has_a_judge():
-    assert all(wire_of(case) for case in load_all() if case.scan and case.kind in kinds())
+    assert {target_of(case) for case in cases_of("modbus")} == {f"modbus:{scheme}" for scheme in modbus.BY_SCHEME}
+    assert all(wire_of(case) for case in all_cases())
 
 
 def test_the_judge_bears_out_what_the_capture_holds(subject: Subject):

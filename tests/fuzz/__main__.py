@@ -12,8 +12,8 @@ import subprocess
 import sys
 from collections.abc import Iterable
 
+from drivers.base import kinds
 from tests.fuzz import noisy_line, one_octet
-from tests.fuzz.targets import all_kinds
 
 RATIO_OFF_MOST = 0.2
 NOISE = "noise"
@@ -23,21 +23,21 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="make fuzz", description=__doc__)
     parser.add_argument("--runs", type=int, default=1_000_000, help="inputs per driver")
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--kind", choices=(*all_kinds(), NOISE), help="this driver alone, or the noisy lines alone")
+    parser.add_argument("--kind", choices=(*kinds(), NOISE), help="this driver alone, or the noisy lines alone")
     parser.add_argument("--frames", type=int, default=100_000, help="spoilt frames per noisy line")
     options = parser.parse_args()
     is_well = True
     if options.kind != NOISE:
-        is_well &= fuzz([options.kind] if options.kind else all_kinds(), options.runs, options.seed)
+        is_well &= fuzz([options.kind] if options.kind else kinds(), options.runs, options.seed)
     if options.kind in {None, NOISE}:
         is_well &= put_noise_on_lines(options.frames, options.seed)
     return 0 if is_well else 1
 
 
-def fuzz(kinds: Iterable[str], runs: int, seed: int) -> bool:
+def fuzz(drivers: Iterable[str], runs: int, seed: int) -> bool:
     """Fuzz drivers, each in a process of its own; tell whether none broke."""
     broken = []
-    for kind in kinds:
+    for kind in drivers:
         print(f"fuzzing {kind} ...", file=sys.stderr)
         words = ["-m", "tests.fuzz.guided", kind, "--runs", str(runs), "--seed", str(seed)]
         if subprocess.run([sys.executable, *words], check=False).returncode:

@@ -150,6 +150,13 @@ def _mend_ascii(data: bytes) -> bytes:
     return _ASCII_FRAME.sub(mend, data)
 
 
-RTU = Wire(_images(_rtu_replies), _values, chunkwise(_mend_rtu))
-ASCII = Wire(_images(_ascii_replies), _values, chunkwise(_mend_ascii))
-TCP = Wire(_images(_tcp_replies), _values)
+_RTU = Wire(_images(_rtu_replies), _values, chunkwise(_mend_rtu))
+_ASCII = Wire(_images(_ascii_replies), _values, chunkwise(_mend_ascii))
+_TCP = Wire(_images(_tcp_replies), _values)
+
+BY_SCHEME = {"rtu": _RTU, "rtu+tcp": _RTU, "ascii": _ASCII, "ascii+tcp": _ASCII, "tcp": _TCP, "tls": _TCP}
+ALSO_OVER = {
+    "rtu": ("rtu+tcp://127.0.0.1:4001",),
+    "ascii": ("ascii+tcp://127.0.0.1:4001",),
+    "tcp": ("tls://127.0.0.1:802",),
+}
