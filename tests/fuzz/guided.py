@@ -24,6 +24,8 @@ SECONDS_MOST = 20
 EDITS_MOST = 6
 FRESH = 0.3
 """How often an input is made from a capture and not from what was found so far."""
+RENEWED_AFTER = 2000
+"""Inputs after which drivers are made anew and virtual time begins at 0: a float tells no nanoseconds after 100 days."""
 MEND = 0x80
 """The bit of an input's first octet that asks for right checksums; the others choose the case."""
 
@@ -52,13 +54,16 @@ class Trial:
     """Feeds inputs to a driver and counts those of which it believed something."""
 
     def __init__(self, kind: str, runs: int) -> None:
-        self._subjects = [Subject(case) for case in cases_of(kind)]
+        self._cases = cases_of(kind)
+        self._subjects: list[Subject] = []
         self._kind = kind
         self._runs = runs
         self._inputs = self._believed = 0
         self._began = time.monotonic()
 
     def __call__(self, data: bytes) -> None:
+        if self._inputs % RENEWED_AFTER == 0:
+            self._renew()
         self._inputs += 1
         if data:
             subject = self._subjects[(data[0] & ~MEND) % len(self._subjects)]
@@ -66,6 +71,11 @@ class Trial:
             self._believed += bool(subject.feed(subject.mend(chunks) if data[0] & MEND else chunks))
         if self._inputs == self._runs:
             print(json.dumps(self._figures()), flush=True)
+
+    def _renew(self) -> None:
+        for subject in self._subjects:
+            subject.close()
+        self._subjects = [Subject(case) for case in self._cases]
 
     def _figures(self) -> dict[str, str | int | float]:
         seconds = time.monotonic() - self._began
