@@ -25,7 +25,7 @@ EDITS_MOST = 6
 FRESH = 0.3
 """How often an input is made from a capture and not from what was found so far."""
 RENEWED_AFTER = 2000
-"""Inputs after which drivers are made anew and virtual time begins at 0: a float tells no nanoseconds after 100 days."""
+"""Inputs after which drivers are made anew and virtual time begins at 0: floats lose its nanoseconds in 100 days."""
 MEND = 0x80
 """The bit of an input's first octet that asks for right checksums; the others choose the case."""
 
