@@ -100,6 +100,24 @@ class Subject:
             self._check(scan, frames[scan.group])
         return [scan for scan in scans if not all(is_bad(quality) for quality in scan.quality)]
 
+    def identify(self, chunks: Sequence[bytes]) -> dict[str, str] | None:
+        """Ask the first instrument who it is, and answer this."""
+        self.line.load(chunks)
+        told = self.loop.run_until_complete(self._identify())
+        assert told is None or all(type(text) is str for text in (*told, *told.values()))
+        return told
+
+    async def _identify(self) -> dict[str, str] | None:
+        await asyncio.sleep(APART_S)
+        await self._driver.open()
+        try:
+            told: dict[str, str] | None = await self._driver.identify(self._groups[0].device)
+        except DriverError:
+            return None
+        finally:
+            await self._driver.close()
+        return told
+
     async def _acquire(self) -> list[Scan]:
         await asyncio.sleep(APART_S)
         await self._driver.open()
