@@ -154,8 +154,8 @@ def parse(line: bytes, address: str, message: str, *, crc: bool) -> dict[str, Re
 
 
 def _field(text: str) -> tuple[str, Reading]:
-    name, _, rest = text.partition("=")
-    if name == "Id":
+    name, equals, rest = text.partition("=")
+    if name == "Id" and equals:
         return name, Reading(None, text=rest)
     match = _FIELD.fullmatch(text)
     if match is None:

@@ -111,6 +111,7 @@ def test_reply_of_another_transmitter_or_message_is_none_of_ours(line):
         with_crc("0r1,Sm=M"),
         with_crc("0r1,Sm=1.0M,"),
         with_crc("0r1,Sm=1.0M,Sm=2.0M"),
+        with_crc("0r1,Sm=1.0M,Id"),
         with_crc("0r1,Sm=1.0M,Id=HEL\r0r1"),
         b"\xff\xfe\xfd" + crc16_text(b"\xff\xfe\xfd"),
     ],
