@@ -187,7 +187,7 @@ class Agent:
             site=self._boot.gateway.site,
             sector=self._boot.gateway.sector,
             config=msgspec.msgpack.decode(running.document),
-            tags=running.tags,
+            tags=running.reported_tags(),
             alarms=tuple(
                 AlarmInfo(name=r.name, tag=r.tag, level=r.level, limit=r.limit, priority=r.priority, title=r.title)
                 for r in running.alarms

@@ -145,12 +145,12 @@ class Alarms:
             for group, tags in columns.items()
             if any(tag in by_tag for tag in tags)
         }
-        self._states = {state.rule.name: state for states in by_tag.values() for state in states}
+        self._states = [state for states in by_tag.values() for state in states]
 
     @property
     def raised(self) -> tuple[AlarmRule, ...]:
         """The rules whose alarm is up."""
-        return tuple(state.rule for state in self._states.values() if state.raised)
+        return tuple(state.rule for state in self._states if state.raised)
 
     def evaluate(self, scan: Scan) -> list[Transition]:
         """Take a scan; return the changes it brings, the most urgent first."""

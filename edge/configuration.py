@@ -117,10 +117,6 @@ def _make_derived(tag: TagDraft, entry: DerivedEntry) -> DerivedTag:
 
 def _build(draft: Draft, derived: list[DerivedGroup], document: bytes) -> Configuration:
     """Tie everything together once nothing is wrong."""
-    limits: dict[str, dict[str, float]] = {}
-    no_limits: dict[str, float] = {}
-    for _, rule in draft.alarms.values():
-        limits.setdefault(rule.tag, {})[rule.level] = rule.limit
     buses = [
         Bus(name=name, kind=bus.kind, settings=bus.settings, groups=tuple(bus.groups))
         for name, bus in draft.buses.items()
@@ -130,9 +126,7 @@ def _build(draft: Draft, derived: list[DerivedGroup], document: bytes) -> Config
         document=document,
         buses=tuple(buses),
         devices=tuple(draft.devices.values()),
-        tags=tuple(
-            msgspec.structs.replace(tag.info, limits=limits.get(name, no_limits)) for name, tag in draft.tags.items()
-        ),
+        tags=tuple(tag.info for tag in draft.tags.values()),
         alarms=tuple(rule for _, rule in draft.alarms.values()),
         outputs=tuple(output for _, output in draft.outputs.values()),
         derived=tuple(derived),

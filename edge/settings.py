@@ -359,6 +359,13 @@ class Configuration(msgspec.Struct, frozen=True, kw_only=True):
     checks: Mapping[str, Check] = {}
     reports: Mapping[str, Report] = {}
 
+    def reported_tags(self) -> tuple[TagInfo, ...]:
+        """The tags with the limits of their alarms, as the fleet hears of them."""
+        limits: dict[str, dict[str, float]] = {}
+        for rule in self.alarms:
+            limits.setdefault(rule.tag, {})[rule.level] = rule.limit
+        return tuple(msgspec.structs.replace(tag, limits=limits.get(tag.name, {})) for tag in self.tags)
+
     @property
     def columns(self) -> dict[str, tuple[str, ...]]:
         """The tags of every group that makes scans, read or derived, in the order of their values."""

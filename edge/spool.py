@@ -52,6 +52,8 @@ CREATE TABLE IF NOT EXISTS retired (lane TEXT PRIMARY KEY, assigned INTEGER NOT 
 LAYOUT_ID_OCTETS = 8
 _SQLITE_FULL = 13
 _SQLITE_CORRUPT = (11, 26)
+CACHE_KIB = 512
+"""Of pages in memory: what is written is read once, soon after, and the system's own cache still has it."""
 PRUNE_ROWS = 500
 EVENT_RESERVE = 10
 """One part in this many of the quota is kept beyond it for lane A."""
@@ -390,6 +392,7 @@ def _connect(path: Path) -> sqlite3.Connection:
         db.execute("PRAGMA journal_mode=WAL")
         db.execute("PRAGMA synchronous=FULL")
         db.execute("PRAGMA busy_timeout=5000")
+        db.execute(f"PRAGMA cache_size=-{CACHE_KIB}")
         db.executescript(SCHEMA)
         ((verdict,),) = db.execute("PRAGMA quick_check(1)").fetchall()
     except sqlite3.Error as error:

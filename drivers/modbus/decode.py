@@ -42,6 +42,8 @@ _BITS = tuple(bytes(octet >> bit & 1 for bit in range(8)) for octet in range(256
 class Tag:
     """One tag as the wire has it: its own column and those read along. Raises SettingsError that names the tag."""
 
+    __slots__ = ("along", "column", "source")
+
     def __init__(self, name: str, source: Source, device: Device) -> None:
         self.source = source
         try:

@@ -100,7 +100,7 @@ def test_valid_configuration_is_tied_together() -> None:
         "gd-01.fast": (("gd-01.gas", "gd-01.status"), 0.4),
         "wind.mwv": (("wind.speed",), None),
     }
-    limits = {tag.name: tag.limits for tag in configuration.tags}
+    limits = {tag.name: tag.limits for tag in configuration.reported_tags()}
     assert limits["tank.level"] == {"high-high": 90.0, "low": 5.0, "high": 80.0}
     assert limits["gd-01.gas"] == {"high": 25.0, "high-high": 50.0}
     assert {rule.name for rule in configuration.alarms} >= {"tank.level:high-high", "gd-01.gas:high"}

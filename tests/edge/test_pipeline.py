@@ -83,7 +83,7 @@ def test_derived_tags_have_a_place_among_tags_and_columns() -> None:
     read = configuration()
     assert read.columns["mast.derived-air"] == ("mast.dew-point", "mast.rain-1h")
     assert read.columns["mast.derived-wind"] == ("mast.gust",)
-    infos = {info.name: info for info in read.tags}
+    infos = {info.name: info for info in read.reported_tags()}
     assert (infos["mast.gust"].group, infos["mast.gust"].limits) == ("derived-wind", {"high": 17.2})
     assert infos["mast.dew-point"].title == "dew-point"
 
