@@ -146,6 +146,10 @@ def judge(candidate: Candidate, results: Sequence[Result], identity: Mapping[str
     )
 
 
+NOTHING = 1e-12
+"""No instrument says so little: these are other numbers, read as a float."""
+
+
 def weigh(value: object, quality: int, low: float | None, high: float | None) -> float:
     """Say how much one value speaks for the profile that gave its place and range."""
     if quality == Quality.BAD_SENSOR:
@@ -156,6 +160,8 @@ def weigh(value: object, quality: int, low: float | None, high: float | None) ->
         return ANSWERED
     assert low is not None
     assert high is not None
+    if abs(value) < NOTHING:
+        return AGAINST
     return 1.0 if low <= value <= high else AGAINST
 
 
