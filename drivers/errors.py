@@ -36,4 +36,11 @@ class FrameError(DriverError):
 
 
 class DeviceError(DriverError):
-    """The instrument answered that it cannot do this. The link is kept, the tags go bad."""
+    """The instrument answered that it cannot do this. The link is kept, the tags go bad.
+
+    ``code`` is the number that it gave as the reason; None if it gave none.
+    """
+
+    def __init__(self, message: str, hint: str = "", code: int | None = None) -> None:
+        super().__init__(message, hint)
+        self.code = code

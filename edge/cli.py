@@ -15,7 +15,7 @@ from drivers.errors import DriverError, SettingsError
 from edge.errors import ConfigurationError, EdgeError
 from edge.release import RELEASE
 from edge.tools.document import explain, load
-from edge.tools.terminal import add_json, print_json
+from edge.tools.terminal import add_json, note, print_json
 
 EXIT_OK, EXIT_FAULT, EXIT_WRONG_USE = 0, 1, 2
 
@@ -27,7 +27,7 @@ TOOLS: Mapping[str, str] = {
     "capture": "record the octets of a line, both ways, as a case that a test can replay",
     "profile": "list the instruments that are known, show one, or test a profile",
 }
-"""Modules of `edge.tools`, each with EXAMPLES, add_arguments(parser) and run(options)."""
+"""Modules of `edge.tools`, each with EXAMPLES, STATUS, add_arguments(parser) and run(options)."""
 
 
 class LazyParser(argparse.ArgumentParser):
@@ -48,7 +48,7 @@ def _fill(parser: LazyParser) -> None:
 
     modules = {"capture": capture, "profile": profile, "read": read, "scan": scan, "watch": watch, "write": write}
     tool = modules[parser.prog.rpartition(" ")[2]]
-    parser.epilog = f"examples:\n{tool.EXAMPLES}"
+    parser.epilog = f"examples:\n{tool.EXAMPLES}\n\nexit status: 0 {tool.STATUS}; 2 wrong use or a wrong configuration"
     tool.add_arguments(parser)
     add_json(parser)
     parser.set_defaults(command=tool.run, log_level=logging.ERROR)
@@ -79,8 +79,9 @@ def _report(error: EdgeError | DriverError, options: argparse.Namespace) -> int:
     if options.json:
         print_json({"error": str(error), "hint": error.hint})
     is_wrong_use = isinstance(error, ConfigurationError | SettingsError)
-    text = str(error) if isinstance(error, ConfigurationError) else f"fengsui-edge: {error}"
-    print(f"{text}\n  {error.hint}" if error.hint else text, file=sys.stderr)
+    note(str(error) if isinstance(error, ConfigurationError) else f"fengsui-edge: {error}")
+    if error.hint:
+        note(f"  {error.hint}")
     return EXIT_WRONG_USE if is_wrong_use else EXIT_FAULT
 
 

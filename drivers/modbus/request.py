@@ -56,6 +56,10 @@ _EXCEPTIONS: dict[int, str] = {
     ExcCodes.MEMORY_PARITY_ERROR: "has a memory fault",
 }
 
+_ASKED_WRONGLY = {int(ExcCodes.ILLEGAL_FUNCTION), int(ExcCodes.ILLEGAL_ADDRESS), int(ExcCodes.ILLEGAL_VALUE)}
+_COMPARE = "compare the address, which counts from 0, and the function with the instrument's manual"
+_LOOK = "if it stays so, look at the instrument itself: its display, its lamps; behind a gateway, is it there?"
+
 _NOBODY_THERE = {int(ExcCodes.GATEWAY_PATH_UNAVIABLE), int(ExcCodes.GATEWAY_NO_RESPONSE)}
 
 
@@ -170,5 +174,6 @@ def check_exception(request: Request, pdu: bytes) -> None:
     address = int.from_bytes(request.pdu[1:3], "big")
     raise DeviceError(
         f"unit {request.unit} {meaning} (exception {code}, function {request.pdu[0]}, address {address})",
-        hint="compare the address, which counts from 0, and the function with the instrument's manual",
+        hint=_COMPARE if code in _ASKED_WRONGLY else _LOOK,
+        code=code,
     )

@@ -21,7 +21,10 @@ PARITIES = ("N", "E", "O")
 
 MODBUS = "modbus"
 ANY_UNIT = (1, 255, 0)
-"""The first candidates at a socket: who answers all of them answers whatever the unit."""
+"""The first candidates at a socket: who says the same of itself at all of them answers whatever the unit."""
+
+FAILED = 4
+"""The exception of an instrument that has failed, and of some gateways where none is."""
 
 SERIAL_TIMEOUT_S, SOCKET_TIMEOUT_S = 0.3, 1.0
 
@@ -52,6 +55,10 @@ class Asking(msgspec.Struct):
     asked: int = 0
     noise: list[str] = []
     """Where something came that was no answer."""
+    failing: list[str] = []
+    """Who answers only that it has failed."""
+    folds: bool = False
+    """Whether one was found that answers whatever the unit."""
 
 
 def variants(
@@ -100,12 +107,13 @@ async def ask_line(
 
     With ``folds`` an instrument that answers whatever the unit is found once. Raises LinkError.
     """
-    probes = {name_of(device): _probe(device) for device in devices} if kind.kind == MODBUS else {}
-    driver = kind.build(settings, tuple(probes.values()))
+    probes = {name_of(device): _probes(device) for device in devices} if kind.kind == MODBUS else {}
+    driver = kind.build(settings, tuple(probe for of_device in probes.values() for probe in of_device))
     first = len(ANY_UNIT) if folds else 0
     async with opened(driver, url):
         found = [answer async for answer in _ask(driver, devices[:first], probes, settings, asking)]
-        if folds and len(found) == first:
+        asking.folds = folds and len(found) == first and all(told == found[0][1] for _, told in found)
+        if asking.folds:
             return found[:1]
         return found + [answer async for answer in _ask(driver, devices[first:], probes, settings, asking)]
 
@@ -113,7 +121,7 @@ async def ask_line(
 async def _ask(
     driver: Driver,
     devices: Sequence[msgspec.Struct],
-    probes: Mapping[str, Group],
+    probes: Mapping[str, Sequence[Group]],
     settings: msgspec.Struct,
     asking: Asking,
 ) -> AsyncIterator[Answer]:
@@ -131,26 +139,35 @@ async def _ask(
             yield device, identity
 
 
-def _probe(device: msgspec.Struct) -> Group:
-    """One register: any answer, even a refusal, shows that somebody is there, and silence costs one time-out."""
+def _probes(device: msgspec.Struct) -> tuple[Group, ...]:
+    """One register each, the holding one first: any answer, even a refusal, shows that somebody is there."""
     name = name_of(device)
-    source = msgspec.convert({"function": 3, "address": 0}, find(MODBUS).source)
-    return Group(name=name, device_name=name, device=device, tags=(name,), sources=(source,))
+    sources = [msgspec.convert({"function": function, "address": 0}, find(MODBUS).source) for function in (3, 4)]
+    return tuple(
+        Group(name=f"{name} {number}", device_name=name, device=device, tags=(name,), sources=(source,))
+        for number, source in enumerate(sources)
+    )
 
 
-async def _answers(driver: Driver, probe: Group, asking: Asking, settings: msgspec.Struct) -> bool:
+async def _answers(driver: Driver, probes: Sequence[Group], asking: Asking, settings: msgspec.Struct) -> bool:
+    """Tell whether somebody is there. Silence costs one time-out; only after a failure the second probe is tried."""
     assert isinstance(driver, Polled)
-    try:
-        await driver.read(probe)
-    except DeviceError:
+    name = probes[0].device_name
+    for probe in probes:
+        try:
+            await driver.read(probe)
+        except DeviceError as error:
+            if error.code == FAILED:
+                continue
+        except LinkTimeoutError:
+            return False
+        except FrameError:
+            where = Variant(getattr(settings, "baud", None), getattr(settings, "parity", None)).format()
+            asking.noise.append(f"{where} {name}".strip())
+            return False
         return True
-    except LinkTimeoutError:
-        return False
-    except FrameError:
-        where = Variant(getattr(settings, "baud", None), getattr(settings, "parity", None)).format()
-        asking.noise.append(f"{where} {probe.name}".strip())
-        return False
-    return True
+    asking.failing.append(name)
+    return False
 
 
 def name_of(device: msgspec.Struct) -> str:

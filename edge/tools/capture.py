@@ -30,6 +30,8 @@ EXAMPLES = """\
   fengsui-edge capture rtu:///dev/ttyUSB0 --unit 3 --profile pemtech_pt495 --for 10 --out case
   fengsui-edge capture serial:///dev/ttyUSB1 --kind nmea --listen --for 30 --out case"""
 
+STATUS = "recorded, also if Ctrl-C ended it; 1 something could not be read or does not replay"
+
 SECONDS = 30.0
 
 

@@ -38,6 +38,8 @@ class Match(msgspec.Struct, frozen=True, kw_only=True):
     score: float
     fitting: int
     """Values inside the profile's range, and not zero."""
+    named: bool = False
+    """Whether the instrument says the model of itself."""
     tags: int
     values: list[Reading]
 
@@ -120,7 +122,7 @@ def best(possible: Iterable[Candidate], results: Sequence[Result], identity: Map
     for result in results:
         by_device.setdefault(result.group.device_name, []).append(result)
     matches = [judge(one, by_device.get(one.profile.name, []), identity) for one in possible]
-    return sorted((match for match in matches if match.fitting), key=lambda match: -match.score)[:SHOWN]
+    return sorted((match for match in matches if match.fitting or match.named), key=lambda match: -match.score)[:SHOWN]
 
 
 def judge(candidate: Candidate, results: Sequence[Result], identity: Mapping[str, str]) -> Match:
@@ -133,14 +135,15 @@ def judge(candidate: Candidate, results: Sequence[Result], identity: Mapping[str
     read = readings(results, infos)
     most = sum(1.0 if _has_range(infos[each.tag].low, infos[each.tag].high) else ANSWERED for each in read)
     weights = [weigh(each.value, each.code, infos[each.tag].low, infos[each.tag].high) for each in read]
-    named = SAYS_SO if _is_named(candidate.profile, identity) else 0.0
+    named = _is_named(candidate.profile, identity)
     return Match(
         profile=candidate.profile.name,
         vendor=candidate.profile.vendor,
         model=candidate.profile.model,
         title=candidate.profile.title,
-        score=round((sum(weights) + named) / (most + 1.0), 3),
-        fitting=sum(weight == 1.0 for weight in weights) + (1 if named else 0),
+        score=round((sum(weights) + (SAYS_SO if named else 0.0)) / (most + 1.0), 3),
+        fitting=sum(weight == 1.0 for weight in weights),
+        named=named,
         tags=len(read),
         values=read,
     )

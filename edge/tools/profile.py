@@ -18,6 +18,8 @@ EXAMPLES = """\
   fengsui-edge profile show pemtech_pt495
   fengsui-edge profile test mine.toml"""
 
+STATUS = "found, or the test passed; 1 none was found, or a test failed"
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Say what it takes."""

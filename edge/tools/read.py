@@ -15,6 +15,8 @@ EXAMPLES = """\
   fengsui-edge read rtu:///dev/ttyUSB0 --unit 3 --profile pemtech_pt495
   fengsui-edge read tcp://10.0.0.5 --function 3 --address 0 --count 10 --type f32 --order CDAB"""
 
+STATUS = "every value is good or uncertain; 1 one is bad, or nothing could be read"
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Say what it takes."""
@@ -58,6 +60,6 @@ def show(found: list[Reading], wrong: list[Fault]) -> None:
         )
         for reading in found
     ]
-    print_table(("tag", "value", "quality", "registers", "title"), rows)
+    print_table(("tag", "value", "quality", "registers", "title"), rows, folds=("quality", "registers", "title"))
     for fault in wrong:
         note(f"{fault.device}: {fault.error}" + (f"\n  {fault.hint}" if fault.hint else ""))

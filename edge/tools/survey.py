@@ -115,6 +115,10 @@ class Survey(msgspec.Struct, kw_only=True):
     found: list[Found] = []
     noise: list[str] = []
     """Where something came that was no answer."""
+    failing: list[str] = []
+    """Who answers only that it has failed: of a unit that is not there some gateways say so."""
+    folds: bool = False
+    """Whether the one that was found answers whatever the unit, so that the others were not asked."""
     heard: str = ""
     """The beginning of what was heard before anybody was asked."""
     asked: int = 0
@@ -139,6 +143,7 @@ async def run_survey(plan: Plan) -> Survey:
             for kind in plan.asking:
                 await _ask(plan, kind, survey, asking)
         survey.asked, survey.noise, survey.complete = asking.asked, asking.noise, not stop.is_set()
+        survey.failing, survey.folds = asking.failing, asking.folds
     return survey
 
 

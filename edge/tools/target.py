@@ -6,6 +6,7 @@ An address becomes a configuration of one bus and one device, so that both are r
 from __future__ import annotations
 
 import argparse
+import difflib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ from drivers.errors import SettingsError
 from edge.configuration import read_configuration
 from edge.errors import ConfigurationError, EdgeError
 from edge.mistakes import Mistakes, suggest
-from edge.settings import Bus, Configuration
+from edge.settings import Bus, Configuration, ScanGroup
 from edge.tools.document import load
 from wire.twin import TagInfo
 
@@ -33,6 +34,8 @@ OWN_PROFILES = CONFIG.parent / profiles.OWN_FOLDER
 BUS, GROUP = "line", "values"
 POLL_S = 1.0
 COUNT_MOST = 2000
+NEAR = 3
+"""How many names that may be meant are told."""
 
 LINE_OPTIONS: Mapping[str, tuple[type, str]] = {
     "baud": (int, "bits per second"),
@@ -92,7 +95,7 @@ def resolve(name: str, options: argparse.Namespace) -> Target:
 def load_configuration(path: Path | None) -> Configuration:
     """Read the configuration file that was named, or that of the installed gateway."""
     if path is None and not CONFIG.exists():
-        raise ConfigurationError("which configuration?\n    add: --config FILE, or give an address: rtu:///dev/ttyUSB0")
+        raise ConfigurationError("which configuration?", "add --config FILE, or give an address: rtu:///dev/ttyUSB0")
     return load(path or CONFIG)[1]
 
 
@@ -111,15 +114,31 @@ def narrow(configuration: Configuration, name: str) -> Target:
         if groups:
             buses.append(msgspec.structs.replace(bus, groups=groups))
     if not buses:
-        known = [bus.name for bus in configuration.buses] + [each.name for each in configuration.devices] + list(tags)
-        raise ConfigurationError(f"there is no bus, device or tag '{name}'\n    {suggest(name, known)}")
+        raise _no_such(configuration, name)
     read = [tag for bus in buses for scan_group in bus.groups for tag in scan_group.group.tags]
     meant = [name] if name in tags else read
     return Target(buses=tuple(buses), tags={tag: tags[tag] for tag in meant}, configuration=configuration)
 
 
+def _no_such(configuration: Configuration, name: str) -> ConfigurationError:
+    """Say what there is instead: a tag only where its device or most of its name is right, for there are many."""
+    device, _, _ = name.partition(".")
+    own = [tag for scan_group in _groups(configuration) for tag in scan_group.group.tags]
+    if name in {tag.name for tag in configuration.tags}:
+        return ConfigurationError(
+            f"'{name}' is computed by the agent: no instrument has it", f"name what it is computed from: {device}"
+        )
+    near = difflib.get_close_matches(name, own, n=1) or [tag for tag in own if tag.partition(".")[0] == device]
+    known = near or [bus.name for bus in configuration.buses] + [each.name for each in configuration.devices]
+    return ConfigurationError(f"there is no bus, device or tag '{name}'", suggest(name, known))
+
+
+def _groups(configuration: Configuration) -> list[ScanGroup]:
+    return [scan_group for bus in configuration.buses for scan_group in bus.groups]
+
+
 def _whole(configuration: Configuration) -> Target:
-    read = [tag for bus in configuration.buses for group in bus.groups for tag in group.group.tags]
+    read = [tag for scan_group in _groups(configuration) for tag in scan_group.group.tags]
     infos = {tag.name: tag for tag in configuration.tags}
     return Target(buses=configuration.buses, tags={name: infos[name] for name in read}, configuration=configuration)
 
@@ -135,9 +154,9 @@ def describe(url: str, options: argparse.Namespace) -> dict[str, Any]:
     if given:
         known = sorted({name for model in _models(kind) for name in names_of(model)})
         key = next(iter(given))
-        raise ConfigurationError(f"driver {kind.kind} knows no '{key}'\n    {suggest(key, known)}")
+        raise ConfigurationError(f"driver {kind.kind} knows no '{key}'", suggest(key, known))
     if not source and not profile:
-        raise ConfigurationError("what shall be read there?\n    add: --profile NAME, or --address 0 --count 10")
+        raise ConfigurationError("what shall be read there?", "add --profile NAME, or --address 0 --count 10")
     own = {"group": [_group(kind, source, options)]} if source else {}
     if profile:
         return document(kind, url, profile, bus, {**device, **own})
@@ -171,12 +190,20 @@ def read_document(table: Mapping[str, Any]) -> Configuration:
 def load_profile(name: str) -> profiles.Profile:
     """Read a profile by its name, or from a file of the technician's own. Raises SettingsError, EdgeError."""
     if not name.endswith(profiles.SUFFIX):
+        known = profiles.names(OWN_PROFILES)
+        if name not in known:
+            near = [each for each in known if name.lower() in each]
+            near = near or difflib.get_close_matches(name, known, cutoff=0.4)
+            meant = f"did you mean {' or '.join(near[:NEAR])}? " if near else ""
+            raise SettingsError(f"there is no profile '{name}'", f"{meant}all of them: fengsui-edge profile list")
         return profiles.load(name, OWN_PROFILES)
     path = Path(name)
     try:
         return profiles.parse(path.read_text("utf-8-sig"), path.name.removesuffix(profiles.SUFFIX))
-    except (OSError, UnicodeDecodeError) as error:
-        raise EdgeError(f"{path} cannot be read: {error}", hint="name a profile that is there") from error
+    except OSError as error:
+        raise EdgeError(f"{path} cannot be read: {error.strerror}", hint="name a profile that is there") from error
+    except UnicodeDecodeError as error:
+        raise EdgeError(f"{path} is not UTF-8", hint="save the file as UTF-8") from error
 
 
 def guess_kind(url: str) -> str:
@@ -221,7 +248,7 @@ def is_serial(url: str) -> bool:
 def _group(kind: DriverKind, source: Mapping[str, Any], options: argparse.Namespace) -> dict[str, Any]:
     count = options.count or 1
     if not 1 <= count <= COUNT_MOST:
-        raise ConfigurationError(f"--count {count} is not from 1 to {COUNT_MOST}\n    write: --count 10")
+        raise ConfigurationError(f"--count {count} is not from 1 to {COUNT_MOST}", "write --count 10")
     if count == 1 and "address" not in source:
         return {"name": GROUP, "poll_s": POLL_S, "tag": [{"name": "value", **source}]}
     first, step = int(source.get("address", 0)), _step(kind, source)
@@ -247,7 +274,7 @@ def _step(kind: DriverKind, source: Mapping[str, Any]) -> int:
 def _setting(pair: str) -> tuple[str, Any]:
     key, equals, text = pair.partition("=")
     if not equals:
-        raise ConfigurationError(f"'{pair}' is no KEY=VALUE\n    write: --set talker=WI")
+        raise ConfigurationError(f"'{pair}' is no KEY=VALUE", "write --set talker=WI")
     try:
         return key, msgspec.toml.decode(f"value = {text}")["value"]
     except msgspec.DecodeError:

@@ -34,6 +34,8 @@ EXAMPLES = """\
   fengsui-edge watch gd-01
   fengsui-edge watch rtu:///dev/ttyUSB0 --unit 3 --profile pemtech_pt495"""
 
+STATUS = "something was read well, also if Ctrl-C ended it; 1 nothing ever was"
+
 DRAW_S = 0.5
 GRACE_S = 1.0
 """How long the exchanges under way have to come to their end."""
@@ -217,7 +219,8 @@ async def _draw(board: Board, words: LastWords, stop: asyncio.Event, seconds: fl
 
     def picture(*last: Text) -> Group:
         headers, rows = board.table(columns())
-        return Group(make_table(headers, rows), *(Text(each, style="yellow") for each in words.words), *last)
+        table = make_table(headers, rows, columns(), folds=("quality",))
+        return Group(table, *(Text(each, style="yellow") for each in words.words), *last)
 
     console = Console(highlight=False, width=None if sys.stdout.isatty() else columns())
     if not console.is_terminal:

@@ -23,6 +23,8 @@ EXAMPLES = """\
   fengsui-edge write siren.switch on
   fengsui-edge write siren.switch off --yes"""
 
+STATUS = "it holds what was written; 1 it does not, or nothing was written"
+
 
 class Held(msgspec.Struct, frozen=True):
     """What a tag holds."""
