@@ -14,7 +14,7 @@ from __future__ import annotations
 import importlib
 import pkgutil
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import Any, ClassVar, Protocol, runtime_checkable
 
 import msgspec
@@ -26,6 +26,9 @@ from wire.sample import Quality, Value
 
 Clock = Callable[[], int]
 """Monotonic time in ns. Injected, so that tests own it."""
+
+Kept = Callable[[], Awaitable[bool]]
+"""Makes all scans that were yielded so far durable; False if that is not possible now."""
 
 CONTRACT_MODULES = frozenset(
     {"base", "bits", "errors", "framing", "lines", "profile", "profiles", "recorder", "replay", "stream", "transport"}
@@ -134,6 +137,14 @@ class Streaming(Driver, Protocol):
 
 
 @runtime_checkable
+class Confirming(Protocol):
+    """A streaming driver whose instruments forget what was confirmed to them, and repeat what was not."""
+
+    kept: Kept
+    """Awaited before each confirmation, which is left out if it says False. Set by the owner of the line."""
+
+
+@runtime_checkable
 class Writable(Protocol):
     """A driver that can also set something."""
 
@@ -189,12 +200,17 @@ def find(kind: str) -> DriverKind:
     return DriverKind(kind, driver, driver.Settings, driver.Device, driver.Source, hasattr(driver, "write"))
 
 
+async def taken() -> bool:
+    """Take a scan as kept once it was yielded: for a driver that is used alone."""
+    return True
+
+
 def system_clock() -> int:
     """Monotonic time in ns of the running machine."""
     return time.monotonic_ns()
 
 
 __all__: Sequence[str] = (
-    "Clock", "Driver", "DriverKind", "Empty", "Group", "Polled", "Sample", "Scan", "Scannable", "Streaming", "Writable",
-    "bad_scan", "find", "kinds", "system_clock",
+    "Clock", "Confirming", "Driver", "DriverKind", "Empty", "Group", "Kept", "Polled", "Sample", "Scan", "Scannable",
+    "Streaming", "Writable", "bad_scan", "find", "kinds", "system_clock", "taken",
 )  # fmt: skip

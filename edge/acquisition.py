@@ -46,7 +46,7 @@ class Acquisition:
         self._store = store
         self._newest = newest
         self._clock = clock
-        self._lines = {bus.name: Line(bus) for bus in configuration.buses}
+        self._lines = {bus.name: Line(bus, store.commit) for bus in configuration.buses}
         self._line_of = {
             tag: self._lines[bus.name]
             for bus in configuration.buses

@@ -11,7 +11,7 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import ParamSpec, TypeVar, cast
 
-from drivers.base import Driver, Group, Polled, Scan, Streaming, Writable
+from drivers.base import Confirming, Driver, Group, Kept, Polled, Scan, Streaming, Writable, taken
 from drivers.errors import DriverError, LinkError, LinkTimeoutError, SettingsError
 from edge.deadline import Deadline
 from edge.settings import Bus
@@ -29,11 +29,13 @@ T = TypeVar("T")
 class Line:
     """A bus in operation. ``fault`` is the last error, empty while the line is well."""
 
-    def __init__(self, bus: Bus) -> None:
+    def __init__(self, bus: Bus, kept: Kept = taken) -> None:
         groups = tuple(scan_group.group for scan_group in bus.groups)
         self.bus = bus
         self.name = bus.name
         self.driver: Driver = bus.kind.build(bus.settings, groups)
+        if isinstance(self.driver, Confirming):
+            self.driver.kept = kept
         self.is_streaming = isinstance(self.driver, Streaming)
         self._polled, self._streaming = cast("Polled", self.driver), cast("Streaming", self.driver)
         self.silence = Silence(groups)

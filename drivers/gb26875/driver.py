@@ -1,4 +1,4 @@
-"""The driver: each object of a packet becomes a scan of the groups that follow it; then the packet is answered."""
+"""The driver: each object of a packet becomes a scan of the groups that follow it; durable, they are confirmed."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import ClassVar
 
 import msgspec
 
-from drivers.base import Clock, Group, Scan
+from drivers.base import Clock, Group, Kept, Scan, taken
 from drivers.errors import FrameError
 from drivers.framing.splitter import Splitter
 from drivers.gb26875.model import Gb26875Settings, State, Transmitter
@@ -31,7 +31,7 @@ class Driver:
 
     A state that was so for longer than ``max_age_s`` when it came, from a transmitter that kept it while it could not
     send, is uncertain, not lost: a fire that is told late still raises its alarm. One that is older than what the same
-    component told already is dropped and counted. A packet is answered when its scans were taken; one whose contents
+    component told already is dropped and counted. A packet is answered when its scans are durable; one whose contents
     cannot be read is denied (command 6) and counted.
 
     A group that names no component follows the newest packet: one component's all-clear says nothing of the others.
@@ -57,6 +57,7 @@ class Driver:
         self._timeout_s = settings.timeout_s
         self._clock = clock
         self._wall = wall
+        self.kept: Kept = taken
         self._readings = [prepare(group) for group in groups]
         self._splitter = Splitter(HEAD, measure, clock)
         self._newest: dict[str, datetime] = {}
@@ -101,7 +102,7 @@ class Driver:
                 for one in objects:
                     for scan in self._scans_of(packet, one):
                         yield scan
-                if packet.command == SEND:
+                if packet.command == SEND and await self.kept():
                     await self._line.write(answer(packet, CONFIRM))
 
     def _is_ours(self, packet: Packet) -> bool:

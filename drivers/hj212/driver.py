@@ -1,4 +1,4 @@
-"""The driver: packets that are a present reading become scans, and are answered once they were taken."""
+"""The driver: packets that are a present reading become scans, and are answered once those are durable."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import ClassVar
 import msgspec
 
 from drivers import bits
-from drivers.base import Clock, Group, Scan
+from drivers.base import Clock, Group, Kept, Scan, taken
 from drivers.errors import SettingsError
 from drivers.hj212.intake import Intake, WallClock
 from drivers.hj212.model import Factor, Hj212Settings, Instrument
@@ -61,7 +61,7 @@ class Reading(msgspec.Struct, frozen=True):
 class Driver:
     """Yields a scan of a group for each packet that carries any of its tags; its time is that of its arrival.
 
-    A packet that asks for an answer (CN 9014) gets it when its scans were taken, and so is sent again if they were not.
+    A packet that asks for an answer (CN 9014) gets it when its scans are durable, and so is sent again if they are not.
     History is dropped, counted, and by default not answered, so that its sender keeps it: see `Intake`. Each part of a
     split packet is answered by itself, as its sender expects; what a sender then does not complete is lost and counted.
     """
@@ -80,6 +80,7 @@ class Driver:
     ) -> None:
         made = self.make_line(settings)
         self._line = made if line is None else line
+        self.kept: Kept = taken
         self._timeout_s = settings.timeout_s
         self._clock = clock
         self._wall = wall
@@ -116,7 +117,7 @@ class Driver:
                     scan = reading.scan(packet)
                     if scan is not None:
                         yield scan
-                if packet.needs_answer:
+                if packet.needs_answer and await self.kept():
                     await self._line.write(answer(packet))
 
 

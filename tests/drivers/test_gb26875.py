@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from drivers.base import Group, find
+from drivers.base import Group, find, taken
 from drivers.errors import FrameError, SettingsError
 from drivers.framing.splitter import NO, WAIT, Splitter
 from drivers.gb26875 import tally
@@ -55,10 +55,11 @@ def group(*fields: dict, name: str = "hall.smoke", **device) -> Group:
     )
 
 
-async def read(data: bytes, *groups: Group, count: int = 1) -> tuple[list, list, int]:
+async def read(data: bytes, *groups: Group, count: int = 1, kept=taken) -> tuple[list, list, int]:
     line = Answering(lambda _: (b"", 0.0))
     settings = KIND.settings(url="listen://127.0.0.1:9002", timeout_s=0.02)
     driver = KIND.build(settings, groups, line=line, wall=lambda: NOON)
+    driver.kept = kept
     await driver.open()
     line.arrive(data)
     scans = driver.scans()
@@ -211,6 +212,16 @@ async def test_packet_is_answered_only_after_its_scans_were_taken():
     assert answered == []
     _, answered, _ = await read(data + packet(objects(2, component(2, since=time(12, 0, 2)))), group(FIRE), count=3)
     assert [parse(octets, 0).command for octets in answered] == [CONFIRM]
+
+
+async def test_packet_whose_scans_cannot_be_stored_is_not_answered():
+    async def refuse() -> bool:
+        return False
+
+    data = packet(objects(2, component(2))) + packet(objects(2, component(2, since=time(12, 0, 2))))
+    scans, answered, _ = await read(data, group(FIRE), count=2, kept=refuse)
+    assert len(scans) == 2
+    assert answered == []
 
 
 async def test_contents_that_do_not_add_up_are_denied():

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from drivers.base import Group, find
+from drivers.base import Group, find, taken
 from drivers.errors import FrameError, LinkTimeoutError, SettingsError
 from drivers.framing.splitter import Splitter
 from drivers.hj212.intake import PARTS_MOST, Intake
@@ -209,9 +209,10 @@ def test_parts_that_contradict_each_other_make_no_packet():
     assert taken.faults == 1
 
 
-async def read(data: bytes, *groups: Group, count: int = 1, **settings) -> tuple[list, list]:
+async def read(data: bytes, *groups: Group, count: int = 1, kept=taken, **settings) -> tuple[list, list]:
     line = Answering(lambda _: (b"", 0.0))
     driver = KIND.build(KIND.settings(url="listen://127.0.0.1:9001", **settings), groups, line=line, wall=lambda: NOON)
+    driver.kept = kept
     await driver.open()
     line.arrive(data)
     scans = driver.scans()
@@ -258,6 +259,16 @@ async def test_packet_is_answered_only_after_its_scan_was_taken():
     _, answered = await read(data, group({"code": "w01001"}), count=2)
     assert len(answered) == 1
     assert parse(answered[0], 0).cn == "9014"
+
+
+async def test_packet_whose_scan_cannot_be_stored_is_not_answered():
+    async def refuse() -> bool:
+        return False
+
+    data = upload(at("20260501115958"), flag=5) + upload(at("20260501115959"), flag=5)
+    scans, answered = await read(data, group({"code": "w01001"}), count=2, kept=refuse)
+    assert len(scans) == 2
+    assert answered == []
 
 
 async def test_packet_is_only_for_the_groups_of_its_instrument_and_command():

@@ -170,6 +170,9 @@ class Kit:
         assert len(tags) == len(made.values)
         self.live.append(made)
 
+    async def commit(self) -> bool:
+        return True
+
     def mono_ns(self) -> int:
         return at(1e5)
 

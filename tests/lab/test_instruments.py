@@ -305,7 +305,7 @@ async def test_accelerometer_streams_only_while_the_line_is_open(line, seen):
     await asyncio.sleep(0.1)
     assert ledger.head == 0
     async with asyncio.timeout(10):
-        while ledger.scans < 20:
+        while ledger.scans < 20:  # noqa: ASYNC110 - the instrument tells nobody what it has sent
             await asyncio.sleep(0.01)
     octets = heard_on(far)
     os.close(far)
