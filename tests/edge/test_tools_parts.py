@@ -17,7 +17,7 @@ from edge.tools.case_file import keys_of, toml
 from edge.tools.match import AGAINST, ANSWERED, best, candidates, weigh
 from edge.tools.ports import find_holder, stable_name
 from edge.tools.registers import registers_of, with_registers
-from edge.tools.terminal import format_time
+from edge.tools.terminal import UNBROKEN, cell_width, fold, format_time, make_table
 from edge.tools.words import format_quality, format_value, parse_value
 from wire.sample import Quality
 
@@ -156,3 +156,33 @@ def test_port_that_nobody_holds_has_no_holder(tmp_path):
     file.touch()
     assert find_holder(str(file)) is None
     assert find_holder("") is None
+
+
+def test_text_is_folded_between_words_and_a_path_or_a_value_with_its_unit_never_broken():
+    text = f"look at /etc/fengsui/gateway.toml where the limit is 12.5{UNBROKEN}m"
+    assert fold(text, 24, 2).splitlines() == [
+        "  look at",
+        "  /etc/fengsui/gateway.toml",
+        "  where the limit is",
+        "  12.5 m",
+    ]
+    assert fold(text, None) == "look at /etc/fengsui/gateway.toml where the limit is 12.5 m"
+
+
+@given(st.lists(st.text("ab中文", min_size=1, max_size=8), min_size=1), st.integers(16, 60))
+def test_no_folded_line_is_wider_than_the_terminal_and_no_word_is_lost(words, width):
+    lines = fold(" ".join(words), width).splitlines()
+    assert all(cell_width(line) <= width for line in lines)
+    assert " ".join(lines).split(" ") == words
+
+
+def test_chinese_character_takes_two_cells():
+    assert cell_width("库温 T1") == 7
+
+
+def test_table_folds_the_columns_it_may_before_the_others():
+    rows = [("plc.setpoint", "a long explanation of what is wrong here"), ("plc.level", "")]
+    table = make_table(("tag", "", "note"), [(tag, "", note) for tag, note in rows], 40, {"note"})
+    assert [(column.header, column.no_wrap) for column in table.columns] == [("tag", True), ("note", False)]
+    squeezed = make_table(("tag", "note"), rows, 16, {"note"})
+    assert [column.no_wrap for column in squeezed.columns] == [False, False], "no room even so"
