@@ -119,7 +119,7 @@ class Agent:
     async def _send_rest(self) -> None:
         deadline = time.monotonic() + LAST_SEND_S
         while self.uplink.has_session and time.monotonic() < deadline:
-            if not sum(account.pending for account in self._store.accounts.values()):
+            if not sum(account.pending for account in self._store.figures.accounts.values()):
                 return
             await asyncio.sleep(0.05)
 
@@ -207,11 +207,11 @@ class Agent:
             release=RELEASE,
             uptime_s=uptime_s,
             clock=self._clock.state().quality,
-            lanes=self._store.accounts,
+            lanes=self._store.figures.accounts,
             groups=acquisition.groups() if acquisition else {},
             buses=acquisition.buses(uptime_s) if acquisition else {},
             outputs=acquisition.outputs() if acquisition else {},
-            spool_bytes=self._store.size_bytes,
+            spool_bytes=self._store.figures.size_bytes,
             spool_max_bytes=self._boot.spool.max_bytes,
             live_tags=len(self._newest),
         )

@@ -54,12 +54,9 @@ class Sent(msgspec.Struct):
 
 
 class _Cursor(msgspec.Struct):
-    first: int
     head: int
     committed: int
     sent: int
-    is_stuck: bool = False
-    """The fleet waits for records that are no longer held. Nothing can be sent until it is welcomed anew."""
 
 
 class Conversation:
@@ -85,9 +82,9 @@ class Conversation:
             seen[mark.lane].add(mark.epoch)
             cursor = self._cursors[mark.lane].get(mark.epoch)
             if cursor is None:
-                self._cursors[mark.lane][mark.epoch] = _Cursor(mark.first, mark.head, mark.committed, mark.committed)
+                self._cursors[mark.lane][mark.epoch] = _Cursor(mark.head, mark.committed, mark.committed)
             else:
-                cursor.first, cursor.head = mark.first, mark.head
+                cursor.head = mark.head
         for lane, epochs in seen.items():
             self._cursors[lane] = {epoch: self._cursors[lane][epoch] for epoch in sorted(epochs)}
 
@@ -123,7 +120,6 @@ class Conversation:
             for epoch, cursor in epochs.items():
                 committed = message.cursors.get(epoch, {}).get(lane, 0)
                 cursor.committed = cursor.sent = max(0, min(committed, cursor.head))
-                cursor.is_stuck = False
                 moved.append((epoch, lane, cursor.committed))
         return moved
 
@@ -133,7 +129,7 @@ class Conversation:
             return None
         for lane in LANES:
             for epoch, cursor in self._cursors[lane].items():
-                if cursor.sent < cursor.head and not cursor.is_stuck:
+                if cursor.sent < cursor.head:
                     room = self.window - self._octets_in_flight(lane)
                     least = 1 if lane is Lane.ALARMS else self.window // BATCHES_IN_WINDOW
                     return Plan(epoch, lane, cursor.sent, max(room, WINDOW_LEAST)) if room >= least else None
@@ -174,19 +170,13 @@ class Conversation:
         rate = sum(b.size for b in done) / took
         self._rate += RATE_WEIGHT * (rate - self._rate) if rate < self._rate else rate - self._rate
 
-    def refused(self, message: Refused) -> bool:
-        """The fleet saw a gap: go back to what it expects, once per round.
-
-        Returns False if that is no longer held: sending the same again would be refused for ever, so this epoch's lane
-        waits for the next welcome and the others go on.
-        """
+    def refused(self, message: Refused) -> None:
+        """The fleet saw a gap: go back to what it expects, once per round."""
         cursor = self._cursors[message.lane].get(message.epoch)
         if message.session != self.session or message.round != self.round or cursor is None:
-            return True
+            return
         self._rewind({(lane, epoch) for lane, epochs in self._cursors.items() for epoch in epochs})
         cursor.sent = max(0, min(message.expected - 1, cursor.head))
-        cursor.is_stuck = message.expected < cursor.first
-        return not cursor.is_stuck
 
     def expire(self, now: float) -> bool:
         """Send again what stayed unanswered too long. Returns whether anything was rewound.

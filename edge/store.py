@@ -1,36 +1,57 @@
 """The spool's only user: one thread, one bounded queue, group commit.
 
 Collectors hand records over without waiting. Measurements are committed together about once a second, events of lane A
-at once. What cannot be stored now stays in memory up to a bound and is tried again; what must then be dropped is
-counted, and declared in lane A as soon as the spool takes records again. That holds from the first moment: a gateway
-that starts on a full disk acquires and alarms, and opens its spool when it can.
+at once. What cannot be stored now stays in memory up to a bound and is tried again. What must then be dropped keeps its
+place and its number: measurements become a tombstone, events are folded by rule. That holds from the first moment: a
+gateway that starts on a full disk acquires and alarms, and opens its spool when it can. While records that the fleet
+lacks are given up, one alarm in lane A says so.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import math
+import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
 
+import msgspec
+
 from edge.clock import SystemClock
 from edge.conversation import Plan
-from edge.errors import SpoolError, SpoolFullError
+from edge.errors import SpoolCorruptError, SpoolError, SpoolFullError
+from edge.losing import LosingData
 from edge.settings import SpoolSettings
-from edge.spool import Mark, Slice, Spool
+from edge.spool import Entry, Event, Mark, Salvaged, Slice, Spool
+from edge.waiting import Waiting, make_gone
+from edge.wear import written_bytes
 from wire.health import LaneHealth
-from wire.record import AlarmRecord, AuditRecord, Lane, Layout, Record, ScanRecord, encode_record
+from wire.record import AlarmRecord, AuditRecord, Lane, Layout, Record, ScanRecord
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
-Begin = Callable[[], tuple[Spool, Path | None]]
-"""Opens a spool; the path is where a damaged one was put aside."""
+Begin = Callable[[bool], tuple[Spool, Salvaged | None]]
+"""Opens a spool, told whether it was found damaged in use; what was salvaged of a damaged one comes too."""
 
-Figures = tuple[dict[Lane, LaneHealth], int]
-"""The accounts of every lane, and the octets in use."""
 
+class Figures(msgspec.Struct, frozen=True, kw_only=True):
+    """The accounts of every lane, records lost in all, octets in use and allowed, octets that its thread wrote."""
+
+    accounts: dict[Lane, LaneHealth] = {}
+    lost: int = 0
+    size_bytes: int = 0
+    quota_bytes: int = 0
+    written_bytes: int = 0
+
+
+LOSING_ALARM = "spool:losing-data"
+LOSING_PRIORITY = 2
+MEASURE_SHARE = 100
+"""Counting takes at most one part in this many of the time: after days without a link there is much to count."""
+MEASURE_QUICK_S = 0.005
 QUEUE_MOST = 50_000
 """Records held in memory while the spool cannot take them: minutes of a busy gateway, tens of megabytes."""
 RETRY_S = 1.0
@@ -50,11 +71,12 @@ class Store:
     ) -> None:
         self._spool = spool
         self._begin = begin
+        self._is_damaged = False
         self._loop = asyncio.get_running_loop()
         self._executor = executor
         self._settings = settings
         self._clock = clock
-        self._queue: list[tuple[Lane, Record]] = []
+        self._waiting = Waiting(QUEUE_MOST)
         self._layouts: dict[bytes, Layout] = {}
         self._lock = asyncio.Lock()
         self._wake = asyncio.Event()
@@ -62,18 +84,25 @@ class Store:
         self.committed = asyncio.Event()
         """Set whenever records have become durable; the uplink waits for it and clears it."""
         self.fault = ""
-        self.dropped = 0
-        self._undeclared = 0
-        self.accounts: dict[Lane, LaneHealth] = {}
-        self.size_bytes = 0
+        self.figures = Figures()
+        self._measured_s = -math.inf
+        self._measuring_s = 0.0
+        self._losing: LosingData | None = None
 
     @classmethod
     async def open(cls, path: Path, settings: SpoolSettings, clock: SystemClock) -> Store:
-        """Open the spool in its thread. A damaged file is moved aside; one that cannot be had is tried again later."""
+        """Open the spool in its thread. A damaged file is salvaged; one that cannot be had is tried again later."""
         executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="spool")
 
-        def begin() -> tuple[Spool, Path | None]:
-            return Spool.open(path, max_bytes=settings.max_bytes, boot=clock.boot, clock=clock.state())
+        def begin(is_damaged: bool) -> tuple[Spool, Salvaged | None]:
+            return Spool.open(
+                path,
+                max_bytes=settings.max_bytes,
+                boot=clock.boot,
+                clock=clock.state(),
+                min_free_bytes=settings.min_free_bytes,
+                is_damaged=is_damaged,
+            )
 
         store = cls(None, executor, settings, clock, begin)
         try:
@@ -87,56 +116,58 @@ class Store:
         """The epoch of this start, empty while the spool could not be opened."""
         return self._spool.epoch if self._spool is not None else ""
 
+    @property
+    def dropped(self) -> int:
+        """Records that neither spool nor memory could hold whole."""
+        return self._waiting.dropped
+
     async def _call(self, work: Callable[[Spool], T]) -> T:
         """Do something with the spool, in its thread, opening it first if it could not be opened before."""
-        return await self._loop.run_in_executor(self._executor, lambda: work(self._open_spool()))
+        return await self._loop.run_in_executor(self._executor, lambda: self._do(work))
+
+    def _do(self, work: Callable[[Spool], T]) -> T:
+        try:
+            return work(self._open_spool())
+        except SpoolCorruptError:
+            self._set_aside()
+            raise
 
     def _open_spool(self) -> Spool:
         if self._spool is None:
             assert self._begin is not None
-            self._spool, aside = self._begin()
-            if aside is not None:
-                self._loop.call_soon_threadsafe(self._declare_damage, aside)
+            self._spool, salvaged = self._begin(self._is_damaged)
+            self._is_damaged = False
+            if salvaged is not None:
+                self._loop.call_soon_threadsafe(self._declare_damage, salvaged)
         return self._spool
 
-    def _declare_damage(self, aside: Path) -> None:
-        log.error("spool was damaged; it was kept as %s and a new one begun", aside)
-        self.put_audit("spool-corrupt", f"the damaged spool was moved to {aside}")
+    def _set_aside(self) -> None:
+        """Damage that shows in use: close the file, so that the next call salvages it."""
+        if self._spool is not None and self._begin is not None:
+            self._spool.close()
+            self._spool, self._is_damaged = None, True
+
+    def _declare_damage(self, salvaged: Salvaged) -> None:
+        detail = f"{salvaged.saved} records were saved, {salvaged.lost} are lost; it was kept as {salvaged.aside}"
+        log.error("the spool was damaged: %s", detail)
+        self.put_audit("spool-corrupt", detail)
 
     def put_scan(self, record: ScanRecord, layout: Layout) -> None:
         """Hand over a scan. It is durable at the next group commit."""
         self._layouts.setdefault(record.layout, layout)
-        self._put(Lane.MEASUREMENTS, record)
+        self._waiting.put(Lane.MEASUREMENTS, record)
+        self._wake.set()
 
     def put_event(self, record: Record) -> None:
         """Hand over an event of lane A. It is committed at once."""
-        self._put(Lane.ALARMS, record)
+        self._waiting.put(Lane.ALARMS, record)
+        self._wake.set()
         self._urgent.set()
 
     def put_audit(self, event: str, detail: str) -> None:
         """Hand over an audit event stamped now."""
         mono = self._clock.mono_ns()
         self.put_event(AuditRecord(mono, self._clock.wall_at(mono), event, detail))
-
-    def _put(self, lane: Lane, record: Record) -> None:
-        if len(self._queue) >= QUEUE_MOST and not self._make_room(lane):
-            self.dropped += 1
-            self._undeclared += 1
-            return
-        self._queue.append((lane, record))
-        self._wake.set()
-
-    def _make_room(self, lane: Lane) -> bool:
-        """An event displaces the oldest measurement; a measurement displaces nothing."""
-        if lane is not Lane.ALARMS:
-            return False
-        oldest = next((i for i, (other, _) in enumerate(self._queue) if other is not Lane.ALARMS), None)
-        if oldest is None:
-            return False
-        del self._queue[oldest]
-        self.dropped += 1
-        self._undeclared += 1
-        return True
 
     async def commit_forever(self) -> None:
         """Commit what is handed over, until cancelled."""
@@ -170,57 +201,45 @@ class Store:
 
     async def _commit(self) -> bool:
         async with self._lock:
-            return await self._commit_queue()
+            return await self._commit_waiting()
 
-    async def _commit_queue(self) -> bool:
-        taken, self._queue = self._queue, []
-        declared = self._undeclared
-        declaration = self._declare(declared)
-        if not taken and not declaration:
+    async def _commit_waiting(self) -> bool:
+        taken = self._waiting.take()
+        if not taken:
             return True
         try:
-            await self._append(declaration + taken)
+            await self._append(taken)
         except SpoolFullError as error:
-            events = [entry for entry in taken if entry[0] is Lane.ALARMS]
-            self._queue[:0] = [entry for entry in taken if entry[0] is not Lane.ALARMS]
             self._report(error)
-            if not await self._commit_events(declaration + events):
-                self._queue[:0] = events
-            else:
-                self._undeclared -= declared
+            events = [entry for entry in taken if entry[0] is Lane.ALARMS]
+            if await self._commit_events(events):
+                taken = [entry for entry in taken if entry[0] is not Lane.ALARMS]
+            self._waiting.put_back(taken)
             return False
         except SpoolError as error:
-            self._queue[:0] = taken
+            self._waiting.put_back(taken)
             self._report(error)
             return False
         except (OverflowError, TypeError, ValueError) as error:
-            self._queue[:0] = self._sort_out(taken, error)
+            self._waiting.put_back(self._sort_out(taken, error))
             return False
-        self._undeclared -= declared
         if self.fault:
             log.info("spool stores again")
             self.fault = ""
         return True
 
-    def _declare(self, count: int) -> list[tuple[Lane, Record]]:
-        """Make the event that says how many records were dropped, if any were."""
-        if not count:
-            return []
-        mono = self._clock.mono_ns()
-        detail = f"{count} records were dropped while the spool could not store: {self.fault}"
-        return [(Lane.ALARMS, AuditRecord(mono, self._clock.wall_at(mono), "losing-data", detail))]
-
-    def _sort_out(self, taken: list[tuple[Lane, Record]], error: Exception) -> list[tuple[Lane, Record]]:
+    def _sort_out(self, taken: list[Entry], error: Exception) -> list[Entry]:
         """Keep what can be encoded. A driver's value that no record can hold must not take its neighbours along."""
-        kept = [entry for entry in taken if _is_encodable(entry[1])]
-        lost = len(taken) - len(kept)
-        self.dropped += lost
-        self._undeclared += lost
+        kept: list[Entry] = [
+            (lane, entry if _is_encodable(entry) else make_gone(entry, "encoding")) for lane, entry in taken
+        ]
+        lost = sum(before[1] is not after[1] for before, after in zip(taken, kept, strict=True))
+        self._waiting.dropped += lost
         self._report(SpoolError(f"{lost} records cannot be encoded: {error}", hint="look at what the driver reads"))
         return kept
 
-    async def _commit_events(self, events: list[tuple[Lane, Record]]) -> bool:
-        """Store events alone: they have room beyond the quota."""
+    async def _commit_events(self, events: list[Entry]) -> bool:
+        """Store events alone: a small commit may fit where a large one does not."""
         if not events:
             return True
         try:
@@ -230,22 +249,51 @@ class Store:
             return False
         return True
 
-    async def _append(self, records: list[tuple[Lane, Record]]) -> None:
+    async def _append(self, entries: list[Entry]) -> None:
         layouts, clock = dict(self._layouts), self._clock.state()
 
-        def append(spool: Spool) -> Figures | SpoolError:
-            spool.append(records, layouts, clock)
+        def append(spool: Spool) -> SpoolError | None:
+            spool.append(entries, layouts, clock)
             try:
-                return _measure(spool)
+                self._measure(spool)
             except SpoolError as error:  # the records are stored all the same
                 return error
+            return None
 
-        figures = await self._call(append)
+        fault = await self._call(append)
         self.committed.set()
-        if isinstance(figures, SpoolError):
-            self._report(figures)
+        if fault is not None:
+            self._report(fault)
         else:
-            self.accounts, self.size_bytes = figures
+            self._tell_of_losses()
+
+    def _measure(self, spool: Spool) -> None:
+        """Count, unless that took long and was done a moment ago. In the spool's thread."""
+        began = time.monotonic()
+        if self._measuring_s > MEASURE_QUICK_S and began - self._measured_s < self._measuring_s * MEASURE_SHARE:
+            return
+        self.figures = Figures(
+            accounts=spool.accounts(),
+            lost=spool.lost(),
+            size_bytes=spool.size_bytes(),
+            quota_bytes=spool.quota_bytes,
+            written_bytes=written_bytes(),
+        )
+        if self._losing is None:
+            self._losing = LosingData(self.figures.lost, is_raised=LOSING_ALARM in spool.raised())
+        self._measured_s = time.monotonic()
+        self._measuring_s = self._measured_s - began
+
+    def _tell_of_losses(self) -> None:
+        mono = self._clock.mono_ns()
+        change = self._losing.update(self.figures.lost, mono) if self._losing is not None else None
+        if change is not None:
+            wall = self._clock.wall_at(mono)
+            self.put_event(
+                AlarmRecord(
+                    mono, wall, LOSING_ALARM, "spool", "losing-data", change, LOSING_PRIORITY, self.figures.lost
+                )
+            )
 
     def _report(self, error: SpoolError) -> None:
         if str(error) != self.fault:
@@ -253,7 +301,7 @@ class Store:
             self.fault = str(error)
 
     async def _refresh(self) -> None:
-        self.accounts, self.size_bytes = await self._call(_measure)
+        await self._call(self._measure)
 
     async def _prune(self) -> None:
         try:
@@ -272,33 +320,30 @@ class Store:
     async def set_committed(self, cursors: Sequence[tuple[str, Lane, int]]) -> None:
         """Take over the fleet's cursors."""
 
-        def take_over(spool: Spool) -> Figures:
+        def take_over(spool: Spool) -> None:
             spool.set_committed(cursors)
-            return _measure(spool)
+            self._measure(spool)
 
-        self.accounts, self.size_bytes = await self._call(take_over)
+        await self._call(take_over)
 
     async def raised(self) -> dict[str, AlarmRecord]:
-        """The alarms that were up when the agent last ran."""
-        return await self._call(lambda spool: spool.raised())
+        """The alarms that were up when the agent last ran, the store's own left out."""
+        found = await self._call(lambda spool: spool.raised())
+        return {name: record for name, record in found.items() if name != LOSING_ALARM}
 
     async def close(self) -> None:
         """Commit what is left and close the file."""
         await self.commit()
-        if self._queue:
-            log.error("%d records could not be stored before the end: %s", len(self._queue), self.fault)
+        if self._waiting:
+            log.error("%d records could not be stored before the end: %s", len(self._waiting), self.fault)
         if self._spool is not None:
             await self._call(lambda spool: spool.close())
         self._executor.shutdown()
 
 
-def _measure(spool: Spool) -> Figures:
-    return spool.accounts(), spool.size_bytes()
-
-
-def _is_encodable(record: Record) -> bool:
+def _is_encodable(entry: Event) -> bool:
     try:
-        encode_record(record)
+        msgspec.msgpack.encode(entry)
     except (OverflowError, TypeError, ValueError):
         return False
     return True

@@ -188,14 +188,7 @@ class Uplink:
                 if moved is not None:
                     await self._store.set_committed([moved])
             case Down.REFUSED:
-                refused = codec.decode(payload, Refused)
-                if not self._talk.refused(refused):
-                    log.error(
-                        "the fleet wants record %d of epoch %s, lane %s, which is no longer held; that lane waits",
-                        refused.expected,
-                        refused.epoch,
-                        refused.lane,
-                    )
+                self._talk.refused(codec.decode(payload, Refused))
             case Down.WELCOME:
                 await self._take_welcome(codec.decode(payload, Welcome))
             case Down.GREET:
@@ -289,6 +282,7 @@ class Uplink:
             boot=records.boot,
             clock=self._clock_state() if records.boot == self._identity.boot else records.clock,
             layouts=records.layouts,
+            tombstone=records.tombstone,
         )
 
     async def _publish(self, client: aiomqtt.Client, kind: Up, payload: bytes, qos: int = 1) -> None:

@@ -9,6 +9,8 @@ from wire.twin import Reported
 
 TAGS_MOST = 20_000
 """Most tags that one gateway may describe."""
+TOLD_MOST = 100_000
+"""Most sums of a tag in a minute that one tombstone may tell."""
 
 
 class Burden(msgspec.Struct, frozen=True):
@@ -21,7 +23,8 @@ class Burden(msgspec.Struct, frozen=True):
 def weigh(body: object, payload: bytes) -> Burden:
     """Weigh a message. ``body`` is what it decoded to, None if it could not be decoded."""
     if isinstance(body, Batch):
-        return Burden(1 + len(body.items) + _count_columns(body), len(payload) + sum(map(len, body.items)))
+        rows = 1 + len(body.items) + _count_columns(body) + _count_told(body)
+        return Burden(rows, len(payload) + sum(map(len, body.items)))
     if isinstance(body, Reported):
         return Burden(1 + len(body.tags), len(payload))
     return Burden(1, len(payload))
@@ -32,13 +35,22 @@ def find_excess(body: object) -> str:
     if isinstance(body, Batch):
         if len(body.items) > BATCH_ITEMS_MOST:
             return f"batch of {len(body.items)} items, the most is {BATCH_ITEMS_MOST}"
-        if len(body.layouts) > len(body.items):
+        if body.tombstone is not None and (body.items or body.tombstone.last < body.first):
+            return "batch with a tombstone has items, or its tombstone ends before it begins"
+        minutes = len(body.tombstone.minutes) if body.tombstone is not None else 0
+        if len(body.layouts) > len(body.items) + minutes:
             return f"batch of {len(body.items)} items has {len(body.layouts)} layouts"
+        if _count_told(body) > TOLD_MOST:
+            return f"tombstone tells {_count_told(body)} sums, the most is {TOLD_MOST}"
         if _count_columns(body) > TAGS_MOST:
             return f"layouts of {_count_columns(body)} tags, the most is {TAGS_MOST}"
     if isinstance(body, Reported) and len(body.tags) > TAGS_MOST:
         return f"{len(body.tags)} tags, the most is {TAGS_MOST}"
     return ""
+
+
+def _count_told(batch: Batch) -> int:
+    return sum(len(minute.counts) for minute in batch.tombstone.minutes) if batch.tombstone is not None else 0
 
 
 def _count_columns(batch: Batch) -> int:

@@ -21,15 +21,16 @@ from sqlalchemy.orm import Session
 
 from fleet.alarms import journal
 from fleet.burden import find_excess, weigh
-from fleet.conversation import WINDOW_OCTETS, GreetAgain, Refuse, decide, find_missing
+from fleet.conversation import WINDOW_OCTETS, GreetAgain, Refuse, decide
 from fleet.db import Database, is_outage
 from fleet.gateways import service as gateways
 from fleet.gateways.models import Gateway
+from fleet.ledger import service as ledger
 from fleet.metrics import IngestMetrics
-from fleet.readings import store
+from fleet.readings import minutes, store
 from fleet.readings.items import Item, Unreadable, escape_text, read_items, unstorable
 from wire.codec import KINDS, decode
-from wire.conversation import Ack, Batch, Greet, Hello, Refused, Welcome
+from wire.conversation import Ack, Batch, Greet, Hello, Refused, Tombstone, Welcome
 from wire.errors import WireError
 from wire.health import Health
 from wire.record import Layout, ScanRecord, layout_id
@@ -252,9 +253,9 @@ class Committer:
                 gateways.keep_layout(session, gateway, name, layout)
                 self._layouts[gateway, name] = layout
 
-    def tag_ids(self, session: Session, gateway: str, scan: ScanRecord, layout: Layout) -> dict[str, int]:
-        """Return the ids of a layout's tags, from memory or the database."""
-        key = (gateway, scan.layout)
+    def tag_ids(self, session: Session, gateway: str, name: bytes, layout: Layout) -> dict[str, int]:
+        """Return the ids of a layout's tags, from memory or the database. ``name`` is the layout's id."""
+        key = (gateway, name)
         if key not in self._tag_ids:
             self._tag_ids[key] = gateways.tag_ids(session, gateway, layout.tags, layout.group)
         return self._tag_ids[key]
@@ -275,6 +276,7 @@ class _Counts:
 
     def __init__(self) -> None:
         self.records: dict[str, int] = {}
+        self.lost: dict[str, int] = {}
         self.samples = 0
         self.trimmed = 0
         self.refused = 0
@@ -287,6 +289,8 @@ class _Counts:
         """Add to the program's counters."""
         for lane, count in self.records.items():
             metrics.records.labels(lane).inc(count)
+        for lane, count in self.lost.items():
+            metrics.lost.labels(lane).inc(count)
         for kind, count in self.undecodable.items():
             metrics.undecodable.labels(kind).inc(count)
         metrics.samples.inc(self.samples)
@@ -331,11 +335,6 @@ class _Work:
             return None
         opened = self._committer.open_session()
         cursors = gateways.welcome(self._session, gateway, hello, opened, message.received_ns)
-        for missing in find_missing(hello, cursors):
-            log.warning("gateway %s no longer holds %s", gateway.name, missing)
-            gateways.advance(self._session, gateway.name, missing.epoch, missing.lane, missing.last, hello.boot)
-            store.declare_missing(self._session, gateway.name, missing, message.received_ns)
-            cursors.setdefault(missing.epoch, {})[missing.lane] = missing.last
         now = self._committer.now_ns()
         welcome = Welcome(session=opened, window=WINDOW_OCTETS, time=now, cursors=cursors)
         return Reply(gateway.name, Down.WELCOME, welcome)
@@ -360,7 +359,10 @@ class _Work:
             return Reply(gateway.name, Down.REFUSED, refused)
         self._counts.trimmed += decision.skip
         if decision.committed > committed:
-            self._store(batch, decision.skip, message)
+            if batch.tombstone is not None:
+                self._declare(batch, batch.tombstone, committed, message)
+            else:
+                self._store(batch, decision.skip, message)
             gateways.advance(self._session, gateway.name, batch.epoch, batch.lane, decision.committed, batch.boot)
         gateway.last_seen_ns = message.received_ns
         ack = Ack(session=batch.session, epoch=batch.epoch, lane=batch.lane, committed=decision.committed)
@@ -380,7 +382,7 @@ class _Work:
         for item, record_id in zip(items, store.add_records(session, gateway, batch, items, received_ns), strict=True):
             if isinstance(item.record, ScanRecord):
                 assert item.layout is not None
-                ids = committer.tag_ids(session, gateway, item.record, item.layout)
+                ids = committer.tag_ids(session, gateway, item.record.layout, item.layout)
                 rows += store.reading_rows(item, record_id, ids)
             else:
                 journal.note(session, gateway, record_id, item.record, item.captured_ns, received_ns)
@@ -388,9 +390,39 @@ class _Work:
         unreadable = [item for item in read if isinstance(item, Unreadable)]
         store.quarantine_items(session, gateway, batch, unreadable, received_ns)
         self._counts.quarantined += len(unreadable)
+        sums = ledger.Sums()
+        for item in items:
+            count = sums.at(item.captured_ns, received_ns)
+            count.records += 1
+            count.samples += item.samples
+        for _ in unreadable:
+            sums.at(None, received_ns).quarantined += 1
         lane = batch.lane.value
+        ledger.add_counts(session, gateway, lane, sums)
         self._counts.records[lane] = self._counts.records.get(lane, 0) + len(items)
         self._counts.samples += sum(item.samples for item in items)
+
+    def _declare(self, batch: Batch, tombstone: Tombstone, committed: int, message: _Message) -> None:
+        """Write down what the gateway no longer holds and we lack. A tombstone may reach back to what we have."""
+        session, committer, gateway = self._session, self._committer, message.gateway
+        loss = ledger.declare(session, gateway, batch, tombstone, committed, message.received_ns)
+        log.warning(
+            "gateway %s lost %d records of lane %s: %s", gateway, loss.records, batch.lane, escape_text(loss.reason)
+        )
+        if not message.reason:
+            committer.keep_layouts(session, gateway, batch.layouts)
+            minutes.keep(
+                session,
+                tombstone.minutes,
+                batch.clock,
+                lambda name: committer.layout(session, gateway, name),
+                lambda layout, name: committer.tag_ids(session, gateway, name, layout),
+                is_new=batch.first > committed,
+            )
+        sums = ledger.Sums()
+        sums.at(loss.from_ns, message.received_ns).lost += loss.records
+        ledger.add_counts(session, gateway, batch.lane.value, sums)
+        self._counts.lost[batch.lane.value] = self._counts.lost.get(batch.lane.value, 0) + loss.records
 
     def _spoiled(self, message: _Message, reason: str) -> None:
         self._counts.undecodable[message.kind] = self._counts.undecodable.get(message.kind, 0) + 1

@@ -9,12 +9,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import msgspec
 
-from wire.conversation import Batch, Hello
-from wire.record import Lane
+from wire.conversation import Batch
 
 WINDOW_OCTETS = 131_072
 """Most octets in flight that a welcome allows."""
@@ -35,7 +32,8 @@ class Refuse(msgspec.Struct, frozen=True):
 
 
 class Take(msgspec.Struct, frozen=True):
-    """Store ``batch.items[skip:]``; the cursor is ``committed`` afterwards."""
+    """Store ``batch.items[skip:]``, or what the tombstone says of the numbers above the cursor, which is ``committed``
+    afterwards."""
 
     skip: int
     committed: int
@@ -44,30 +42,11 @@ class Take(msgspec.Struct, frozen=True):
 Decision = GreetAgain | Refuse | Take
 
 
-class Missing(msgspec.Struct, frozen=True):
-    """Records ``first``..``last`` that the fleet lacks and the gateway no longer holds: they are lost, and shown."""
-
-    epoch: str
-    lane: Lane
-    first: int
-    last: int
-
-
-def find_missing(hello: Hello, cursors: Mapping[str, Mapping[Lane, int]]) -> list[Missing]:
-    """Compare what a gateway holds with the cursors. Only a database that is new or older than the spool lacks any."""
-    return [
-        Missing(epoch, lane, have + 1, span.first - 1)
-        for epoch, lanes in hello.epochs.items()
-        for lane, span in lanes.items()
-        if (have := cursors.get(epoch, {}).get(lane, 0)) + 1 < span.first <= span.head + 1
-    ]
-
-
 def decide(session: str, committed: int, batch: Batch) -> Decision:
     """Decide on a batch. ``session`` is the one in force, "" for none; ``committed`` the cursor, 0 for none."""
     if not session or batch.session != session:
         return GreetAgain("unknown session")
-    last = batch.first + len(batch.items) - 1
+    last = batch.last
     if not 1 <= batch.first <= committed + 1 or last > SEQ_MAX:
         return Refuse(committed + 1)
     skip = min(committed + 1 - batch.first, len(batch.items))

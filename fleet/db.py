@@ -48,11 +48,12 @@ def load_models() -> None:
     from fleet.alarms import models as alarms
     from fleet.configs import models as configs
     from fleet.gateways import models as gateways
+    from fleet.ledger import models as ledger
     from fleet.readings import models as readings
     from fleet.relay import models as relay
     from fleet.sites import models as sites
 
-    _ = (accounts, alarms, configs, gateways, readings, relay, sites)
+    _ = (accounts, alarms, configs, gateways, ledger, readings, relay, sites)
 
 
 def parse_url(text: str) -> URL:

@@ -22,6 +22,9 @@ class IngestMetrics:
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self.records = Counter("fengsui_ingest_records", "Records committed.", ["lane"], registry=registry)
+        self.lost = Counter(
+            "fengsui_ingest_lost", "Records that a gateway had to give up.", ["lane"], registry=registry
+        )
         self.samples = Counter("fengsui_ingest_samples", "Values in committed scans.", registry=registry)
         self.trimmed = Counter("fengsui_ingest_trimmed", "Records that were committed before.", registry=registry)
         self.refused = Counter("fengsui_ingest_refused", "Batches refused for a gap.", registry=registry)

@@ -68,12 +68,43 @@ class Welcome(msgspec.Struct, frozen=True, kw_only=True):
     cursors: dict[Word, dict[Lane, Seq]]
 
 
+class Minute(msgspec.Struct, frozen=True, array_like=True):
+    """What is left of one minute of a group's scans that were given up: a column per tag of the layout.
+
+    ``mono_ns`` is the begin of the minute in the time of the batch's boot, a full minute of UTC where that was known.
+    ``counts`` says how many usable numbers a column had; ``lows``, ``highs`` and ``means`` are None where that is 0.
+    """
+
+    layout: bytes
+    mono_ns: int
+    counts: tuple[int, ...]
+    lows: tuple[float | None, ...]
+    highs: tuple[float | None, ...]
+    means: tuple[float | None, ...]
+
+
+class Tombstone(msgspec.Struct, frozen=True, kw_only=True):
+    """Records that the gateway no longer holds, from the batch's ``first`` up to and including ``last``.
+
+    ``reason``: ``quota`` (no room on disk), ``memory`` (the spool could not store, and memory was full), ``encoding``
+    (a value that no record can hold), ``corrupt`` (damaged on disk) or ``forgotten`` (delivered once, and asked for
+    again after their time). ``from_ns`` and ``to_ns`` are the first's and the last's monotonic time, None if unknown.
+    """
+
+    last: Seq
+    reason: Word
+    from_ns: int | None = None
+    to_ns: int | None = None
+    minutes: tuple[Minute, ...] = ()
+
+
 class Batch(msgspec.Struct, frozen=True, kw_only=True):
     """Consecutive records of one epoch and lane. ``items[i]`` has seq ``first + i``.
 
     ``round`` counts the sender's rewinds, so that a refusal of an older round is ignored. ``layouts`` holds the
     columns of every scan among the items. ``boot`` is the boot in which the items were captured, and ``clock`` that
-    boot's relation to UTC as known now.
+    boot's relation to UTC as known now. A batch with a ``tombstone`` has no items: it stands in their place, and the
+    cursor passes it.
     """
 
     session: Word
@@ -85,6 +116,12 @@ class Batch(msgspec.Struct, frozen=True, kw_only=True):
     boot: Word
     clock: Clock
     layouts: dict[bytes, Layout] = {}
+    tombstone: Tombstone | None = None
+
+    @property
+    def last(self) -> int:
+        """The last seq that the batch speaks of; ``first - 1`` if there is none."""
+        return self.tombstone.last if self.tombstone is not None else self.first + len(self.items) - 1
 
 
 class Ack(msgspec.Struct, frozen=True, kw_only=True):

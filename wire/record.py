@@ -103,7 +103,23 @@ class AuditRecord(msgspec.Struct, frozen=True, array_like=True, tag="audit"):
     detail: str = ""
 
 
-Record = ScanRecord | AlarmRecord | ActionRecord | AuditRecord
+class FoldedRecord(msgspec.Struct, frozen=True, array_like=True, tag="folded"):
+    """Events of one rule that found no room each: how many, from when to when. Lane A.
+
+    ``rule`` is an alarm's name, an output's, or the word of an audit event. ``mono_ns`` and ``wall_ns`` are of the last
+    one, ``first_mono_ns`` and ``first_wall_ns`` of the first. The event after them, which says how things stand, is a
+    record of its own.
+    """
+
+    mono_ns: int
+    wall_ns: int | None
+    rule: str
+    count: int
+    first_mono_ns: int
+    first_wall_ns: int | None
+
+
+Record = ScanRecord | AlarmRecord | ActionRecord | AuditRecord | FoldedRecord
 
 CRC_OCTETS = 4
 _encoder = msgspec.msgpack.Encoder()

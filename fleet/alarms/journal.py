@@ -8,10 +8,10 @@ from sqlalchemy.orm import Session
 
 from fleet.alarms.models import Alarm, AlarmEvent
 from fleet.readings.items import split_value
-from wire.record import ActionRecord, AlarmRecord, AuditRecord
+from wire.record import ActionRecord, AlarmRecord, AuditRecord, FoldedRecord
 from wire.sample import Value
 
-Event = AlarmRecord | ActionRecord | AuditRecord
+Event = AlarmRecord | ActionRecord | AuditRecord | FoldedRecord
 
 
 def note(
@@ -29,6 +29,8 @@ def note(
             line.delay_ns, line.detail = event.delay_ns, event.error
         case AuditRecord():
             line.kind, line.event, line.detail = "audit", event.event, event.detail
+        case FoldedRecord():
+            line.kind, line.alarm, line.detail = "folded", event.rule, str(event.count)
         case _:  # pragma: no cover
             assert_never(event)
     session.add(line)

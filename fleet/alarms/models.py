@@ -30,8 +30,9 @@ class Alarm(Base):
 class AlarmEvent(Base):
     """One line of the journal: a record of lane A. ``id`` grows with time, so a reader can ask for what is newer.
 
-    ``kind``: ``raised``, ``cleared``, ``action`` (an output was switched: ``output``, ``state``, ``delay_ns``) or
-    ``audit`` (``event``). ``alarm`` is the alarm's name, for an action its cause. ``detail`` is for people.
+    ``kind``: ``raised``, ``cleared``, ``action`` (an output was switched: ``output``, ``state``, ``delay_ns``),
+    ``audit`` (``event``) or ``folded`` (``detail`` events of ``alarm`` found no room on the gateway each). ``alarm`` is
+    the alarm's name, for an action its cause. ``detail`` is for people.
     """
 
     __tablename__ = "alarm_event"

@@ -13,6 +13,7 @@ from wire.record import (
     ActionRecord,
     AlarmRecord,
     AuditRecord,
+    FoldedRecord,
     Lane,
     Layout,
     Record,
@@ -34,12 +35,14 @@ KINDS: dict[type[Record], str] = {
     AlarmRecord: "alarm",
     ActionRecord: "action",
     AuditRecord: "audit",
+    FoldedRecord: "folded",
 }
 LANE_OF: dict[type[Record], Lane] = {
     ScanRecord: Lane.MEASUREMENTS,
     AlarmRecord: Lane.ALARMS,
     ActionRecord: Lane.ALARMS,
     AuditRecord: Lane.ALARMS,
+    FoldedRecord: Lane.ALARMS,
 }
 FindLayout = Callable[[bytes], Layout | None]
 

@@ -48,6 +48,20 @@ class Reading(Base):
     quality: Mapped[int]
 
 
+class LostMinute(Base):
+    """What a gateway told of one tag in one minute of measurements that it had to give up."""
+
+    __tablename__ = "lost_minute"
+    __table_args__ = ({"sqlite_with_rowid": False},)
+
+    tag_id: Mapped[int] = mapped_column(sa.ForeignKey("tag.id"), primary_key=True)
+    at_ns: Mapped[int] = mapped_column(primary_key=True)
+    count: Mapped[int]
+    low: Mapped[float]
+    high: Mapped[float]
+    mean: Mapped[float]
+
+
 class Quarantined(Base):
     """A record or message that could not be read: kept, shown, and for a record counted as committed.
 

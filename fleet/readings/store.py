@@ -9,7 +9,6 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from fleet.conversation import Missing
 from fleet.readings.items import Item, Unreadable, escape_text, quality_of, split_value
 from fleet.readings.models import Quarantined, Reading, Record
 from wire.conversation import Batch
@@ -98,21 +97,6 @@ def quarantine_items(
     ]
     if rows:
         session.execute(sa.insert(Quarantined), rows)
-
-
-def declare_missing(session: Session, gateway: str, missing: Missing, received_ns: int) -> None:
-    """Keep what is lost in the same list, so that no loss is silent: one row for the whole range."""
-    row = {
-        "gateway": gateway,
-        "kind": "hello",
-        "epoch": missing.epoch,
-        "lane": missing.lane.value,
-        "seq": missing.first,
-        "reason": f"lost: records {missing.first} to {missing.last} are no longer held by the gateway",
-        "body": b"",
-        "received_ns": received_ns,
-    }
-    session.execute(sa.insert(Quarantined), [row])
 
 
 def quarantine_message(session: Session, gateway: str, kind: str, reason: str, body: bytes, received_ns: int) -> None:

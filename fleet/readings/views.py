@@ -12,11 +12,12 @@ from apiflask.validators import Range
 
 from fleet.api import INT_MAX, PageQuery, find_services, make_blueprint
 from fleet.gateways import service as gateways
-from fleet.readings import service
+from fleet.readings import minutes, service
 
 blueprint = make_blueprint("readings")
 
 HOUR_NS = 3_600_000_000_000
+DAY_NS = 24 * HOUR_NS
 SHOWN_OCTETS = 256
 
 
@@ -53,6 +54,40 @@ class SeriesOut(Schema):
     tag = String()
     unit = String()
     points = List(Nested(PointOut))
+
+
+class LostQuery(Schema):
+    """Which tag, from when to when (UTC in ns since 1970)."""
+
+    tag = String(required=True)
+    from_ns = Integer(
+        data_key="from",
+        load_default=None,
+        validate=Range(0, INT_MAX),
+        metadata={"description": "A day before 'to' unless given"},
+    )
+    to_ns = Integer(
+        data_key="to", load_default=None, validate=Range(0, INT_MAX), metadata={"description": "Now unless given"}
+    )
+
+
+class LostMinuteOut(Schema):
+    """What is left of one minute of measurements that were lost."""
+
+    at_ns = Integer()
+    count = Integer()
+    low = Float()
+    high = Float()
+    mean = Float()
+
+
+class LostMinutesOut(Schema):
+    """All such minutes of a tag in the time asked for, oldest first."""
+
+    gateway = String()
+    tag = String()
+    unit = String()
+    minutes = List(Nested(LostMinuteOut))
 
 
 class QuarantinedOut(Schema):
@@ -93,6 +128,20 @@ def get_series(name: str, query_data: dict[str, Any]) -> dict[str, Any]:
             "unit": tag.unit,
             "points": [msgspec.structs.asdict(point) for point in points],
         }
+
+
+@blueprint.get("/gateways/<name>/lost-minutes")
+@blueprint.input(LostQuery, location="query")
+@blueprint.output(LostMinutesOut)
+def list_lost_minutes(name: str, query_data: dict[str, Any]) -> dict[str, Any]:
+    """Show what a gateway told of measurements that it had to give up."""
+    services = find_services()
+    end_ns = query_data["to_ns"] if query_data["to_ns"] is not None else services.clock()
+    start_ns = query_data["from_ns"] if query_data["from_ns"] is not None else max(0, end_ns - DAY_NS)
+    with services.database.reading() as session:
+        tag = gateways.get_tag(session, name, query_data["tag"])
+        found = minutes.read(session, tag.id, start_ns, end_ns)
+        return {"gateway": name, "tag": tag.name, "unit": tag.unit, "minutes": found}
 
 
 @blueprint.get("/quarantine")

@@ -11,7 +11,7 @@ import msgspec
 
 from fleet.readings.items import quality_of, split_value
 from fleet.relay.service import Columns, OutboxRow
-from wire.record import ActionRecord, AlarmRecord, AuditRecord, ScanRecord, columns_of, decode_record
+from wire.record import ActionRecord, AlarmRecord, AuditRecord, FoldedRecord, ScanRecord, columns_of, decode_record
 from wire.sample import Value, is_bad, quality_class
 
 FindColumns = Callable[[str, bytes], Columns | None]
@@ -84,6 +84,8 @@ def _describe_body(row: OutboxRow, find_columns: FindColumns) -> dict[str, Any]:
             }
         case AuditRecord():
             return {"kind": "audit", "event": record.event, "detail": record.detail}
+        case FoldedRecord():
+            return {"kind": "folded", "rule": record.rule, "count": record.count}
         case _:  # pragma: no cover
             assert_never(record)
 

@@ -25,6 +25,7 @@ class ScriptedFleet:
         self.cursors: dict[str, dict[Lane, int]] = defaultdict(lambda: defaultdict(int))
         self.records: dict[tuple[str, Lane, int], Record] = {}
         self.arrivals: list[tuple[Lane, Batch]] = []
+        self.tombstones: list[Batch] = []
         self.hellos: list[Hello] = []
         self.live: dict[str, object] = {}
         self.reports: list[Reported] = []
@@ -95,6 +96,9 @@ class ScriptedFleet:
             )
             await self.send(gateway, Down.REFUSED, refusal)
             return
+        if batch.tombstone is not None:
+            self.tombstones.append(batch)
+            cursor = max(cursor, batch.last)
         for seq, item in enumerate(batch.items, batch.first):
             if seq > cursor:
                 key = (batch.epoch, batch.lane, seq)
@@ -126,7 +130,10 @@ class ScriptedFleet:
         return [record for (_, other, _), record in sorted(self.records.items()) if other is lane]
 
     def missing(self) -> list[tuple[str, Lane, int]]:
-        """Holes below the newest seq of each epoch and lane."""
+        """Holes below the newest seq of each epoch and lane, those under tombstones left out."""
+        declared = {
+            (batch.epoch, batch.lane, seq) for batch in self.tombstones for seq in range(batch.first, batch.last + 1)
+        }
         heads: dict[tuple[str, Lane], int] = defaultdict(int)
         for epoch, lane, seq in self.records:
             heads[epoch, lane] = max(heads[epoch, lane], seq)
@@ -134,5 +141,5 @@ class ScriptedFleet:
             (epoch, lane, seq)
             for (epoch, lane), head in heads.items()
             for seq in range(1, head + 1)
-            if (epoch, lane, seq) not in self.records
+            if (epoch, lane, seq) not in self.records and (epoch, lane, seq) not in declared
         ]

@@ -240,12 +240,12 @@ def test_refusal_rewinds_once_per_round() -> None:
     for _ in range(4):
         send(conversation)
     conversation.ack(ack(10), 1.0)
-    assert conversation.refused(refused(11, first_round))
+    conversation.refused(refused(11, first_round))
     assert (conversation.round, after(conversation)) == (first_round + 1, (M, OLD, 10))
     send(conversation)
-    assert conversation.refused(refused(11, first_round))
+    conversation.refused(refused(11, first_round))
     assert after(conversation) == (M, OLD, 20)
-    assert conversation.refused(refused(16, first_round + 1))
+    conversation.refused(refused(16, first_round + 1))
     assert after(conversation) == (M, OLD, 15)
 
 
@@ -262,20 +262,7 @@ def test_refusal_that_makes_no_sense_stays_within_what_is_held(expected, resumes
     send(conversation)
     conversation.refused(refused(expected, conversation.round))
     plan = conversation.next_batch()
-    assert (plan and plan.after) == resumes or conversation._cursors[M][OLD].is_stuck
-
-
-def test_lane_whose_wanted_records_are_no_longer_held_waits_and_the_others_go_on() -> None:
-    conversation = talk(mark(M, 10, first=5), mark(M, 3, NEW), mark(A, 1))
-    send(conversation)
-    send(conversation)
-    assert not conversation.refused(refused(1, conversation.round))
-    assert [send(conversation).epoch, send(conversation).epoch] == [OLD, NEW]
-    assert conversation.next_batch() is None
-    conversation.welcome(welcome("s2", M=4))
-    assert after(conversation) == (A, OLD, 0)
-    send(conversation)
-    assert after(conversation) == (M, OLD, 4)
+    assert (plan and plan.after) == resumes
 
 
 def test_unanswered_batch_is_sent_again_after_the_time_out_which_doubles() -> None:
@@ -497,7 +484,7 @@ class World:
             case Ack():
                 self.talk.ack(answer, self.now)
             case Refused():
-                assert self.talk.refused(answer)
+                self.talk.refused(answer)
             case None:
                 self.talk.greet(self.now)
 

@@ -18,11 +18,12 @@ from fleet.committer import Committer, DatabaseDownError, Incoming, Reply
 from fleet.db import Database, build_engine, is_outage
 from fleet.gateways import service as gateways
 from fleet.gateways.models import Cursor, Gateway, Tag
+from fleet.ledger.models import Loss, Tally
 from fleet.metrics import IngestMetrics
-from fleet.readings.models import Quarantined, Reading, Record
+from fleet.readings.models import LostMinute, Quarantined, Reading, Record
 from tests.fleet import edge
 from tests.fleet.conftest import START_NS, Clock, both_databases
-from wire.conversation import Ack, Greet, Refused, Span, Welcome
+from wire.conversation import Ack, Batch, Greet, Minute, Refused, Tombstone, Welcome
 from wire.conversation import Clock as WireClock
 from wire.record import ActionRecord, AuditRecord, Lane, Layout, encode_record, layout_id
 from wire.sample import Quality
@@ -475,14 +476,107 @@ def test_a_quarantined_body_that_is_cut_keeps_its_digest(fleet: Fleet) -> None:
     assert f"100001 octets, SHA-256 {hashlib.sha256(garbage.payload).hexdigest()}" in kept.reason
 
 
-def test_new_database_takes_what_a_gateway_still_holds_and_shows_what_it_does_not(fleet: Fleet) -> None:
-    hello = msgspec.structs.replace(edge.hello(), epochs={"e1": {Lane.MEASUREMENTS: Span(first=41, head=42)}})
-    (welcome,) = [reply.message for reply in fleet.committer.commit([edge.up(Up.HELLO, hello)])]
-    assert welcome.cursors == {"e1": {Lane.MEASUREMENTS: 40}}
-    ack = fleet.batch(welcome.session, 41, edge.scan(1, 1.0, 1.0), edge.scan(2, 2.0, 2.0))
-    assert ack.committed == 42
-    (lost,) = fleet.rows(sa.select(Quarantined))
-    assert (lost.epoch, lost.lane, lost.seq) == ("e1", "M", 1)
-    assert lost.reason == "lost: records 1 to 40 are no longer held by the gateway"
-    fleet.send(edge.up(Up.HELLO, hello))
-    assert len(fleet.rows(sa.select(Quarantined))) == 1
+def tombstone(fleet: Fleet, session: str, first: int, grave: Tombstone, **changes: Any) -> Any:
+    batch = Batch(
+        session=session,
+        round=1,
+        epoch="e1",
+        lane=Lane.MEASUREMENTS,
+        first=first,
+        items=(),
+        boot="b1",
+        clock=edge.SYNCED,
+        tombstone=grave,
+        **changes,
+    )
+    (reply,) = fleet.send(edge.up(Up.BATCH, batch))
+    return reply
+
+
+def test_tombstone_moves_the_cursor_and_only_what_is_lacking_is_a_loss(fleet: Fleet) -> None:
+    session = fleet.open()
+    fleet.batch(session, 1, edge.scan(1, 1.0, 1.0), edge.scan(2, 2.0, 2.0))
+    from_ns, to_ns = 5_000_000_000, 9_000_000_000
+    ack = tombstone(fleet, session, 2, Tombstone(last=40, reason="quota", from_ns=from_ns, to_ns=to_ns))
+    assert isinstance(ack, Ack)
+    assert ack.committed == 40
+    (loss,) = fleet.rows(sa.select(Loss))
+    assert (loss.epoch, loss.lane, loss.first, loss.last, loss.records, loss.reason) == ("e1", "M", 3, 40, 38, "quota")
+    assert edge.SYNCED.offset_ns is not None
+    assert (loss.from_ns, loss.to_ns) == (from_ns + edge.SYNCED.offset_ns, to_ns + edge.SYNCED.offset_ns)
+    again = tombstone(fleet, session, 2, Tombstone(last=40, reason="quota"))
+    assert isinstance(again, Ack)
+    assert again.committed == 40
+    assert len(fleet.rows(sa.select(Loss))) == 1
+    assert sum(tally.lost for tally in fleet.rows(sa.select(Tally))) == 38
+    assert sum(tally.records for tally in fleet.rows(sa.select(Tally))) == 2
+    assert fleet.batch(session, 41, edge.scan(1, 1.0, 1.0)).committed == 41
+
+
+def test_tombstone_that_leaves_a_gap_is_refused(fleet: Fleet) -> None:
+    refused = tombstone(fleet, fleet.open(), 2, Tombstone(last=40, reason="quota"))
+    assert isinstance(refused, Refused)
+    assert refused.expected == 1
+    assert fleet.rows(sa.select(Loss)) == []
+
+
+@pytest.mark.parametrize(("first", "last", "items"), [(5, 4, ()), (1, 4, (b"x",))])
+def test_tombstone_that_contradicts_itself_is_quarantined_whole(fleet: Fleet, first, last, items) -> None:
+    session = fleet.open()
+    batch = Batch(
+        session=session,
+        round=1,
+        epoch="e1",
+        lane=Lane.MEASUREMENTS,
+        first=first,
+        items=items,
+        boot="b1",
+        clock=edge.SYNCED,
+        tombstone=Tombstone(last=last, reason="quota"),
+    )
+    assert fleet.committer.commit([edge.up(Up.BATCH, batch)]) == []
+    (kept,) = fleet.rows(sa.select(Quarantined))
+    assert "tombstone" in kept.reason
+
+
+def minute(mono_ns: int, count: int, low: float, high: float, mean: float) -> Minute:
+    nothing = (None,) * (len(edge.TANK.tags) - 1)
+    return Minute(
+        layout_id(edge.TANK),
+        mono_ns,
+        (count, *(0 for _ in nothing)),
+        (low, *nothing),
+        (high, *nothing),
+        (mean, *nothing),
+    )
+
+
+def test_minutes_of_a_tombstone_are_kept_once_however_often_they_are_told(fleet: Fleet) -> None:
+    session = fleet.open()
+    layouts = {layout_id(edge.TANK): edge.TANK}
+    first = Tombstone(last=10, reason="quota", minutes=(minute(0, 10, 1.0, 5.0, 2.0),))
+    tombstone(fleet, session, 1, first, layouts=layouts)
+    joined = Tombstone(last=20, reason="quota", minutes=(minute(0, 20, 0.5, 6.0, 3.0),))
+    tombstone(fleet, session, 1, joined, layouts=layouts)
+    (kept,) = fleet.rows(sa.select(LostMinute))
+    assert (kept.at_ns, kept.count, kept.low, kept.high, kept.mean) == (edge.SYNCED.offset_ns, 20, 0.5, 6.0, 3.0)
+    more = Tombstone(last=25, reason="quota", minutes=(minute(0, 5, -1.0, 2.0, 8.0),))
+    tombstone(fleet, session, 21, more, layouts=layouts)
+    (kept,) = fleet.rows(sa.select(LostMinute))
+    assert (kept.count, kept.low, kept.high, kept.mean) == (25, -1.0, 6.0, 4.0)
+
+
+def test_minutes_that_make_no_sense_are_left_out_and_the_loss_is_not(fleet: Fleet) -> None:
+    layouts = {layout_id(edge.TANK): edge.TANK}
+    minutes = (
+        minute(0, 10, float("nan"), 5.0, 2.0),
+        minute(-(2**62), 10, 1.0, 5.0, 2.0),
+        Minute(layout_id(edge.TANK), 0, (1,), (1.0,), (1.0,), (1.0,)),
+        Minute(b"whatever", 0, (1,), (1.0,), (1.0,), (1.0,)),
+    )
+    grave = Tombstone(last=10, reason="quota", minutes=minutes)
+    ack = tombstone(fleet, fleet.open(), 1, grave, layouts=layouts)
+    assert isinstance(ack, Ack)
+    assert ack.committed == 10
+    assert fleet.rows(sa.select(LostMinute)) == []
+    assert len(fleet.rows(sa.select(Loss))) == 1

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from wire.conversation import Ack, Batch, Clock, Greet, Hello, Refused, Span, Welcome
+from wire.conversation import Ack, Batch, Clock, Greet, Hello, Minute, Refused, Span, Tombstone, Welcome
 from wire.health import BusHealth, GroupHealth, Health, LaneHealth, OutputHealth
 from wire.record import (
     ActionRecord,
     AlarmRecord,
     AuditRecord,
+    FoldedRecord,
     Lane,
     Layout,
     Record,
@@ -34,6 +35,7 @@ RECORDS: dict[str, Record] = {
     ),
     "record-action": ActionRecord(MONO_NS, WALL_NS, "siren", "on", "tank.level:high-high", 12_000_000, "没有应答"),
     "record-audit": AuditRecord(MONO_NS, None, "configured", "version 3"),
+    "record-folded": FoldedRecord(MONO_NS, WALL_NS, "tank.level:high", 17, 1_000_000_000, WALL_NS - 4_000_000_000),
 }
 
 MESSAGES = {
@@ -55,6 +57,15 @@ MESSAGES = {
         boot="boot-1",
         clock=CLOCK,
         layouts={layout_id(LAYOUT): LAYOUT},
+        tombstone=Tombstone(
+            last=99,
+            reason="quota",
+            from_ns=MONO_NS,
+            to_ns=MONO_NS + 60_000_000_000,
+            minutes=(
+                Minute(layout_id(LAYOUT), MONO_NS, (3, 0, 0), (1.5, None, None), (2.5, None, None), (2.0, None, None)),
+            ),
+        ),
     ),
     Up.LIVE: Live(tags={"tank.level": (52.5, 0, WALL_NS), "tank.mode": ("auto", 0x40, None)}),
     Up.REPORTED: Reported(

@@ -34,13 +34,14 @@ def test_octets_of_an_earlier_release_mean_what_they_meant(case) -> None:
     is_record = case.stem.startswith("record-")
     meant = decode_record(octets) if is_record else codec.decode(octets, MODELS[case.stem])
     if isinstance(meant, Batch):
-        assert [type(decode_record(item)) for item in meant.items] == [type(record) for record in RECORDS.values()]
+        kinds = [type(decode_record(item)) for item in meant.items]
+        assert kinds == [type(record) for record in RECORDS.values()][: len(kinds)]
     assert contains(json.loads(msgspec.json.encode(meant)), json.loads(case.with_suffix(".json").read_text("utf-8")))
 
 
 def test_every_message_and_record_of_the_first_release_is_kept() -> None:
     kept = {case.stem for case in CAPTURED if case.parent.name == "release-0.1"}
-    assert kept >= {kind.value for kind in MESSAGES} | set(RECORDS) - {"layout"}
+    assert kept >= {kind.value for kind in MESSAGES} | set(RECORDS) - {"layout", "record-folded"}
 
 
 class FirstScan(msgspec.Struct, array_like=True, tag="scan"):

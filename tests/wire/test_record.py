@@ -13,6 +13,7 @@ from wire.record import (
     ActionRecord,
     AlarmRecord,
     AuditRecord,
+    FoldedRecord,
     Layout,
     Record,
     ScanRecord,
@@ -44,6 +45,7 @@ PARTS = {
     ),
     ActionRecord: st.builds(ActionRecord, INT64, WALLS, st.text(), st.text(), st.text(), INT64, st.text()),
     AuditRecord: st.builds(AuditRecord, INT64, WALLS, st.text(), st.text()),
+    FoldedRecord: st.builds(FoldedRecord, INT64, WALLS, st.text(), st.integers(0, 2**63 - 1), INT64, WALLS),
 }
 
 

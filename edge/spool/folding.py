@@ -1,0 +1,54 @@
+"""Many events of one rule as one entry of constant size, so that a rule that chatters cannot silence another. Pure."""
+
+from __future__ import annotations
+
+import msgspec
+
+from wire.record import ActionRecord, AlarmRecord, AuditRecord, FoldedRecord, Record, ScanRecord
+
+
+class Fold(msgspec.Struct, frozen=True, array_like=True):
+    """Events of one rule: how many, the first's time, and the last one whole."""
+
+    count: int
+    first_mono_ns: int
+    first_wall_ns: int | None
+    last: Record
+
+
+def rule_of(event: Record) -> str:
+    """Name what an event belongs to: its alarm, its output, or the word of an audit event."""
+    match event:
+        case AlarmRecord():
+            return event.alarm
+        case ActionRecord():
+            return event.output
+        case AuditRecord():
+            return event.event
+        case FoldedRecord():
+            return event.rule
+        case ScanRecord():
+            raise TypeError("a scan is no event")
+
+
+def fold(entry: Fold | None, event: Record) -> Fold:
+    """Add an event to an entry."""
+    if entry is None:
+        return Fold(1, event.mono_ns, event.wall_ns, event)
+    return Fold(entry.count + 1, entry.first_mono_ns, entry.first_wall_ns, event)
+
+
+def join(earlier: Fold | None, later: Fold) -> Fold:
+    """Put an entry behind another of the same rule."""
+    if earlier is None:
+        return later
+    return Fold(earlier.count + later.count, earlier.first_mono_ns, earlier.first_wall_ns, later.last)
+
+
+def unfold(rule: str, entry: Fold) -> list[Record]:
+    """Turn an entry into records: one for all but the last, and the last as it was."""
+    if entry.count == 1:
+        return [entry.last]
+    last = entry.last
+    told = FoldedRecord(last.mono_ns, last.wall_ns, rule, entry.count - 1, entry.first_mono_ns, entry.first_wall_ns)
+    return [told, last]

@@ -1,0 +1,176 @@
+"""What can be read of a damaged spool, put into a new one. Records keep their identity; what is missing is declared.
+
+    damaged file --read row by row--> <name>.salvaging --rename--> <name>.salvaged
+    damaged file --rename--> <name>.corrupt-<time>           kept, never deleted
+    <name>.salvaged --rename--> the spool
+
+Each step can be the last one before the power goes: the next start takes up where this one ended.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import sqlite3
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import msgspec
+
+from edge.spool.file import Row, SpoolFile, unpack, whole
+from edge.spool.tombstones import Tombstones
+from wire.record import LANES, Lane
+
+TABLES = {
+    "epoch": ("n", "id", "boot", "offset_ns", "quality"),
+    "mark": ("lane", "n", "head", "committed"),
+    "layout": ("id", "body"),
+    "raised": ("alarm", "body"),
+    "folded": ("rule", "body"),
+    "retired": ("lane", "assigned", "tombstoned"),
+    "chunk": ("lane", "n", "first", "last", "stored_s", "layouts", "body"),
+    "tombstone": ("lane", "n", "first", "last", "reason", "from_ns", "to_ns", "layouts", "minutes"),
+}
+PROBES_MOST = 20_000
+"""Places looked at in one table: what a damaged page hides is passed over by halves."""
+SIDE_FILES = ("-wal", "-shm")
+
+
+class Salvaged(msgspec.Struct, frozen=True):
+    """What came of it: where the damaged file is, how many records were saved, and how many are declared lost."""
+
+    aside: Path
+    saved: int
+    lost: int
+
+
+def resume(path: Path) -> None:
+    """Finish what an earlier start could not: a salvaged spool that is complete and not yet in its place."""
+    ready = path.with_name(f"{path.name}.salvaged")
+    if ready.exists():
+        if path.exists():
+            move_aside(path)
+        os.replace(ready, path)
+        _sync(path.parent)
+
+
+def salvage(path: Path) -> Salvaged:
+    """Put a new spool in the place of a damaged one, with all that can be read of it. Raises SpoolError."""
+    unfinished, ready = (path.with_name(f"{path.name}.{word}") for word in ("salvaging", "salvaged"))
+    for suffix in ("", *SIDE_FILES):
+        unfinished.with_name(unfinished.name + suffix).unlink(missing_ok=True)
+    file = SpoolFile(unfinished)
+    try:
+        saved, lost = _fill(file, _read_tables(path))
+    finally:
+        file.close()
+    os.replace(unfinished, ready)
+    _sync(path.parent)
+    aside = move_aside(path)
+    os.replace(ready, path)
+    _sync(path.parent)
+    return Salvaged(aside, saved, lost)
+
+
+def move_aside(path: Path) -> Path:
+    """Rename a damaged file, and what belongs to it. Returns its new place."""
+    stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
+    aside = path.with_name(f"{path.name}.corrupt-{stamp}-{secrets.token_hex(2)}")
+    os.replace(path, aside)
+    for suffix in SIDE_FILES:
+        extra = path.with_name(path.name + suffix)
+        if extra.exists():
+            os.replace(extra, aside.with_name(aside.name + suffix))
+    return aside
+
+
+def _read_tables(path: Path) -> dict[str, list[Row]]:
+    try:
+        db = sqlite3.connect(f"file:{path}?mode=ro", uri=True, isolation_level=None)
+    except sqlite3.Error:
+        return {}
+    try:
+        return {table: read_rows(db, table, columns) for table, columns in TABLES.items()}
+    finally:
+        db.close()
+
+
+def read_rows(db: sqlite3.Connection, table: str, columns: Sequence[str]) -> list[Row]:
+    """Read every row of a table that can be read. What stands on a damaged page is passed over."""
+    found: dict[int, Row] = {}
+    waiting = [(0, _highest(db, table))]
+    probes = 0
+    while waiting and probes < PROBES_MOST:
+        low, high = waiting.pop()
+        probes += 1
+        sql = f"SELECT rowid, {', '.join(columns)} FROM {table} WHERE rowid BETWEEN ? AND ? ORDER BY rowid"  # noqa: S608 - ours
+        try:
+            for row in db.execute(sql, (low, high)):
+                found[row[0]] = row[1:]
+                low = row[0] + 1
+        except sqlite3.Error:
+            if low < high:
+                middle = (low + high) // 2
+                waiting += [(middle + 1, high), (low, middle)]
+    return [found[number] for number in sorted(found)]
+
+
+def _highest(db: sqlite3.Connection, table: str) -> int:
+    """Return the highest row number, or where that is hidden one beyond any that a spool gets to in practice."""
+    try:
+        ((highest,),) = db.execute(f"SELECT MAX(rowid) FROM {table}").fetchall()  # noqa: S608 - ours
+    except sqlite3.Error:
+        return 2**32
+    return highest or 0
+
+
+def _fill(file: SpoolFile, tables: dict[str, list[Row]]) -> tuple[int, int]:
+    """Write the rows that make sense into a new file. Returns how many records were saved and how many are lost."""
+    with file.transaction():
+        for table, columns in TABLES.items():
+            marks = ", ".join("?" * len(columns))
+            for row in tables.get(table, ()):
+                if _makes_sense(table, row):
+                    file.execute(f"INSERT OR IGNORE INTO {table} ({', '.join(columns)}) VALUES ({marks})", row)  # noqa: S608 - ours
+        for table in ("mark", "chunk", "tombstone"):  # without its epoch nothing of it can be told from another's
+            file.execute(f"DELETE FROM {table} WHERE n NOT IN (SELECT n FROM epoch)")  # noqa: S608 - ours
+        lost = sum(_mend(file, lane, whole(n)) for (n,) in file.query("SELECT n FROM epoch") for lane in LANES)
+    return file.number("SELECT SUM(last - first + 1) FROM chunk"), lost
+
+
+def _makes_sense(table: str, row: Row) -> bool:
+    if any(value is None for value in row) and table not in ("epoch", "tombstone", "retired"):
+        return False
+    if table == "chunk":
+        lane, _, first, last, _, _, body = row
+        items = unpack(body, list[bytes]) if isinstance(body, bytes) else None
+        return lane in LANES and items is not None and len(items) == whole(last) - whole(first) + 1
+    return True
+
+
+def _mend(file: SpoolFile, lane: Lane, n: int) -> int:
+    """Bring a lane's mark in order and declare what is missing of it. Returns how many records that is."""
+    where = (lane, n)
+    file.execute("INSERT OR IGNORE INTO mark VALUES (?, ?, 0, 0)", where)
+    for table in ("chunk", "tombstone"):
+        file.execute(
+            f"UPDATE mark SET head = MAX(head, COALESCE((SELECT MAX(last) FROM {table} WHERE lane = ? AND n = ?), 0))"  # noqa: S608 - ours
+            " WHERE lane = ? AND n = ?",
+            where * 2,
+        )
+    file.execute("UPDATE mark SET committed = MIN(committed, head) WHERE lane = ? AND n = ?", where)
+    ((head, committed),) = file.query("SELECT head, committed FROM mark WHERE lane = ? AND n = ?", where)
+    count = "SELECT SUM(last - first + 1) FROM tombstone WHERE lane = ? AND n = ?"
+    before = file.number(count, where)
+    Tombstones(file).cover(lane, n, whole(committed), whole(head), "corrupt")
+    return file.number(count, where) - before
+
+
+def _sync(folder: Path) -> None:
+    """Make renames durable."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

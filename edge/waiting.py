@@ -1,0 +1,82 @@
+"""Records on their way to the spool: a bounded list in memory. Pure.
+
+When it is full a measurement keeps only its place; an event takes the place of the oldest measurement, and where there
+is none it is folded with others of its rule. So nothing that is dropped here is dropped silently: see `Gone`, `Fold`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from edge.spool import Entry, Event, Fold, Gone, fold, rule_of
+from wire.record import Lane, Record
+
+
+class Waiting:
+    """Keep at most ``most`` records. ``dropped`` counts those that were handed over and did not stay whole."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._entries: list[Entry] = []
+        self._folds: dict[str, Fold] = {}
+        self.dropped = 0
+
+    def __len__(self) -> int:
+        return len(self._entries) + len(self._folds)
+
+    def put(self, lane: Lane, record: Record) -> None:
+        """Add a record."""
+        if lane is Lane.ALARMS:
+            self._put_event(record)
+        elif len(self._entries) < self._most:
+            self._entries.append((lane, record))
+        else:
+            self.dropped += 1
+            self._entries.append((lane, make_gone(record, "memory")))
+            self._join_before(len(self._entries) - 1)
+
+    def _put_event(self, event: Record) -> None:
+        rule = rule_of(event)
+        if rule not in self._folds and (len(self._entries) < self._most or self._displace()):
+            self._entries.append((Lane.ALARMS, event))
+            return
+        self.dropped += 1
+        self._folds[rule] = fold(self._folds.get(rule), event)
+
+    def _displace(self) -> bool:
+        """Let the oldest measurement go, keeping its place. False if there is none."""
+        for index, (lane, entry) in enumerate(self._entries):
+            if lane is not Lane.ALARMS and not isinstance(entry, Gone | Fold):
+                self.dropped += 1
+                self._entries[index] = (lane, make_gone(entry, "memory"))
+                behind = next((i for i in range(index + 1, len(self._entries)) if self._entries[i][0] is lane), None)
+                if behind is not None:
+                    self._join_before(behind)
+                self._join_before(index)
+                return True
+        return False
+
+    def _join_before(self, index: int) -> None:
+        """Make one of two places of a lane that follow each other, so that a long fault takes no memory."""
+        lane, last = self._entries[index]
+        earlier = next((i for i in range(index - 1, -1, -1) if self._entries[i][0] is lane), None)
+        first = self._entries[earlier][1] if earlier is not None else None
+        if earlier is not None and isinstance(first, Gone) and isinstance(last, Gone) and first.reason == last.reason:
+            self._entries[earlier] = lane, Gone(first.count + last.count, first.reason, first.from_ns, last.to_ns)
+            del self._entries[index]
+
+    def take(self) -> list[Entry]:
+        """Take everything, in order within each lane."""
+        taken = self._entries + [(Lane.ALARMS, entry) for entry in self._folds.values()]
+        self._entries, self._folds = [], {}
+        return taken
+
+    def put_back(self, entries: Sequence[Entry]) -> None:
+        """Put what was taken before everything else again."""
+        self._entries[:0] = entries
+
+
+def make_gone(entry: Event, reason: str) -> Gone:
+    """Give what keeps the place of a record that cannot be kept."""
+    at_ns = None if isinstance(entry, Gone | Fold) else entry.mono_ns
+    return Gone(1, reason, at_ns, at_ns)
