@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import msgspec
+from flask import url_for
 
 from fleet.console.drawing import Bar, Trend, draw_bar, draw_trend, find_scale
 from fleet.console.notation import NS, write_age, write_figure, write_limit, write_value
-from fleet.console.words import LEVELS, find_word, name_quality
+from fleet.console.words import LEVELS, SPOOL, find_word, name_quality
 from fleet.overview.figures import Alarm, Label, Reading, TagRow
 from wire.sample import quality_class
 
 HOUR_NS = 3600 * NS
+SPOOL_TAG = "spool"
+"""The tag of alarms that a gateway raises of its spool. Tags of instruments have a dot."""
 
 
 class TagView(msgspec.Struct, frozen=True, kw_only=True):
@@ -84,11 +87,20 @@ def describe_bar(label: Label, value: object) -> str:
 def name_tag(label: Label) -> str:
     """A tag by its device and title, without saying anything twice."""
     title, device = label.title, label.device
+    if label.tag == SPOOL_TAG:
+        return str(SPOOL)
     if not title:
         return label.tag
     if not device or title.startswith(device):
         return title
     return device if device.endswith(title) else f"{device} {title}"
+
+
+def link_alarm(label: Label) -> str:
+    """Where to look when an alarm is up: the tag's page; for the gateway's own spool its loss ledger."""
+    if label.tag == SPOOL_TAG:
+        return url_for("console.losses", name=label.gateway)
+    return url_for("console.tag", name=label.gateway, tag=label.tag)
 
 
 def shorten_title(label: Label) -> str:

@@ -26,6 +26,7 @@ from fleet.errors import FleetError
 from fleet.overview import service as overview
 from fleet.overview.figures import Label, Point, TagRow
 from fleet.overview.labels import read_labels
+from fleet.overview.losses import find_losses
 from fleet.overview.relay import list_relay
 from fleet.overview.values import CHART_POINTS, live_reading
 
@@ -175,6 +176,14 @@ def gateway(name: str) -> str:
         page = overview.find_gateway(sources, name, request.args.get("show", ""))
         address = url_for("console.gateway_events", name=name)
         return render_template("console/gateway.html", page=page, now_ns=sources.now_ns, events=address)
+
+
+@blueprint.get("/gateways/<name>/losses")
+def losses(name: str) -> str:
+    """What one gateway had to give up."""
+    with find_console().reading() as sources:
+        page = find_losses(sources, name, read_number("before", INT_MAX))
+        return render_template("console/losses.html", page=page, now_ns=sources.now_ns)
 
 
 @blueprint.get("/gateways/<name>/tags/<tag>")

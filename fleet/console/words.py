@@ -12,7 +12,16 @@ LEVELS = {
     "high": lazy_gettext("high"),
     "low": lazy_gettext("low"),
     "low-low": lazy_gettext("low-low"),
+    "losing-data": lazy_gettext("is losing data"),
 }
+LOSSES = {
+    "quota": lazy_gettext("The spool was full"),
+    "memory": lazy_gettext("The disk took nothing and memory was full"),
+    "encoding": lazy_gettext("A value that no record can hold"),
+    "corrupt": lazy_gettext("The spool's file was damaged"),
+    "forgotten": lazy_gettext("The fleet was restored to an earlier time"),
+}
+SPOOL = lazy_gettext("Spool of the gateway")
 SECTORS = {
     "chemical": lazy_gettext("Hazardous chemicals"),
     "fireworks": lazy_gettext("Fireworks stores"),

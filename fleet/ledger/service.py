@@ -89,12 +89,11 @@ def losses(session: Session, gateway: str | None, before: int | None, limit: int
     return session.scalars(query).all()
 
 
-def count_lost(session: Session) -> Mapping[tuple[str, str], int]:
-    """Return {(gateway, lane): records lost}."""
-    query = sa.select(Loss.gateway, Loss.lane, sa.func.sum(Loss.last - Loss.first + 1)).group_by(
-        Loss.gateway, Loss.lane
-    )
-    return {(gateway, lane): int(count) for gateway, lane, count in session.execute(query)}
+def count_lost(session: Session, gateway: str) -> Mapping[str, int]:
+    """Return {lane: records lost} of a gateway."""
+    total = sa.func.sum(Loss.last - Loss.first + 1)
+    query = sa.select(Loss.lane, total).where(Loss.gateway == gateway).group_by(Loss.lane)
+    return {lane: int(count) for lane, count in session.execute(query)}
 
 
 def counts(session: Session, gateway: str | None, from_ns: int, to_ns: int) -> Sequence[Tally]:

@@ -12,10 +12,14 @@ from flask.testing import FlaskClient
 from fleet import cli
 from fleet.accounts import service as accounts
 from fleet.accounts.models import Role
+from fleet.alarms import journal
 from fleet.app import create_app
 from fleet.bootstrap import Services
 from fleet.console import views
 from fleet.gateways import service as gateways
+from fleet.ledger.models import Loss
+from fleet.readings import store
+from wire.record import AlarmRecord
 
 PASSWORD = "correct horse battery"
 
@@ -168,3 +172,49 @@ def test_streams_leave_threads_for_pages(client: FlaskClient, app: Flask) -> Non
     assert answer.status_code == 503
     assert answer.headers["Retry-After"] == "10"
     assert client.get("/").status_code == 200
+
+
+def test_ledger_shows_what_was_lost_why_and_what_could_not_be_read(client: FlaskClient, services: Services) -> None:
+    with services.database.writing() as session:
+        gateways.register(session, "gw-yufu-0001", "鱼复", None, services.clock())
+        for first in (1, 100):
+            session.add(
+                Loss(
+                    gateway="gw-yufu-0001",
+                    epoch="00000001-0123",
+                    lane="M",
+                    first=first,
+                    last=first + 49,
+                    reason="quota" if first == 1 else "<b>new</b>",
+                    from_ns=services.clock() if first == 1 else None,
+                    to_ns=None,
+                    received_ns=services.clock(),
+                )
+            )
+        store.quarantine_message(session, "gw-yufu-0001", "batch", "not a <Batch>", b"x", services.clock())
+    page = client.get("/gateways/gw-yufu-0001/losses").text
+    assert "缓存已满" in page
+    assert "&lt;b&gt;new&lt;/b&gt;" in page  # a reason that a later gateway gives is shown as it is
+    assert "1 – 50" in page
+    assert "100" in page
+    assert "时间未知" in page
+    assert "not a &lt;Batch&gt;" in page
+    assert client.get("/gateways/gw-nobody-1/losses").status_code == 404
+
+
+def test_ledger_without_a_loss_says_so(client: FlaskClient, services: Services) -> None:
+    with services.database.writing() as session:
+        gateways.register(session, "gw-yufu-0001", "鱼复", None, services.clock())
+    assert "没有丢失" in client.get("/gateways/gw-yufu-0001/losses").text
+    assert "/gateways/gw-yufu-0001/losses" in client.get("/gateways/gw-yufu-0001").text
+
+
+def test_alarm_of_the_spool_leads_to_the_ledger(client: FlaskClient, services: Services) -> None:
+    with services.database.writing() as session:
+        gateways.register(session, "gw-yufu-0001", "鱼复", None, services.clock())
+        record = AlarmRecord(1, None, "spool:losing-data", "spool", "losing-data", "raised", 2, 40)
+        journal.note(session, "gw-yufu-0001", 1, record, services.clock(), services.clock())
+    for path in ("/alarms", "/alarms?state=journal", "/"):
+        page = client.get(path).text
+        assert "网关缓存" in page, path
+        assert "/gateways/gw-yufu-0001/losses" in page, path
