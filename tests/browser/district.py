@@ -23,7 +23,7 @@ from fleet.relay import service as relay
 from fleet.settings import Settings
 from fleet.sites import service as sites
 from wire.codec import Message, encode
-from wire.conversation import Batch, Clock, Hello, Span, Welcome
+from wire.conversation import Batch, Clock, Hello, Span, Tombstone, Welcome
 from wire.health import BusHealth, Health, LaneHealth, OutputHealth
 from wire.record import AlarmRecord, Lane, Layout, Record, ScanRecord, encode_record, layout_id
 from wire.sample import Quality, Value
@@ -149,6 +149,8 @@ class District:
         for gateway, instruments in STATIONS.items():
             self.connect(gateway, instruments())
             self.pass_hour(gateway, instruments())
+        self.lose(SILENT, 1, 1180, "quota", 7200, 6020)
+        self.lose(SILENT, 1181, 1200, "corrupt", None, None)
         for ago_s, lasted_s in ((3100, 95), (2200, 41)):
             self.alarm(PARK, "gd-03.gas", "high", 27.1, ago_s=ago_s)
             self.alarm(PARK, "gd-03.gas", "high", 22.4, ago_s=ago_s - lasted_s, change="cleared")
@@ -267,6 +269,21 @@ class District:
         replies = self.committer.commit(self._queued)
         self._queued.clear()
         assert {reply.kind for reply in replies} == {Down.ACK}, f"a batch was not taken: {replies}"
+
+    def lose(
+        self, gateway: str, first: int, last: int, reason: str, from_ago_s: int | None, to_ago_s: int | None
+    ) -> None:
+        """Declare measurements that the gateway had to give up."""
+        mono = [
+            None if ago_s is None else time.time_ns() - ago_s * NS - self.began_ns for ago_s in (from_ago_s, to_ago_s)
+        ]
+        batch = Batch(
+            session=self._sessions[gateway], round=0, epoch="e1", lane=Lane.MEASUREMENTS, first=first, items=(),
+            boot="boot-1", clock=self._clock(),
+            tombstone=Tombstone(last=last, reason=reason, from_ns=mono[0], to_ns=mono[1]),
+        )  # fmt: skip
+        self._queued.append(self._message(gateway, Up.BATCH, batch, time.time_ns() - 18 * 60 * NS))
+        self.commit_queued()
 
     def alarm(
         self, gateway: str, tag: str, level: str, value: float, *, ago_s: float = 0, change: str = "raised"
