@@ -85,6 +85,7 @@ class Spool:
             self._file, self._tombstones, self._layouts, max_bytes=max_bytes, min_free_bytes=min_free_bytes
         )
         try:
+            self._check_coverage()
             with self._file.transaction():
                 self._begin_epoch(clock)
         except BaseException:
@@ -114,6 +115,13 @@ class Spool:
             found = salvage(path)
             spool = cls(path, max_bytes=max_bytes, boot=boot, clock=clock, min_free_bytes=min_free_bytes)
         return spool, found
+
+    def _check_coverage(self) -> None:
+        """Hold that every seq above a cursor has its place: an index that is damaged hides records in silence."""
+        for lane, n, committed, head in self._file.query("SELECT lane, n, committed, head FROM mark"):
+            hole = self._tombstones.find_hole(Lane(str(lane)), whole(n), whole(committed), whole(head))
+            if hole is not None:
+                raise SpoolCorruptError(f"spool {self._file.path} does not show records {hole[0]} to {hole[1]}")
 
     def _begin_epoch(self, clock: Clock) -> None:
         self._n = self._file.number("SELECT MAX(n) FROM epoch") + 1
@@ -271,10 +279,11 @@ class Spool:
     def read(self, epoch: str, lane: Lane, after: int, max_bytes: int) -> Slice | None:
         """Return the records after seq ``after``: at least one, about ``max_bytes`` at most; None if there are none.
 
-        Where they are no longer held, the tombstone in their place comes, whole. One that cannot be read becomes one.
+        Where they are no longer held, the tombstone in their place comes, whole. Those that cannot be read become one.
+        Raises SpoolCorruptError if neither is where it should be.
         """
         n = self._number_of(epoch)
-        while n is not None:
+        while n is not None and after < self._file.number("SELECT head FROM mark WHERE lane = ? AND n = ?", (lane, n)):
             grave = self._tombstones.next(lane, n, after)
             if grave is not None and grave.first <= after + 1:
                 return self._slice(epoch, lane, grave.first, [], grave.layouts, grave.tombstone)
@@ -285,7 +294,7 @@ class Spool:
                 self._declare_damage(n, lane, error)
         return None
 
-    def _read_records(self, epoch: str, n: int, lane: Lane, after: int, max_bytes: int) -> Slice | None:
+    def _read_records(self, epoch: str, n: int, lane: Lane, after: int, max_bytes: int) -> Slice:
         items: list[bytes] = []
         layout_ids: dict[bytes, None] = {}
         first = size = 0
@@ -296,6 +305,8 @@ class Spool:
             chunk, chunk_first, chunk_last = whole(row[0]), whole(row[1]), whole(row[2])
             if items and chunk_first != first + len(items):
                 break  # a tombstone: it goes into another slice
+            if not items and chunk_first > after + 1:
+                break
             start = max(after + 1, chunk_first)
             try:
                 records = self._unpack((epoch, lane, chunk_last), chunk, chunk_first)
@@ -311,7 +322,9 @@ class Spool:
             layout_ids.update(dict.fromkeys(split_ids(row[3])))
             if room < len(chosen) or size >= max_bytes:
                 break
-        return self._slice(epoch, lane, first, items, layout_ids) if items else None
+        if not items:
+            raise SpoolCorruptError(f"spool {self._file.path} does not show record {after + 1} of {epoch}, lane {lane}")
+        return self._slice(epoch, lane, first, items, layout_ids)
 
     def _unpack(self, place: tuple[str, Lane, int], chunk: int, first: int) -> list[bytes]:
         """Return a chunk's records; the last one's are remembered, for a chunk may go out in several slices."""

@@ -109,6 +109,10 @@ class Tombstones:
         for first, last in list(holes(self._held(lane, n, after), after, head)):
             self.add(lane, n, first, Tombstone(last=last, reason=reason), joins=False)
 
+    def find_hole(self, lane: Lane, n: int, after: int, head: int) -> tuple[int, int] | None:
+        """Return the first range of numbers from ``after + 1`` to ``head`` that nothing stands for."""
+        return next(holes(self._held(lane, n, after), after, head), None)
+
     def _held(self, lane: Lane, n: int, after: int) -> Iterator[tuple[int, int]]:
         where = "WHERE lane = ? AND n = ? AND last > ?"
         rows = self._file.rows(
