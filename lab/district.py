@@ -47,11 +47,15 @@ class Progress(msgspec.Struct, frozen=True):
 
 
 class District:
-    """All of it. ``open`` returns when data from every instrument has reached the platform."""
+    """All of it. ``open`` returns when data from every instrument has reached the platform.
 
-    def __init__(self, folder: Path, tell: Tell) -> None:
+    ``lay_out`` is given the folder of each gateway before anything is written to it.
+    """
+
+    def __init__(self, folder: Path, tell: Tell, lay_out: Callable[[Path], None] = lambda _folder: None) -> None:
         self._folder = folder
         self._tell = tell
+        self._lay_out = lay_out
         texts = {station.gateway: read_text(station.gateway) for station in STATIONS}
         self._identities: dict[str, Identity] = {gateway: read_identity(text) for gateway, text in texts.items()}
         self.truth = Truth(rule for text in texts.values() for rule in read_rules(text))
@@ -135,6 +139,7 @@ class District:
         for gateway, identity in self._identities.items():
             folder = self._folder / gateway
             folder.mkdir()
+            self._lay_out(folder)
             await self.fleet.add_site(identity)
             await self.fleet.add_gateway(identity, folder / f"{gateway}.token")
         await self.fleet.add_destination("district", platform_url)
@@ -157,6 +162,17 @@ class District:
     def newest_arrived(self, ledger: Ledger) -> int:
         """The number of the newest scan of an instrument that is at the platform."""
         return self.book.arrivals[ledger.gateway, ledger.counter].numbers.highest
+
+    @property
+    def platform(self) -> Platform:
+        """The stand-in for the district's platform."""
+        assert self._platform is not None
+        return self._platform
+
+    def silence(self) -> None:
+        """Switch every instrument off: nothing more is served or counted."""
+        for station in self._stations:
+            station.power_off()
 
     @property
     def book(self) -> Book:
@@ -189,8 +205,7 @@ class District:
 
         Not ``is_whole``: an agent was killed with scans in its memory, which nobody can wait for.
         """
-        for station in self._stations:
-            station.power_off()
+        self.silence()
         deadline = time.monotonic() + DRAIN_S
         while (is_whole and self._behind()) or self.truth.unreported or self.book.gaps():
             if time.monotonic() > deadline:

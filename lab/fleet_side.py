@@ -34,6 +34,7 @@ class FleetSide:
         self._console_port = 0
         self.broker_port = 0
         self._health_ports: tuple[int, ...] = ()
+        self._addresses: list[str] = []
         self.password = secrets.token_urlsafe(9)
 
     @property
@@ -92,8 +93,12 @@ class FleetSide:
             "--ingest-metrics": ingest,
             "--relay-metrics": relay,
         }
-        addresses = [word for name, port in ports.items() for word in (name, f"127.0.0.1:{port}")]
-        await self._serve.start([self._program, "serve", "--data", str(self._folder), *addresses])
+        self._addresses = [word for name, port in ports.items() for word in (name, f"127.0.0.1:{port}")]
+        await self.serve_again()
+
+    async def serve_again(self) -> None:
+        """Start what was stopped, on the ports that it had."""
+        await self._serve.start([self._program, "serve", "--data", str(self._folder), *self._addresses])
 
     async def _comes_up(self) -> bool:
         """Wait until it is well (True) or has ended (False). Raises LabError if neither comes."""
@@ -115,6 +120,10 @@ class FleetSide:
     def check(self) -> None:
         """Raise LabError if it has ended by itself."""
         self._serve.check()
+
+    async def kill(self) -> None:
+        """End it with SIGKILL; its programs notice that they are orphans and end."""
+        await self._serve.kill()
 
     async def stop(self) -> None:
         """End it. May be called twice."""

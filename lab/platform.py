@@ -5,11 +5,13 @@ It knows plain JSON and nothing of the product's code, so that its figures are t
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import json
 import sqlite3
 import time
 from collections.abc import Callable, Iterable
+from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +28,7 @@ Lane = tuple[str, str, str]
 
 TOLD = 20
 """Most findings of one sort that are kept word by word."""
+HANGS_S = 60.0
 BODY_MAX_BYTES = 64 * 1024 * 1024
 
 SCHEMA = """
@@ -202,6 +205,19 @@ def _digest(record: dict[str, Any]) -> bytes:
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).digest()
 
 
+class Trouble(StrEnum):
+    """What the platform does with a post instead of taking and confirming it."""
+
+    REFUSES = "refuses"
+    """It answers 500 and takes nothing."""
+    FORGETS = "forgets"
+    """It takes the records and answers 500: the sender cannot know."""
+    HANGS = "hangs"
+    """It takes the records and answers when nobody waits any more."""
+    GARBAGE = "garbage"
+    """It takes nothing and answers 200 with something else than an account."""
+
+
 class Platform:
     """The HTTP side: ``POST /records``. ``on_raised`` hears of each alarm as it arrives."""
 
@@ -216,6 +232,7 @@ class Platform:
         self._clock = clock
         self._runner: web.AppRunner | None = None
         self.posts = 0
+        self.trouble: Trouble | None = None
 
     async def open(self) -> str:
         """Listen on a free port of the loopback and return the address to post to."""
@@ -234,6 +251,10 @@ class Platform:
 
     async def _post(self, request: web.Request) -> web.Response:
         now_ns = self._clock()
+        if self.trouble is Trouble.REFUSES:
+            return web.json_response({"error": "out of order"}, status=500)
+        if self.trouble is Trouble.GARBAGE:
+            return web.Response(text="<html>It works!</html>", content_type="text/html")
         try:
             body = json.loads(await request.read())
             heard = len(self._book.raised)
@@ -243,4 +264,8 @@ class Platform:
         self.posts += 1
         for raised in self._book.raised[heard:]:
             self._on_raised(raised)
+        if self.trouble is Trouble.HANGS:
+            await asyncio.sleep(HANGS_S)
+        if self.trouble is Trouble.FORGETS:
+            return web.json_response({"error": "out of order"}, status=500)
         return web.json_response({"accepted": accepted})

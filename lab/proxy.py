@@ -1,4 +1,4 @@
-"""A gateway's link to the broker as a TCP proxy, so that a scenario can cut it and heal it."""
+"""A gateway's link to the broker as a TCP proxy, so that a scenario can cut it, hold it up or make it thin."""
 
 from __future__ import annotations
 
@@ -6,16 +6,45 @@ import asyncio
 import contextlib
 
 CHUNK = 64 * 1024
+THIN_CHUNK = 256
+
+
+class Way:
+    """One direction of a link: held, so that nothing passes and no end is told, or thin."""
+
+    def __init__(self) -> None:
+        self._open = asyncio.Event()
+        self._open.set()
+        self.octets_per_s: float | None = None
+
+    def hold(self) -> None:
+        """Let nothing pass."""
+        self._open.clear()
+
+    def heal(self) -> None:
+        """Let everything pass at once."""
+        self._open.set()
+        self.octets_per_s = None
+
+    async def carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Forward until an end closes."""
+        while chunk := await reader.read(CHUNK if self.octets_per_s is None else THIN_CHUNK):
+            await self._open.wait()
+            if self.octets_per_s is not None:
+                await asyncio.sleep(len(chunk) / self.octets_per_s)
+            writer.write(chunk)
+            await writer.drain()
 
 
 class Link:
-    """Forwards connections to one port of the loopback while it is healed."""
+    """Forwards connections to one port of the loopback while it is healed. ``up`` leads to the broker."""
 
     def __init__(self, target_port: int) -> None:
         self._target_port = target_port
         self._server: asyncio.Server | None = None
         self._writers: set[asyncio.StreamWriter] = set()
         self.is_cut = False
+        self.up, self.down = Way(), Way()
 
     async def open(self) -> int:
         """Listen on a free port and return it."""
@@ -40,6 +69,8 @@ class Link:
     def heal(self) -> None:
         """Forward again."""
         self.is_cut = False
+        self.up.heal()
+        self.down.heal()
 
     async def _forward(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         if self.is_cut:
@@ -52,16 +83,14 @@ class Link:
             return
         self._writers |= {writer, far_writer}
         try:
-            await asyncio.gather(_pump(reader, far_writer), _pump(far_reader, writer))
+            await asyncio.gather(_pump(self.up, reader, far_writer), _pump(self.down, far_reader, writer))
         finally:
             self._writers -= {writer, far_writer}
             writer.transport.abort()
             far_writer.transport.abort()
 
 
-async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+async def _pump(way: Way, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     with contextlib.suppress(OSError):
-        while chunk := await reader.read(CHUNK):
-            writer.write(chunk)
-            await writer.drain()
+        await way.carry(reader, writer)
     writer.close()

@@ -16,6 +16,7 @@ from fleet.committer import Committer
 from fleet.gateways import service as gateways
 from fleet.metrics import IngestMetrics
 from fleet.relay import program, service
+from fleet.relay.delivery import DeliveryError, deliver
 from fleet.relay.program import Relay
 from fleet.sites import service as sites
 from tests.fleet import edge
@@ -219,3 +220,18 @@ def test_keys_differ_by_every_part_of_a_records_identity() -> None:
 def _status(services: Services, lane: Lane) -> service.LaneStatus:
     with services.database.reading() as session:
         return next(state for state in service.status(session) if state.lane is lane)
+
+
+@pytest.mark.parametrize("body", ["<html>It works!</html>", "[]", '"ok"', "accepted"])
+async def test_success_without_a_platform_behind_it_is_none(body: str) -> None:
+    transport = httpx.MockTransport(lambda _: httpx.Response(200, text=body))
+    async with httpx.AsyncClient(transport=transport) as client:
+        with pytest.raises(DeliveryError, match="answered 200"):
+            await deliver(client, "http://platform.example/records", "k", b"{}")
+
+
+@pytest.mark.parametrize("body", ["", "  ", "{}", '{"accepted": 3}'])
+async def test_success_may_say_nothing_or_an_object(body: str) -> None:
+    transport = httpx.MockTransport(lambda _: httpx.Response(200, text=body))
+    async with httpx.AsyncClient(transport=transport) as client:
+        await deliver(client, "http://platform.example/records", "k", b"{}")

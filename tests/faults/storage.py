@@ -1,0 +1,144 @@
+"""Disks that lose power, fill up, take nothing, rot, and go back in time."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import shutil
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+
+from lab.gateway_side import GatewaySide
+from tests.faults.disk import Disk
+from tests.faults.scene import Fault, Scene
+
+CHUNK = bytes(65_536)
+PAGE = 4096
+
+
+def kinds(scene: Scene) -> Mapping[str, Fault]:
+    """The faults by name. Those of a disk are there only if the gateway has one of its own."""
+    anywhere: dict[str, Fault] = {
+        "rotten-spool": partial(_rotten, scene),
+        "torn-log": partial(_torn, scene),
+        "disk-replaced": partial(_replaced, scene),
+        "disk-rolled-back": partial(_rolled_back, scene),
+    }
+    if scene.disk is None:
+        return anywhere
+    return {
+        "power-cut": partial(_power_cut, scene, scene.disk),
+        "read-only": partial(_read_only, scene, scene.disk),
+        "disk-full": partial(_full, scene, scene.disk),
+        **anywhere,
+    }
+
+
+def _spool(side: GatewaySide) -> Path:
+    return next((side.folder / "data").glob("*spool*"), side.folder / "data" / "spool.sqlite3")
+
+
+async def _power_cut(scene: Scene, disk: Disk) -> None:
+    side = scene.disk_gateway
+    await scene.pause(0, 2)
+    disk.cut_power()
+    await scene.kill_agent(side)
+    await disk.unmount()
+    await disk.mount()
+    await side.start_agent()
+
+
+async def _read_only(scene: Scene, disk: Disk) -> None:
+    """The agent finds a disk that takes nothing, as ext4 becomes after an error; later it does again."""
+    side = scene.disk_gateway
+    await scene.kill_agent(side)
+    await disk.unmount()
+    await disk.mount(is_read_only=True)
+    await side.start_agent()
+    await scene.pause(2, 5)
+    await scene.kill_agent(side)
+    await disk.unmount()
+    await disk.mount()
+    await side.start_agent()
+
+
+async def _full(scene: Scene, disk: Disk) -> None:
+    """Somebody else fills the disk while the link is down, and clears it again."""
+    side = scene.disk_gateway
+    side.link.cut()
+    ballast = disk.folder / "ballast"
+    with contextlib.suppress(OSError), ballast.open("wb", buffering=0) as file:
+        while True:
+            file.write(CHUNK)
+    await scene.pause(3, 8)
+    ballast.unlink()
+    side.link.heal()
+
+
+async def _rotten(scene: Scene) -> None:
+    """Bits flip in the spool's file while the gateway is off."""
+    side = scene.any_gateway
+    await scene.kill_agent(side)
+    spool = _spool(side)
+    octets = bytearray(spool.read_bytes())
+    for _ in range(scene.source.choice((1, 4, 16))):
+        octets[scene.source.randrange(PAGE, len(octets))] ^= 1 << scene.source.randrange(8)
+    spool.write_bytes(bytes(octets))
+    await side.start_agent()
+
+
+async def _torn(scene: Scene) -> None:
+    """The link is cut, so that the log holds what nobody else has; then the log's end is torn off."""
+    side = scene.any_gateway
+    side.link.cut()
+    await scene.pause(1, 3)
+    await scene.kill_agent(side)
+    spool = _spool(side)
+    log = spool.with_name(spool.name + "-wal")
+    if log.exists() and (size := log.stat().st_size):
+        with log.open("r+b") as file:
+            file.truncate(scene.source.randrange(max(0, size - 3 * PAGE), size))
+    side.link.heal()
+    await side.start_agent()
+
+
+async def _delivered(scene: Scene, side: GatewaySide) -> None:
+    """Let the instruments' newest scans arrive: what a disk that is taken away had was delivered before."""
+    heads = [(ledger, ledger.head) for ledger in scene.district.ledgers if ledger.gateway == side.station.gateway]
+    for _ in range(200):
+        if all(scene.district.newest_arrived(ledger) >= head for ledger, head in heads):
+            return
+        await asyncio.sleep(0.1)
+
+
+async def _replaced(scene: Scene) -> None:
+    """The gateway gets an empty disk, after all that it had was delivered. Its token is entered again."""
+    side = scene.any_gateway
+    await _delivered(scene, side)
+    scene.has_lost_memory = True
+    await side.agent.stop()
+    spool = _spool(side)
+    for path in spool.parent.glob(f"{spool.name}*"):
+        path.unlink()
+    await side.start_agent()
+
+
+async def _rolled_back(scene: Scene) -> None:
+    """The disk is put back to an image that was taken a while ago, as a snapshot of a virtual gateway is."""
+    side = scene.any_gateway
+    data = side.folder / "data"
+    scene.has_lost_memory = True
+    await side.agent.stop()
+    image = side.folder / "image"
+    shutil.copytree(data, image)
+    await side.start_agent()
+    await scene.pause(3, 6)
+    await _delivered(scene, side)
+    await side.agent.stop()
+    for path in data.iterdir():
+        if path.is_file():
+            path.unlink()
+    shutil.copytree(image, data, dirs_exist_ok=True)
+    shutil.rmtree(image)
+    await side.start_agent()
