@@ -13,7 +13,7 @@ KIND ?=
 ONLY ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check bench faults fuzz bundle pictures schemas requirements clean
+.PHONY: help setup demo test check bench faults faults-selftest fuzz bundle pictures schemas requirements clean
 
 help: ## Show this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -43,6 +43,9 @@ bench: $(VENV)/.dev ## Measure; figures go to build/bench.json (ONLY=name for a 
 
 faults: $(VENV)/.dev $(VENV)/.peers ## Break things and count what is lost (N trials, SEED, KIND)
 	@$(BIN)/python -m tests.faults --trials $(N) --seed $(SEED) $(if $(KIND),--kind $(KIND))
+
+faults-selftest: $(VENV)/.dev $(VENV)/.peers ## Plant bugs in copies of the tree and see that each is caught (ONLY=words, SEED)
+	@$(BIN)/python -m tests.faults.planted --seed $(SEED) $(if $(ONLY),--only "$(ONLY)")
 
 fuzz: $(VENV)/.dev ## Feed every driver a million hostile inputs (RUNS, KIND, SEED)
 	@$(BIN)/python -m tests.fuzz --runs $(RUNS) --seed $(SEED) $(if $(KIND),--kind $(KIND))

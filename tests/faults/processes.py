@@ -21,6 +21,7 @@ def kinds(scene: Scene) -> Mapping[str, Fault]:
         **{f"kill-{name}": partial(_kill, scene, name) for name in PROGRAMS},
         **{f"stop-{name}": partial(_stop, scene, name) for name in PROGRAMS},
         "kill-agent": partial(_kill_agent, scene),
+        "kill-agents": partial(_kill_agents, scene),
         "kill-agent-twice": partial(_kill_agent_twice, scene),
         "stop-agent": partial(_stop_agent, scene),
         "kill-fleet": partial(_kill_fleet, scene),
@@ -45,6 +46,15 @@ async def _kill_agent(scene: Scene) -> None:
     await scene.kill_agent(side)
     await scene.pause(0, 2)
     await side.start_agent()
+
+
+async def _kill_agents(scene: Scene) -> None:
+    """All of them, as when a district's power goes."""
+    await scene.pause(2, 4)
+    for side in scene.district.gateways:
+        await scene.kill_agent(side)
+    for side in scene.district.gateways:
+        await side.start_agent()
 
 
 async def _kill_agent_twice(scene: Scene) -> None:

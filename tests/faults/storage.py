@@ -36,17 +36,21 @@ def kinds(scene: Scene) -> Mapping[str, Fault]:
 
 
 def _spool(side: GatewaySide) -> Path:
-    return next((side.folder / "data").glob("*spool*"), side.folder / "data" / "spool.sqlite3")
+    return side.folder / "data" / "spool.sqlite3"
 
 
 async def _power_cut(scene: Scene, disk: Disk) -> None:
+    """Every other time with the link down, so that the spool holds what nobody else has."""
     side = scene.disk_gateway
-    await scene.pause(0, 2)
+    if scene.source.random() < 0.5:
+        side.link.cut()
+    await scene.pause(0, 4)
     disk.cut_power()
     await scene.kill_agent(side)
     await disk.unmount()
     await disk.mount()
     await side.start_agent()
+    side.link.heal()
 
 
 async def _read_only(scene: Scene, disk: Disk) -> None:
@@ -77,11 +81,14 @@ async def _full(scene: Scene, disk: Disk) -> None:
 
 
 async def _rotten(scene: Scene) -> None:
-    """Bits flip in the spool's file while the gateway is off."""
+    """Bits flip in the spool's file, or in its log where all is still there, while the gateway is off."""
     side = scene.any_gateway
     await scene.kill_agent(side)
     spool = _spool(side)
     octets = bytearray(spool.read_bytes())
+    if len(octets) <= PAGE:
+        spool = spool.with_name(f"{spool.name}-wal")
+        octets = bytearray(spool.read_bytes())
     for _ in range(scene.source.choice((1, 4, 16))):
         octets[scene.source.randrange(PAGE, len(octets))] ^= 1 << scene.source.randrange(8)
     spool.write_bytes(bytes(octets))

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from lab.district import District
 from lab.errors import LabError
 from tests.faults.disk import Disk
+from tests.faults.planted import BUGS, ROOT, Bug, plant
 from tests.faults.scene import PROGRAMS, Scene
 from tests.faults.trials import find_kinds, spread
 from tests.faults.verdict import find_undeclared, length, subtract
@@ -62,3 +63,18 @@ def test_gap_is_undeclared_unless_the_ledger_has_all_of_it() -> None:
     gaps = {lane: [(3, 9)], other: [(1, 2)]}
     assert find_undeclared(gaps, {lane: [(1, 7)], other: [(1, 5)]}) == {lane: [(8, 9)]}
     assert length([(3, 9), (12, 12)]) == 8
+
+
+@pytest.mark.parametrize("bug", BUGS, ids=lambda bug: bug.name)
+def test_place_of_every_planted_bug_is_there_exactly_once(bug: Bug, tmp_path: Path) -> None:
+    copy = tmp_path / bug.file
+    copy.parent.mkdir(parents=True)
+    copy.write_bytes((ROOT / bug.file).read_bytes())
+    plant(bug, tmp_path)
+    compile(copy.read_text("utf-8"), bug.file, "exec")
+    assert copy.read_bytes() != (ROOT / bug.file).read_bytes()
+
+
+def test_every_planted_bug_is_shown_by_a_fault_that_there_is(tmp_path: Path) -> None:
+    assert len(BUGS) >= 20
+    assert {bug.kind for bug in BUGS} <= set(find_kinds(scene(tmp_path)))

@@ -124,7 +124,7 @@ async def _run_on(scene: Scene, faults: Mapping[str, Fault], chosen: list[str], 
         district.ledgers,
         district.book,
         district.fleet.database,
-        list(district.truth.unreported),
+        district.truth,
         has_lost_memory=scene.has_lost_memory,
     )
     for line in words_found:

@@ -18,9 +18,12 @@ import msgspec
 from lab.ledger import Ledger
 from lab.platform import Book
 from lab.report import count_duplicated, missing_scans
+from lab.truth import Truth
 
 Lane = tuple[str, str, str]
 Ranges = Sequence[tuple[int, int]]
+OWN_ALARMS = "spool:"
+"""Alarms that a gateway raises of itself have no instrument as their cause."""
 CONFIRMED = ("outfall.present", "fire-1.events")
 """Scan groups of instruments that wait to be answered."""
 
@@ -46,6 +49,16 @@ def read_declared(database: Path) -> dict[Lane, list[tuple[int, int]]]:
         ):
             found.setdefault((gateway, epoch, lane), []).append((first, last))
         return found
+    finally:
+        connection.close()
+
+
+def count_quarantined(database: Path) -> int:
+    """Count records that the fleet could not read: no fault here garbles what a gateway's own checks let through."""
+    connection = sqlite3.connect(f"file:{database}?mode=ro", uri=True, timeout=30.0)
+    try:
+        ((count,),) = connection.execute("SELECT COUNT(*) FROM quarantine WHERE seq IS NOT NULL").fetchall()
+        return int(count)
     finally:
         connection.close()
 
@@ -94,9 +107,11 @@ def find_undeclared(gaps: Mapping[Lane, Ranges], declared: Mapping[Lane, Ranges]
 
 
 def judge(
-    ledgers: Sequence[Ledger], book: Book, database: Path, unreported: Sequence[object], *, has_lost_memory: bool
+    ledgers: Sequence[Ledger], book: Book, database: Path, truth: Truth, *, has_lost_memory: bool
 ) -> tuple[Verdict, list[str]]:
     """Count, and say what was found. ``has_lost_memory``: an agent was killed in one of the trials."""
+    quarantined = count_quarantined(database)
+    twice = [alarm for alarm in truth.unexplained if not alarm.alarm.startswith(OWN_ALARMS)]
     declared = read_declared(database)
     undeclared = find_undeclared(book.gaps(), declared)
     unbalanced = read_unbalanced(database)
@@ -111,13 +126,15 @@ def judge(
     words = [f"{lane}: seq {ranges} never came and is not declared" for lane, ranges in undeclared.items()]
     words += [f"{name}: counters {ranges} never came" for name, ranges in missing.items() if ranges]
     words += [f"the accounts do not balance: {line}" for line in unbalanced]
-    words += [f"alarm {alarm} was due and never reached the platform" for alarm in unreported]
+    words += [f"{quarantined} records could not be read by the fleet"] if quarantined else []
+    words += [f"alarm {alarm} was due and never reached the platform" for alarm in truth.unreported]
+    words += [f"alarm {alarm.alarm} of {alarm.gateway} was raised without a cause" for alarm in twice]
     words += book.findings
     verdict = Verdict(
-        lost=max(by_seq, by_counter - told, 0),
-        duplicated=count_duplicated(ledgers, book),
+        lost=max(by_seq, by_counter - told, 0) + quarantined,
+        duplicated=count_duplicated(ledgers, book) + len(twice),
         undeclared=by_seq + len(unbalanced),
-        missed_alarms=len(unreported),
+        missed_alarms=len(truth.unreported),
         declared=told,
     )
     return verdict, words
