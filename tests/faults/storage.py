@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import shutil
+import sqlite3
 from collections.abc import Mapping
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 
@@ -15,6 +17,8 @@ from tests.faults.scene import Fault, Scene
 
 CHUNK = bytes(65_536)
 PAGE = 4096
+FRAME = 24 + PAGE
+"""Of SQLite's log: a header and a page."""
 
 
 def kinds(scene: Scene) -> Mapping[str, Fault]:
@@ -81,31 +85,42 @@ async def _full(scene: Scene, disk: Disk) -> None:
 
 
 async def _rotten(scene: Scene) -> None:
-    """Bits flip in the spool's file, or in its log where all is still there, while the gateway is off."""
+    """Bits flip in the spool's file while the gateway is off. The link was down, so that nobody else has its end."""
     side = scene.any_gateway
+    side.link.cut()
+    await scene.pause(1, 3)
     await scene.kill_agent(side)
     spool = _spool(side)
+    await asyncio.to_thread(_move_log, spool)
     octets = bytearray(spool.read_bytes())
-    if len(octets) <= PAGE:
-        spool = spool.with_name(f"{spool.name}-wal")
-        octets = bytearray(spool.read_bytes())
     for _ in range(scene.source.choice((1, 4, 16))):
         octets[scene.source.randrange(PAGE, len(octets))] ^= 1 << scene.source.randrange(8)
     spool.write_bytes(bytes(octets))
+    side.link.heal()
     await side.start_agent()
 
 
+def _move_log(spool: Path) -> None:
+    """Move the log into the file: what rots in a log's own end cannot be told from a log that ended there."""
+    with closing(sqlite3.connect(spool)) as connection:
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+
+
 async def _torn(scene: Scene) -> None:
-    """The link is cut, so that the log holds what nobody else has; then the log's end is torn off."""
+    """The power goes in the middle of a write that was not yet synced: the log ends in a part of a frame, or in noise.
+
+    The link was down, so that the log holds what nobody else has.
+    """
     side = scene.any_gateway
     side.link.cut()
     await scene.pause(1, 3)
     await scene.kill_agent(side)
     spool = _spool(side)
     log = spool.with_name(spool.name + "-wal")
-    if log.exists() and (size := log.stat().st_size):
-        with log.open("r+b") as file:
-            file.truncate(scene.source.randrange(max(0, size - 3 * PAGE), size))
+    octets = log.read_bytes() if log.exists() else b""
+    if len(octets) > FRAME:
+        part = octets[-FRAME : -scene.source.randrange(1, FRAME)]
+        log.write_bytes(octets + scene.source.choice((part, scene.source.randbytes(len(part)))))
     side.link.heal()
     await side.start_agent()
 

@@ -23,7 +23,7 @@ RECOVER_S = 60.0
 DRAIN_S = 120.0
 LOOK_S = 0.25
 QUIET_S = 6.0
-"""Nothing new at the platform for so long means that nothing is under way: longer than a resend takes."""
+"""No scan that was served at the platform for so long means that nothing is under way: longer than a resend takes."""
 DISK_GATEWAY = "gw-yufu-0001"
 
 
@@ -161,10 +161,11 @@ async def drain(scene: Scene) -> None:
     district = scene.district
     district.silence()
     deadline = time.monotonic() + DRAIN_S
-    quiet_since, records = time.monotonic(), -1
+    quiet_since, scans = time.monotonic(), -1
     while time.monotonic() < deadline:
-        if district.book.records != records:
-            quiet_since, records = time.monotonic(), district.book.records
+        arrived = sum(arrivals.scans for arrivals in district.book.arrivals.values())  # bad ones go on for ever
+        if arrived != scans:
+            quiet_since, scans = time.monotonic(), arrived
         is_quiet = time.monotonic() - quiet_since > QUIET_S
         if is_quiet and not district.truth.unreported and is_complete(district.book, district.fleet.database):
             return

@@ -1,0 +1,93 @@
+"""Records that wait in memory, and the alarm that says that data are being lost."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from edge.losing import CALM_NS, LosingData
+from edge.spool import Fold, Gone
+from edge.waiting import Waiting
+from tests.edge.records import alarm, scan
+from wire.record import AlarmRecord, Lane, ScanRecord
+
+A, M, _ = Lane
+PUTS = st.lists(st.sampled_from([M, M, M, A]), max_size=60)
+
+
+@given(PUTS, st.integers(1, 12), st.integers(1, 3))
+def test_every_measurement_keeps_its_place_and_every_event_is_counted_once(lanes, most, rules) -> None:
+    waiting = Waiting(most)
+    for number, lane in enumerate(lanes):
+        waiting.put(*(scan(number) if lane is M else alarm(number, "raised", f"a:{number % rules}")))
+    taken = waiting.take()
+    places: list[int] = []
+    for entry in [entry for lane, entry in taken if lane is M]:
+        if isinstance(entry, Gone):
+            assert entry.from_ns is not None
+            assert entry.to_ns is not None
+            expected = [n for n, lane in enumerate(lanes) if lane is M and entry.from_ns <= n <= entry.to_ns]
+            assert entry.count == len(expected)
+            places += expected
+        else:
+            assert isinstance(entry, ScanRecord)
+            places.append(entry.mono_ns)
+    assert places == [number for number, lane in enumerate(lanes) if lane is M]
+    whole = [entry.mono_ns for _, entry in taken if isinstance(entry, AlarmRecord)]
+    folded = sum(entry.count for _, entry in taken if isinstance(entry, Fold))
+    assert len(whole) + folded == lanes.count(A)
+    assert whole == sorted(whole)
+    assert sum(not isinstance(entry, Gone | Fold) for _, entry in taken) <= most
+    assert waiting.dropped == len(lanes) - sum(not isinstance(entry, Gone | Fold) for _, entry in taken)
+    assert waiting.take() == []
+
+
+@given(PUTS, st.integers(1, 12))
+def test_last_event_of_each_rule_is_there_whatever_was_folded(lanes, most) -> None:
+    waiting = Waiting(most)
+    last: dict[str, int] = {}
+    for number, lane in enumerate(lanes):
+        name = f"a:{number % 3}"
+        waiting.put(*(scan(number) if lane is M else alarm(number, "raised", name)))
+        if lane is A:
+            last[name] = number
+    told: dict[str, int] = {}
+    for _, entry in waiting.take():
+        event = entry.last if isinstance(entry, Fold) else entry
+        if isinstance(event, AlarmRecord):
+            told[event.alarm] = event.mono_ns
+    assert told == last
+
+
+def test_what_is_put_back_comes_first_again() -> None:
+    waiting = Waiting(10)
+    waiting.put(*scan(1))
+    taken = waiting.take()
+    waiting.put(*scan(2))
+    waiting.put_back(taken)
+    assert waiting.take() == [scan(1), scan(2)]
+
+
+@pytest.mark.parametrize("before", [0, 40])
+def test_losing_data_is_one_alarm_from_the_first_loss_to_the_calm_after_the_last(before) -> None:
+    losing = LosingData(before)
+    assert losing.update(before, 0) is None
+    assert losing.update(before + 1, 1) == "raised"
+    assert losing.update(before + 9, CALM_NS) is None
+    assert losing.update(before + 9, 2 * CALM_NS - 1) is None
+    assert losing.update(before + 9, 2 * CALM_NS) == "cleared"
+    assert losing.update(before + 9, 9 * CALM_NS) is None
+    assert losing.update(before + 10, 9 * CALM_NS) == "raised"
+
+
+def test_alarm_that_was_up_before_a_restart_is_cleared_and_not_raised_again() -> None:
+    losing = LosingData(5, is_raised=True)
+    assert losing.update(6, 0) is None
+    assert losing.update(6, CALM_NS) == "cleared"
+
+
+def test_losses_that_the_fleet_was_told_of_and_the_spool_forgot_are_no_new_ones() -> None:
+    losing = LosingData(5)
+    assert losing.update(0, 1) is None
+    assert losing.update(2, 2) == "raised"
