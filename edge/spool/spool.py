@@ -260,7 +260,7 @@ class Spool:
 
     def marks(self) -> list[Mark]:
         """Where every epoch and lane held stands, oldest epoch first."""
-        first = "(SELECT MIN(first) FROM {0} WHERE {0}.lane = mark.lane AND {0}.n = mark.n)"
+        first = "(SELECT first FROM {0} WHERE {0}.lane = mark.lane AND {0}.n = mark.n ORDER BY last LIMIT 1)"
         rows = self._file.query(
             f"SELECT epoch.id, mark.lane, mark.head, mark.committed, {first.format('chunk')},"  # noqa: S608 - ours
             f" {first.format('tombstone')} FROM mark JOIN epoch ON epoch.n = mark.n ORDER BY epoch.n, mark.lane"
