@@ -12,7 +12,7 @@ from pathlib import Path
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from fleet import founding
+from fleet import backup, founding
 from fleet.accounts import service as accounts
 from fleet.accounts.models import Role
 from fleet.bootstrap import Services, bootstrap, check_database, describe
@@ -61,6 +61,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_site(commands)
     _add_destination(commands)
     _add_account(commands)
+    _add_backup(commands)
     return parser
 
 
@@ -224,6 +225,27 @@ def _account_add(arguments: argparse.Namespace) -> None:
             print(f"its password (shown this once) is: {password}")
 
     _with_services(arguments, work)
+
+
+def _add_backup(commands: Commands[argparse.ArgumentParser]) -> None:
+    parser = _command(commands, "backup", "write the fleet into one file while it runs: database, settings, keys")
+    parser.add_argument("--to", type=Path, required=True, metavar="FILE", help="a file that does not exist")
+    parser.set_defaults(run=_backup)
+    parser = _command(commands, "restore", "make a fleet from a backup, in a directory without one")
+    parser.add_argument("--from", type=Path, required=True, metavar="FILE", dest="source", help="what 'backup' wrote")
+    parser.add_argument("--database", default="", metavar="URL", help="another PostgreSQL database than it came from")
+    parser.set_defaults(run=_restore)
+
+
+def _backup(arguments: argparse.Namespace) -> None:
+    settings = load(arguments.data.resolve(), {"database_url": os.environ.get(DATABASE_URL)})
+    octets = backup.back_up(settings, arguments.to.resolve())
+    print(f"the fleet in {arguments.data} is backed up in {arguments.to} ({octets / 1e6:.1f} MB); it holds secrets")
+
+
+def _restore(arguments: argparse.Namespace) -> None:
+    backup.restore(arguments.source, arguments.data.resolve(), arguments.database)
+    print(f"the fleet is restored in {arguments.data}; bring it to this release with: fengsui-fleet init")
 
 
 def _with_services(arguments: argparse.Namespace, work: Callable[[Services], None]) -> None:

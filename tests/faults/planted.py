@@ -66,6 +66,7 @@ BUGS = (
         'f"{self._n:08d}-{secrets.token_hex(16)}"',
         'f"{self._n:08d}-{secrets.token_hex(0)}"',
         "disk-rolled-back",
+        5,
     ),
     Bug(
         "alarms that are up are forgotten at a restart",
