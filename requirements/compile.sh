@@ -9,6 +9,6 @@ if [ "${1:-}" = --check ]; then
 fi
 for extra in edge fleet lab dev; do
     UV_NO_CONFIG=1 "$bin/uv" pip compile --quiet --universal --python-version 3.11 --generate-hashes \
-        --no-emit-index-url --no-emit-find-links --no-header --no-annotate \
+        --no-emit-index-url --no-strip-extras --no-emit-find-links --no-header --no-annotate \
         --extra "$extra" pyproject.toml requirements/build.in --output-file "requirements/$extra.txt" "$@"
 done
