@@ -30,7 +30,7 @@ def declared(extra: str) -> list[Requirement]:
 def problems(extra: str) -> list[str]:
     """Say what is wrong with one requirement file."""
     text = (ROOT / "requirements" / f"{extra}.txt").read_text("utf-8")
-    pins = {canonicalize_name(name): version for name, version in re.findall(r"^([\w.-]+)==([^\s;\\]+)", text, re.M)}
+    pins = {canonicalize_name(name): version for name, version in re.findall(r"^([\w.-]+)(?:\[[\w,-]+\])?==([^\s;\\]+)", text, re.M)}
     found = [f"{extra}.txt names an index" for word in ("--index", "--extra-index", "--find-links") if word in text]
     found += [f"{extra}.txt: {block.split()[0]} has no hash" for block in _blocks(text) if "--hash=" not in block]
     for requirement in declared(extra):
