@@ -12,6 +12,7 @@ from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).parent.parent
 EXTRAS = ("edge", "fleet", "lab", "dev")
+PIN = re.compile(r"^([\w.-]+)(?:\[[\w,-]+\])?==([^\s;\\]+)", re.MULTILINE)
 
 
 def declared(extra: str) -> list[Requirement]:
@@ -30,7 +31,7 @@ def declared(extra: str) -> list[Requirement]:
 def problems(extra: str) -> list[str]:
     """Say what is wrong with one requirement file."""
     text = (ROOT / "requirements" / f"{extra}.txt").read_text("utf-8")
-    pins = {canonicalize_name(name): version for name, version in re.findall(r"^([\w.-]+)(?:\[[\w,-]+\])?==([^\s;\\]+)", text, re.M)}
+    pins = {canonicalize_name(name): version for name, version in PIN.findall(text)}
     found = [f"{extra}.txt names an index" for word in ("--index", "--extra-index", "--find-links") if word in text]
     found += [f"{extra}.txt: {block.split()[0]} has no hash" for block in _blocks(text) if "--hash=" not in block]
     for requirement in declared(extra):
@@ -41,7 +42,7 @@ def problems(extra: str) -> list[str]:
 
 
 def _blocks(text: str) -> list[str]:
-    return [block for block in re.split(r"^(?=[\w.-]+==)", text, flags=re.M) if block.strip()]
+    return [block for block in re.split(r"^(?=[\w.-]+(?:\[[\w,-]+\])?==)", text, flags=re.M) if block.strip()]
 
 
 def main() -> int:
