@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tarfile
 import threading
 import time
 from pathlib import Path
@@ -18,7 +19,7 @@ from fleet.errors import SetupError
 from fleet.gateways import service as gateways
 from fleet.metrics import IngestMetrics
 from fleet.readings.models import Record
-from fleet.settings import load
+from fleet.settings import FILE, load
 from tests.fleet import edge
 from wire.conversation import Ack, Greet, Welcome
 from wire.topics import Up
@@ -137,3 +138,19 @@ def test_disk_without_room_leaves_no_half_a_backup(data: Path, tmp_path: Path) -
         back_up(load(data), tmp_path / "no" / "such" / "folder" / "b")
     assert caught.value.hint
     assert not list(tmp_path.rglob("*.unfinished"))
+
+
+@pytest.mark.parametrize("kind", ["above", "link", "device"])
+def test_archive_that_would_write_elsewhere_is_refused(kind: str, tmp_path: Path) -> None:
+    outside = tmp_path / "outside"
+    member = tarfile.TarInfo("../outside" if kind == "above" else "inside")
+    member.type = {"above": tarfile.REGTYPE, "link": tarfile.SYMTYPE, "device": tarfile.CHRTYPE}[kind]
+    member.linkname = str(outside) if kind == "link" else ""
+    with tarfile.open(tmp_path / "bad.tar.gz", "w:gz") as tar:
+        settings = tarfile.TarInfo(FILE)
+        tar.addfile(settings)
+        tar.addfile(member)
+    with pytest.raises(SetupError, match="is not a file within it"):
+        restore(tmp_path / "bad.tar.gz", tmp_path / "new", "")
+    assert not outside.exists()
+    assert not (tmp_path / "new" / "inside").exists()
