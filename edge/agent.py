@@ -76,7 +76,7 @@ class Agent:
             self._newest,
             password=read_token(folder / uplink.token_file) if uplink.token_file else "",
             ca_file=folder / uplink.ca_file if uplink.ca_file else None,
-            clock_state=clock.state,
+            clock=clock,
             health=self.health,
             report=self.report,
             take_desired=self.take_desired,

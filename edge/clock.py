@@ -51,17 +51,27 @@ class SystemClock:
         self.mono_ns = mono_ns
         self._wall_ns = wall_ns
         self._is_synced = is_synced
+        self._told_ns: int | None = None
         self.boot = BOOT_ID_FILE.read_text("ascii").strip() if BOOT_ID_FILE.exists() else "unknown"
 
     def state(self) -> conversation.Clock:
         """Relate this boot's monotonic clock to UTC, and say how far to trust it."""
-        wall = self._wall_ns()
-        if wall < SET_FLOOR_NS:
-            return conversation.Clock()
-        quality = "synced" if self._is_synced() else "holdover"
-        return conversation.Clock(offset_ns=wall - self.mono_ns(), quality=quality)
+        offset_ns = self._offset_ns()
+        if offset_ns is None:
+            return conversation.Clock(offset_ns=self._told_ns, quality="unset" if self._told_ns is None else "told")
+        return conversation.Clock(offset_ns=offset_ns, quality="synced" if self._is_synced() else "holdover")
 
     def wall_at(self, mono_ns: int) -> int | None:
-        """Give the UTC in ns of a monotonic instant, or None while the clock is unset."""
+        """Give the UTC in ns of a monotonic instant, or None while nothing and nobody has told it."""
+        offset_ns = self._offset_ns()
+        offset_ns = self._told_ns if offset_ns is None else offset_ns
+        return None if offset_ns is None else offset_ns + mono_ns
+
+    def tell(self, wall_ns: int) -> None:
+        """Take the fleet's UTC, late by its time on the way, for as long as this machine has none of its own."""
+        if wall_ns >= SET_FLOOR_NS:
+            self._told_ns = wall_ns - self.mono_ns()
+
+    def _offset_ns(self) -> int | None:
         wall = self._wall_ns()
-        return None if wall < SET_FLOOR_NS else wall - self.mono_ns() + mono_ns
+        return None if wall < SET_FLOOR_NS else wall - self.mono_ns()

@@ -18,6 +18,7 @@ from pathlib import Path
 
 import aiomqtt
 
+from edge.clock import SystemClock
 from edge.conversation import Conversation, Sent
 from edge.errors import NotConnectedError, SpoolError
 from edge.live import Newest, Pace
@@ -26,7 +27,7 @@ from edge.settings import UplinkSettings
 from edge.spool import Slice, spans
 from edge.store import Store
 from wire import codec
-from wire.conversation import Ack, Batch, Clock, Greet, Hello, Refused, Welcome
+from wire.conversation import Ack, Batch, Greet, Hello, Refused, Welcome
 from wire.errors import WireError
 from wire.health import Health
 from wire.topics import Down, Up, down_filter, format_topic, parse_topic
@@ -71,7 +72,7 @@ class Uplink:
         *,
         password: str,
         ca_file: Path | None,
-        clock_state: Callable[[], Clock],
+        clock: SystemClock,
         health: Callable[[], Health],
         report: Callable[[], Reported],
         take_desired: Callable[[Desired], Awaitable[None]],
@@ -83,7 +84,7 @@ class Uplink:
         self._newest = newest
         self._password = password
         self._ca_file = ca_file
-        self._clock_state = clock_state
+        self._clock = clock
         self._health = health
         self._report = report
         self._take_desired = take_desired
@@ -201,6 +202,7 @@ class Uplink:
         self._wake.set()
 
     async def _take_welcome(self, welcome: Welcome) -> None:
+        self._clock.tell(welcome.time)
         self._talk.update(await self._store.marks())
         await self._store.set_committed(self._talk.welcome(welcome))
         log.info("welcomed by the fleet, %d records pending", self._talk.pending)
@@ -245,7 +247,7 @@ class Uplink:
             boot=self._identity.boot,
             release=RELEASE,
             machine=self._identity.machine,
-            clock=self._clock_state(),
+            clock=self._clock.state(),
             epochs=spans(marks),
         )
         await self._publish(client, Up.HELLO, codec.encode(hello))
@@ -280,7 +282,7 @@ class Uplink:
             first=records.first,
             items=records.items,
             boot=records.boot,
-            clock=self._clock_state() if records.boot == self._identity.boot else records.clock,
+            clock=self._clock.state() if records.boot == self._identity.boot else records.clock,
             layouts=records.layouts,
             tombstone=records.tombstone,
         )

@@ -22,7 +22,7 @@ from fleet.relay import service as destinations
 from fleet.settings import DATABASE_URL, load
 from fleet.sites import service as sites
 
-PROGRAMS = ("serve", "web", "ingest", "relay", "broker")
+PROGRAMS = ("serve", "web", "ingest", "relay", "upkeep", "broker")
 OVERRIDES = ("http", "mqtt", "broker_url", "ingest_metrics", "relay_metrics", "database_url")
 
 
@@ -105,10 +105,11 @@ def _init(arguments: argparse.Namespace) -> None:
 
 def _add_programs(commands: Commands[argparse.ArgumentParser]) -> None:
     about = {
-        "serve": "run everything: broker, ingest, relay and web",
+        "serve": "run everything: broker, ingest, relay, upkeep and web",
         "web": "run the console and the API",
         "ingest": "run what commits the gateways' records",
         "relay": "run what hands records to destinations",
+        "upkeep": "run what prunes old data",
         "broker": "run the broker that the fleet brings along",
     }
     for name in PROGRAMS:
@@ -192,13 +193,16 @@ def _add_destination(commands: Commands[argparse.ArgumentParser]) -> None:
     parser.add_argument("name")
     parser.add_argument("--url", required=True, help="where to POST")
     parser.add_argument("--kind", default="http-json", choices=destinations.KINDS)
+    parser.add_argument("--counts-url", default="", metavar="URL", help="where to POST counts to reconcile by, daily")
     parser.set_defaults(run=_destination_add)
 
 
 def _destination_add(arguments: argparse.Namespace) -> None:
     def work(services: Services) -> None:
         with services.database.writing() as session:
-            destinations.add(session, arguments.name, arguments.kind, arguments.url, services.clock())
+            destinations.add(
+                session, arguments.name, arguments.kind, arguments.url, services.clock(), arguments.counts_url
+            )
         print(f"destination {arguments.name} is added")
 
     _with_services(arguments, work)

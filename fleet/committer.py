@@ -19,7 +19,7 @@ import msgspec
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
-from fleet.alarms import journal
+from fleet.alarms import journal, own
 from fleet.burden import find_excess, weigh
 from fleet.conversation import WINDOW_OCTETS, GreetAgain, Refuse, decide
 from fleet.db import Database, is_outage
@@ -333,6 +333,8 @@ class _Work:
         if hello.gateway != gateway.name:
             self._spoiled(message, f"hello of '{hello.gateway}' on the topic of '{gateway.name}'")
             return None
+        if gateways.note_boot(gateway, hello.boot, hello.machine, message.received_ns):
+            self._raise(gateway.name, own.CLONE, f"{hello.machine}, {gateway.machine}", message)
         opened = self._committer.open_session()
         cursors = gateways.welcome(self._session, gateway, hello, opened, message.received_ns)
         now = self._committer.now_ns()
@@ -389,6 +391,8 @@ class _Work:
         store.add_readings(session, rows)
         unreadable = [item for item in read if isinstance(item, Unreadable)]
         store.quarantine_items(session, gateway, batch, unreadable, received_ns)
+        if unreadable:
+            self._raise(gateway, own.UNREADABLE, unreadable[0].reason, message)
         self._counts.quarantined += len(unreadable)
         sums = ledger.Sums()
         for item in items:
@@ -398,7 +402,7 @@ class _Work:
         for _ in unreadable:
             sums.at(None, received_ns).quarantined += 1
         lane = batch.lane.value
-        ledger.add_counts(session, gateway, lane, sums)
+        ledger.add_counts(session, gateway, lane, sums, received_ns)
         self._counts.records[lane] = self._counts.records.get(lane, 0) + len(items)
         self._counts.samples += sum(item.samples for item in items)
 
@@ -421,11 +425,17 @@ class _Work:
             )
         sums = ledger.Sums()
         sums.at(loss.from_ns, message.received_ns).lost += loss.records
-        ledger.add_counts(session, gateway, batch.lane.value, sums)
+        ledger.add_counts(session, gateway, batch.lane.value, sums, message.received_ns)
         self._counts.lost[batch.lane.value] = self._counts.lost.get(batch.lane.value, 0) + loss.records
+
+    def _raise(self, gateway: str, alarm: own.Own, detail: str, message: _Message) -> None:
+        shown = escape_text(detail)[:SHOWN_REASON]
+        if own.raise_alarm(self._session, gateway, alarm, shown, message.received_ns):
+            log.warning("gateway %s: %s (%s)", gateway, alarm.name, shown)
 
     def _spoiled(self, message: _Message, reason: str) -> None:
         self._counts.undecodable[message.kind] = self._counts.undecodable.get(message.kind, 0) + 1
+        self._raise(message.gateway, own.UNREADABLE, reason, message)
         if self._committer.may_keep(message.gateway):
             store.quarantine_message(
                 self._session, message.gateway, message.kind, reason, message.payload, message.received_ns

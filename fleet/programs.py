@@ -51,6 +51,12 @@ def _relay(services: Services) -> None:
         _until_told(program.run)
 
 
+def _upkeep(services: Services) -> None:
+    from fleet.upkeep import Upkeep
+
+    _until_told(Upkeep(services).run)
+
+
 def _broker(services: Services) -> None:
     from fleet import broker
 
@@ -64,7 +70,13 @@ def _web(services: Services) -> None:
     web.serve(services)
 
 
-RUN: dict[str, Callable[[Services], None]] = {"ingest": _ingest, "relay": _relay, "broker": _broker, "web": _web}
+RUN: dict[str, Callable[[Services], None]] = {
+    "ingest": _ingest,
+    "relay": _relay,
+    "upkeep": _upkeep,
+    "broker": _broker,
+    "web": _web,
+}
 
 
 def _metrics(address: str, registry: CollectorRegistry, health: Health) -> AbstractContextManager[object]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Annotated
 from urllib.parse import urlsplit
 
 import msgspec
@@ -49,6 +50,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """Most records of lane A in one request."""
     relay_batch: int = 500
     """Most records of lane M in one request."""
+    keep_raw_days: Annotated[int, msgspec.Meta(ge=1)] = 30
+    """How long every value stays as it came; after that its minute is left."""
+    keep_minutes_days: Annotated[int, msgspec.Meta(ge=1)] = 730
+    """How long minutes stay; after that their hour is left."""
+    keep_hours_days: Annotated[int, msgspec.Meta(ge=1)] = 3650
+    """How long hours stay."""
+    counts_every_h: Annotated[float, msgspec.Meta(gt=0)] = 24.0
+    """Time between two reports of counts to a destination that takes them."""
 
     def database(self) -> str:
         """Return the database URL in effect."""

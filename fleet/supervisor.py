@@ -1,6 +1,6 @@
 """`fengsui-fleet serve`: starts the programs as children, restarts one that dies, ends them in order.
 
-start  broker, then ingest, relay, web          end  web, relay, ingest, broker
+start  broker, then ingest, relay, upkeep, web          end  in the reverse order
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def serve(settings: Settings) -> None:
         check_database(services)
     finally:
         services.close()
-    names = ["ingest", "relay", "web"] if settings.broker_url else ["broker", "ingest", "relay", "web"]
+    names = [*([] if settings.broker_url else ["broker"]), "ingest", "relay", "upkeep", "web"]
     for setting in ("http", "ingest_metrics", "relay_metrics") + (() if settings.broker_url else ("mqtt",)):
         if address := getattr(settings, setting):
             check_free(address, setting)

@@ -33,7 +33,7 @@ class Clock(msgspec.Struct, frozen=True, kw_only=True):
     """How the boot's monotonic clock relates to UTC now.
 
     ``offset_ns`` is wall - monotonic, None while ``quality`` is ``unset``. ``quality``: ``synced`` (a time source
-    holds the clock), ``holdover`` (it was set once) or ``unset``.
+    holds the clock), ``holdover`` (it was set once), ``told`` (by a welcome, late by its time on the way) or ``unset``.
     """
 
     offset_ns: int | None = None

@@ -7,13 +7,14 @@ from flask import url_for
 
 from fleet.console.drawing import Bar, Trend, draw_bar, draw_trend, find_scale
 from fleet.console.notation import NS, write_age, write_figure, write_limit, write_value
-from fleet.console.words import LEVELS, SPOOL, find_word, name_quality
+from fleet.alarms import own
+from fleet.console.words import GATEWAY, LEVELS, SPOOL, find_word, name_quality
 from fleet.overview.figures import Alarm, Label, Reading, TagRow
 from wire.sample import quality_class
 
 HOUR_NS = 3600 * NS
-SPOOL_TAG = "spool"
-"""The tag of alarms that a gateway raises of its spool. Tags of instruments have a dot."""
+OWN_TAGS = {"spool": SPOOL, own.TAG: GATEWAY}
+"""What stands in place of a tag in alarms of the gateway's spool and of the fleet, and how it is called."""
 
 
 class TagView(msgspec.Struct, frozen=True, kw_only=True):
@@ -87,8 +88,8 @@ def describe_bar(label: Label, value: object) -> str:
 def name_tag(label: Label) -> str:
     """A tag by its device and title, without saying anything twice."""
     title, device = label.title, label.device
-    if label.tag == SPOOL_TAG:
-        return str(SPOOL)
+    if label.tag in OWN_TAGS:
+        return str(OWN_TAGS[label.tag])
     if not title:
         return label.tag
     if not device or title.startswith(device):
@@ -97,8 +98,8 @@ def name_tag(label: Label) -> str:
 
 
 def link_alarm(label: Label) -> str:
-    """Where to look when an alarm is up: the tag's page; for the gateway's own spool its loss ledger."""
-    if label.tag == SPOOL_TAG:
+    """Where to look when an alarm is up: the tag's page; the loss ledger for what is no tag."""
+    if label.tag in OWN_TAGS:
         return url_for("console.losses", name=label.gateway)
     return url_for("console.tag", name=label.gateway, tag=label.tag)
 

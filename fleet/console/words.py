@@ -13,6 +13,8 @@ LEVELS = {
     "low": lazy_gettext("low"),
     "low-low": lazy_gettext("low-low"),
     "losing-data": lazy_gettext("is losing data"),
+    "clone": lazy_gettext("two machines under one identity"),
+    "unreadable": lazy_gettext("sent what cannot be read"),
 }
 LOSSES = {
     "quota": lazy_gettext("The spool was full"),
@@ -22,6 +24,7 @@ LOSSES = {
     "forgotten": lazy_gettext("The fleet was restored to an earlier time"),
 }
 SPOOL = lazy_gettext("Spool of the gateway")
+GATEWAY = lazy_gettext("The gateway")
 SECTORS = {
     "chemical": lazy_gettext("Hazardous chemicals"),
     "fireworks": lazy_gettext("Fireworks stores"),
@@ -61,6 +64,7 @@ REASONS: dict[int, LazyString] = {
 CLOCKS = {
     "synced": lazy_gettext("synchronised"),
     "holdover": lazy_gettext("running free"),
+    "told": lazy_gettext("told by the fleet"),
     "unset": lazy_gettext("not set"),
 }
 LANES = {

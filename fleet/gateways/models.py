@@ -16,7 +16,8 @@ class Gateway(Base):
     ``token_hash`` is the SHA-256 of its token (256 random bits, so a slow hash adds nothing). What follows
     ``last_seen_ns`` is what the gateway said of itself: in hello, reported (`wire.twin.Reported`) and health
     (`wire.health.Health`), both as plain documents. ``session`` is the one its last hello opened; it stands here and
-    not beside each cursor, so that a lane that has its first record later needs no new hello.
+    not beside each cursor, so that a lane that has its first record later needs no new hello. ``former`` are the boots
+    and machines that said hello before, newest first; ``alternated_ns`` is when one of them last came back.
     """
 
     __tablename__ = "gateway"
@@ -30,6 +31,8 @@ class Gateway(Base):
     release: Mapped[str] = mapped_column(default="")
     boot: Mapped[str] = mapped_column(default="")
     machine: Mapped[str] = mapped_column(default="")
+    former: Mapped[list[str]] = mapped_column(default=list)
+    alternated_ns: Mapped[int | None]
     clock_quality: Mapped[str] = mapped_column(default="unset")
     session: Mapped[str] = mapped_column(default="")
     reported_version: Mapped[int | None]

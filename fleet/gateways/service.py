@@ -20,6 +20,7 @@ from wire.record import Layout as WireLayout
 from wire.topics import is_gateway
 from wire.twin import Reported, TagInfo
 
+FORMER_KEPT = 8
 MAGNITUDE_MAX = 1e15
 """No instrument's range reaches further. NaN and the infinities fail the same comparison."""
 WIDTH_LEAST = 1e-9
@@ -78,6 +79,22 @@ def get_tag(session: Session, gateway: str, name: str) -> Tag:
     if tag is None:
         raise NotFoundError(f"gateway '{gateway}' has no tag '{name}'")
     return tag
+
+
+def note_boot(gateway: Gateway, boot: str, machine: str, now_ns: int) -> bool:
+    """Take down which boot of which machine speaks. Returns whether one came back that another had followed.
+
+    A boot that has ended never returns. If one does, two machines hold this identity: a disk was cloned, or a token
+    copied.
+    """
+    speaks, spoke = f"{machine} {boot}", f"{gateway.machine} {gateway.boot}"
+    if not gateway.boot or speaks == spoke:
+        return False
+    comes_back = speaks in gateway.former
+    gateway.former = [spoke, *(known for known in gateway.former if known not in (spoke, speaks))][:FORMER_KEPT]
+    if comes_back:
+        gateway.alternated_ns = now_ns
+    return comes_back
 
 
 def welcome(session: Session, gateway: Gateway, hello: Hello, opened: str, now_ns: int) -> dict[str, dict[Lane, int]]:

@@ -38,9 +38,11 @@ class Tally(Base):
     """What was committed of one gateway and lane in one hour, to be compared with what others counted.
 
     ``hour_ns`` is the begin of the hour of UTC in which the records were captured, or received where that is unknown.
+    ``changed_ns`` is when the newest of them was received: a backlog changes hours long past.
     """
 
     __tablename__ = "tally"
+    __table_args__ = (sa.Index("ix_tally_changed_ns", "changed_ns"),)
 
     gateway: Mapped[str] = mapped_column(sa.ForeignKey("gateway.name"), primary_key=True)
     lane: Mapped[str] = mapped_column(primary_key=True)
@@ -49,3 +51,4 @@ class Tally(Base):
     samples: Mapped[int] = mapped_column(default=0)
     quarantined: Mapped[int] = mapped_column(default=0)
     lost: Mapped[int] = mapped_column(default=0)
+    changed_ns: Mapped[int] = mapped_column(default=0)

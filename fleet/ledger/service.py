@@ -42,17 +42,19 @@ class Sums:
         return self._by_hour.items()
 
 
-def add_counts(session: Session, gateway: str, lane: str, sums: Sums) -> None:
+def add_counts(session: Session, gateway: str, lane: str, sums: Sums, received_ns: int) -> None:
     """Add what a batch brought."""
     for hour_ns, count in sums.items():
         tally = session.get(Tally, (gateway, lane, hour_ns))
         if tally is None:
             tally = Tally(gateway=gateway, lane=lane, hour_ns=hour_ns, records=0, samples=0, quarantined=0, lost=0)
+            tally.changed_ns = 0
             session.add(tally)
         tally.records += count.records
         tally.samples += count.samples
         tally.quarantined += count.quarantined
         tally.lost += count.lost
+        tally.changed_ns = max(tally.changed_ns, received_ns)
 
 
 def declare(session: Session, gateway: str, batch: Batch, tombstone: Tombstone, after: int, received_ns: int) -> Loss:
@@ -94,6 +96,16 @@ def count_lost(session: Session, gateway: str) -> Mapping[str, int]:
     total = sa.func.sum(Loss.last - Loss.first + 1)
     query = sa.select(Loss.lane, total).where(Loss.gateway == gateway).group_by(Loss.lane)
     return {lane: int(count) for lane, count in session.execute(query)}
+
+
+def changed(session: Session, after_ns: int, to_ns: int, skip: int, most: int) -> Sequence[Tally]:
+    """Return counts that changed after ``after_ns`` and not after ``to_ns``, in a fixed order, ``most`` after ``skip``.
+
+    An hour that has changed again since is left to the next report.
+    """
+    query = sa.select(Tally).where(Tally.changed_ns > after_ns, Tally.changed_ns <= to_ns)
+    ordered = query.order_by(Tally.hour_ns, Tally.gateway, Tally.lane)
+    return session.scalars(ordered.offset(skip).limit(most)).all()
 
 
 def counts(session: Session, gateway: str | None, from_ns: int, to_ns: int) -> Sequence[Tally]:

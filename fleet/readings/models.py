@@ -48,6 +48,32 @@ class Reading(Base):
     quality: Mapped[int]
 
 
+class _Part:
+    """What is left of a tag's usable values once their raw rows are pruned: ``last`` is the newest of them."""
+
+    tag_id: Mapped[int] = mapped_column(sa.ForeignKey("tag.id"), primary_key=True)
+    at_ns: Mapped[int] = mapped_column(primary_key=True)
+    count: Mapped[int]
+    low: Mapped[float]
+    high: Mapped[float]
+    mean: Mapped[float]
+    last: Mapped[float]
+
+
+class ReadingMinute(_Part, Base):
+    """One tag in one minute of UTC."""
+
+    __tablename__ = "reading_minute"
+    __table_args__ = ({"sqlite_with_rowid": False},)
+
+
+class ReadingHour(_Part, Base):
+    """One tag in one hour of UTC."""
+
+    __tablename__ = "reading_hour"
+    __table_args__ = ({"sqlite_with_rowid": False},)
+
+
 class LostMinute(Base):
     """What a gateway told of one tag in one minute of measurements that it had to give up."""
 

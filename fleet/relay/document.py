@@ -9,6 +9,7 @@ from typing import Any, assert_never
 
 import msgspec
 
+from fleet.ledger.models import Tally
 from fleet.readings.items import quality_of, split_value
 from fleet.relay.service import Columns, OutboxRow
 from wire.record import ActionRecord, AlarmRecord, AuditRecord, FoldedRecord, ScanRecord, columns_of, decode_record
@@ -16,6 +17,28 @@ from wire.sample import Value, is_bad, quality_class
 
 FindColumns = Callable[[str, bytes], Columns | None]
 KEY_DIGITS = 32
+
+
+def counts_key(destination: str, after_ns: int, to_ns: int, skip: int) -> str:
+    """Return the idempotency key of a part of a report of counts."""
+    return _digest(destination, "counts", str(after_ns), str(to_ns), str(skip))
+
+
+def write_counts(destination: str, to_ns: int, tallies: Sequence[Tally]) -> bytes:
+    """Return the body of a part of a report: absolute counts of the hours that changed since the last one."""
+    counts = [
+        {
+            "gateway": tally.gateway,
+            "lane": tally.lane,
+            "hour": write_time(tally.hour_ns),
+            "records": tally.records,
+            "samples": tally.samples,
+            "quarantined": tally.quarantined,
+            "lost": tally.lost,
+        }
+        for tally in tallies
+    ]
+    return msgspec.json.encode({"destination": destination, "until": write_time(to_ns), "counts": counts})
 
 
 def record_key(destination: str, row: OutboxRow) -> str:
@@ -52,7 +75,19 @@ def describe(destination: str, row: OutboxRow, find_columns: FindColumns) -> dic
         "seq": row.seq,
         "captured_at": write_time(row.captured_ns),
         "received_at": write_time(row.received_ns),
+        **_describe_bounds(row),
         **_describe_body(row, find_columns),
+    }
+
+
+def _describe_bounds(row: OutboxRow) -> dict[str, Any]:
+    """Say between which times a record was captured whose boot never learned the time."""
+    if row.captured_ns is not None:
+        return {}
+    return {
+        "clock": "unset",
+        "not_before": write_time(row.not_before_ns),
+        "not_after": write_time(row.received_ns),
     }
 
 

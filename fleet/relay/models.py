@@ -9,7 +9,11 @@ from fleet.db import Base, BigId
 
 
 class Destination(Base):
-    """A platform that records are relayed to. ``kind``: ``http-json``."""
+    """A platform that records are relayed to. ``kind``: ``http-json``.
+
+    ``counts_url`` is where it takes the counts to reconcile by, "" for nowhere; those that changed up to ``counted_ns``
+    were taken.
+    """
 
     __tablename__ = "destination"
 
@@ -19,6 +23,8 @@ class Destination(Base):
     url: Mapped[str]
     enabled: Mapped[bool] = mapped_column(default=True)
     created_ns: Mapped[int]
+    counts_url: Mapped[str] = mapped_column(default="")
+    counted_ns: Mapped[int] = mapped_column(default=0)
 
 
 class RelayCursor(Base):

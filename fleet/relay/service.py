@@ -10,13 +10,15 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from fleet.errors import ConflictError, InvalidError
-from fleet.gateways.models import Gateway, Layout, Tag
+from fleet.gateways.models import Cursor, Gateway, Layout, Tag
 from fleet.readings.models import Record
 from fleet.relay.models import Destination, RelayCursor
 from wire.record import Lane
 
 KINDS = ("http-json",)
 LANES = (Lane.ALARMS, Lane.MEASUREMENTS)
+EPOCHS_BACK = 20
+"""How many starts of a gateway are looked through for one that knew the time."""
 BEHIND_MOST = 100_000
 """Waiting records are counted up to here."""
 
@@ -36,7 +38,10 @@ class LaneStatus(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class OutboxRow(msgspec.Struct, frozen=True, kw_only=True):
-    """A record as it waits for a destination, with the site of its gateway."""
+    """A record as it waits for a destination, with the site of its gateway.
+
+    ``not_before_ns`` bounds the time of one that was captured by a boot that never learned it.
+    """
 
     position: int
     gateway: str
@@ -47,6 +52,7 @@ class OutboxRow(msgspec.Struct, frozen=True, kw_only=True):
     received_ns: int
     captured_ns: int | None
     body: bytes
+    not_before_ns: int | None = None
 
 
 class Columns(msgspec.Struct, frozen=True):
@@ -57,25 +63,30 @@ class Columns(msgspec.Struct, frozen=True):
     units: tuple[str, ...]
 
 
-def add(session: Session, name: str, kind: str, url: str, now_ns: int) -> Destination:
-    """Add a destination. It gets every record from the first one on."""
+def add(session: Session, name: str, kind: str, url: str, now_ns: int, counts_url: str = "") -> Destination:
+    """Add a destination. It gets every record that is still kept. ``counts_url`` takes the counts to reconcile by."""
     if kind not in KINDS:
         raise InvalidError(f"there is no kind of destination '{kind}'", hint=f"use one of: {', '.join(KINDS)}")
-    try:
-        parts = urlsplit(url)
-        usable = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
-    except ValueError:
-        usable = False
-    if not usable:
-        raise InvalidError(f"'{url}' is not an address to send to", hint="write https://host/path")
+    for address in filter(None, (url or "nothing", counts_url)):
+        if not _is_usable(address):
+            raise InvalidError(f"'{address}' is not an address to send to", hint="write https://host/path")
     if not name or len(name) > 64:
         raise InvalidError(f"'{name}' is not a destination name", hint="use 1 to 64 characters")
     if session.scalar(sa.select(Destination.id).where(Destination.name == name)) is not None:
         raise ConflictError(f"there is a destination '{name}' already")
     destination = Destination(name=name, kind=kind, url=url, enabled=True, created_ns=now_ns)
+    destination.counts_url = counts_url
     session.add(destination)
     session.flush()
     return destination
+
+
+def _is_usable(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        return parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return False
 
 
 def list_enabled(session: Session) -> Sequence[Destination]:
@@ -108,7 +119,36 @@ def next_rows(session: Session, lane: Lane, after: int, most: int) -> list[Outbo
         .order_by(Record.id)
         .limit(most)
     )
-    return [OutboxRow(**row) for row in session.execute(query).mappings()]
+    rows = [OutboxRow(**row) for row in session.execute(query).mappings()]
+    undated = {(row.gateway, row.epoch) for row in rows if row.captured_ns is None}
+    bounds = {place: find_bound(session, *place) for place in undated}
+    return [
+        msgspec.structs.replace(row, not_before_ns=bounds[row.gateway, row.epoch]) if row.captured_ns is None else row
+        for row in rows
+    ]
+
+
+def find_bound(session: Session, gateway: str, epoch: str) -> int | None:
+    """Return the newest time that an earlier epoch of a gateway has captured at: what came later is not older.
+
+    Epochs begin with the count of the gateway's starts, so that their names sort in time.
+    """
+    earlier = sa.select(Cursor.epoch).where(Cursor.gateway == gateway, Cursor.epoch < epoch).distinct()
+    for name in session.scalars(earlier.order_by(Cursor.epoch.desc()).limit(EPOCHS_BACK)):
+        newest = [
+            session.scalar(
+                sa.select(Record.captured_ns)
+                .where(Record.gateway == gateway, Record.epoch == name, Record.lane == lane.value)
+                .where(Record.captured_ns.is_not(None))
+                .order_by(Record.seq.desc())
+                .limit(1)
+            )
+            for lane in LANES
+        ]
+        known = [at_ns for at_ns in newest if at_ns is not None]
+        if known:
+            return max(known)
+    return None
 
 
 def columns(session: Session, gateway: str, layout_id: bytes) -> Columns | None:

@@ -1,0 +1,69 @@
+"""Alarms that the fleet itself raises about a gateway: in the same list and journal as the gateway's own."""
+
+from __future__ import annotations
+
+import msgspec
+from sqlalchemy.orm import Session
+
+from fleet.alarms.models import Alarm, AlarmEvent
+
+TAG = "fleet"
+"""Stands where an alarm of a gateway has its tag."""
+NO_RECORD = 0
+"""Such an alarm comes from no record of lane A."""
+
+
+class Own(msgspec.Struct, frozen=True):
+    """A kind of alarm. ``level`` says what is amiss, ``priority`` 1 is the most urgent of 4."""
+
+    level: str
+    priority: int
+
+    @property
+    def name(self) -> str:
+        """The alarm's name, one per gateway."""
+        return f"{TAG}:{self.level}"
+
+
+CLONE = Own("clone", 2)
+"""Two machines speak under one identity, in turns."""
+UNREADABLE = Own("unreadable", 3)
+"""Records or messages went to quarantine."""
+
+
+def raise_alarm(session: Session, gateway: str, own: Own, detail: str, now_ns: int) -> bool:
+    """Raise an alarm and say so in the journal; False if it was up already. ``detail`` is for people."""
+    alarm = session.get(Alarm, (gateway, own.name))
+    if alarm is not None and alarm.active:
+        return False
+    if alarm is None:
+        alarm = Alarm(gateway=gateway, name=own.name, tag=TAG, level=own.level, record_id=NO_RECORD)
+        session.add(alarm)
+    alarm.priority, alarm.active, alarm.raised_ns, alarm.cleared_ns = own.priority, True, now_ns, None
+    session.add(_line(gateway, own, "raised", detail, now_ns))
+    return True
+
+
+def clear_alarm(session: Session, gateway: str, own: Own, now_ns: int) -> bool:
+    """Clear an alarm and say so in the journal; False if it was not up."""
+    alarm = session.get(Alarm, (gateway, own.name))
+    if alarm is None or not alarm.active:
+        return False
+    alarm.active, alarm.cleared_ns = False, now_ns
+    session.add(_line(gateway, own, "cleared", "", now_ns))
+    return True
+
+
+def _line(gateway: str, own: Own, kind: str, detail: str, now_ns: int) -> AlarmEvent:
+    return AlarmEvent(
+        gateway=gateway,
+        kind=kind,
+        at_ns=now_ns,
+        received_ns=now_ns,
+        record_id=NO_RECORD,
+        alarm=own.name,
+        tag=TAG,
+        level=own.level,
+        priority=own.priority,
+        detail=detail,
+    )
