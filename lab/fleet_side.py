@@ -84,14 +84,15 @@ class FleetSide:
     async def _start(self, console_port: int) -> None:
         self._console_port = free_port(console_port)
         self.broker_port = free_port()
-        ingest, relay = free_port(), free_port()
+        ingest, relay, upkeep = free_port(), free_port(), free_port()
         # The console's port alone would not do: whoever took it from us may answer there, too.
-        self._health_ports = (ingest, relay, self._console_port)
+        self._health_ports = (ingest, relay, upkeep, self._console_port)
         ports = {
             "--http": self._console_port,
             "--mqtt": self.broker_port,
             "--ingest-metrics": ingest,
             "--relay-metrics": relay,
+            "--upkeep-metrics": upkeep,
         }
         self._addresses = [word for name, port in ports.items() for word in (name, f"127.0.0.1:{port}")]
         await self.serve_again()

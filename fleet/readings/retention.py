@@ -28,6 +28,8 @@ QUARANTINE_ROWS = 200
 """What is in quarantine may be 64 KiB a row."""
 QUARANTINED_MOST = 20_000
 """Rows kept of one gateway: one that sends garbage for months must not fill the disk."""
+HELD_MOST = 100_000
+"""Records that are older than kept are counted up to here."""
 Parts = type[ReadingMinute] | type[ReadingHour]
 
 
@@ -84,7 +86,7 @@ def prune(session: Session, step: Step, tag_ids: Sequence[int], border_ns: int) 
 
 def _is_old(step: Step, tag_id: Any, border_ns: int) -> sa.ColumnElement[bool]:
     """Of values, the newest one of a tag is never old: it says when the tag was last heard."""
-    old = step.source.at_ns < border_ns
+    old: sa.ColumnElement[bool] = step.source.at_ns < border_ns
     if step.source is not Reading:
         return old
     every = aliased(Reading)
@@ -111,22 +113,23 @@ def _is_ahead(now_ns: int) -> sa.ColumnElement[bool]:
     return sa.and_(Reading.at_ns > now_ns, Reading.record_id < oldest)
 
 
-def _take(session: Session, source: Any, tag_id: int, which: sa.ColumnElement[bool], most: int) -> list[Any]:
+def _take(session: Session, source: Any, tag_id: int, which: sa.ColumnElement[bool], most: int) -> list[sa.RowMapping]:
     """Delete the first ``most`` of a tag's rows, and return what was deleted in the order of their time."""
     which = sa.and_(source.tag_id == tag_id, which)
     key = [column for column in source.__table__.primary_key if column.name != "tag_id"]
     last = session.execute(sa.select(*key).where(which).order_by(*key).offset(most - 1).limit(1)).first()
     if last is not None:
         which = sa.and_(which, sa.tuple_(*key) <= sa.tuple_(*last))
-    query = sa.delete(source.__table__).where(which).returning(*source.__table__.c)
-    return sorted(session.execute(query).all(), key=lambda row: tuple(getattr(row, column.name) for column in key))
+    deleted = session.execute(sa.delete(source.__table__).where(which).returning(*source.__table__.c))
+    return sorted(deleted.mappings(), key=lambda row: tuple(row[column.name] for column in key))
 
 
-def _read(rows: Sequence[Any]) -> list[Part]:
+def _read(rows: Sequence[sa.RowMapping]) -> list[Part]:
     """Read rows of any of the three tables. What has no usable value leaves nothing."""
-    if rows and "count" in rows[0]._fields:
-        return [Part(**{name: getattr(row, name) for name in Part.__struct_fields__}) for row in rows]
-    return [one(row.at_ns, row.value) for row in rows if row.value is not None and row.quality < int(Quality.BAD)]
+    if rows and "count" in rows[0]:
+        return [Part(**{name: row[name] for name in Part.__struct_fields__}) for row in rows]
+    usable = (row for row in rows if row["value"] is not None and row["quality"] < int(Quality.BAD))
+    return [one(row["at_ns"], row["value"]) for row in usable]
 
 
 def _join(session: Session, table: Parts, tag_id: int, parts: Sequence[Part]) -> None:
@@ -159,6 +162,15 @@ def prune_records(session: Session, before_ns: int, taken: int | None) -> int:
     if ids:
         session.execute(sa.delete(Record).where(Record.id.in_(ids)))
     return len(ids)
+
+
+def count_old_records(session: Session, before_ns: int) -> int:
+    """Count the measurements received before ``before_ns`` that are still there, `HELD_MOST` at most."""
+    oldest = sa.select(Record.received_ns).where(Record.lane == Lane.MEASUREMENTS.value).order_by(Record.id)
+    held = oldest.limit(HELD_MOST).subquery()
+    count = sa.select(sa.func.count()).select_from(held).where(held.c.received_ns < before_ns)
+    first = session.scalar(oldest.limit(1))
+    return 0 if first is None or first >= before_ns else session.scalar(count) or 0
 
 
 def prune_quarantine(session: Session, before_ns: int) -> int:

@@ -55,7 +55,7 @@ def series(session: Session, tag_id: int, start_ns: int, end_ns: int, buckets: i
         for row in rows:
             # Two records of one time give two rows: the later one stays.
             begin = start_ns + row.bucket * width
-            part = Part(begin, row.count, row.low, row.high, float(row.mean), row.last, row.last_ns)
+            part = Part(begin, row.number, row.low, row.high, float(row.mean), row.last, row.last_ns)
             found.setdefault(row.bucket, {})[source] = part
     whole = (join(start_ns + bucket * width, list(found[bucket].values())) for bucket in sorted(found))
     return [Point(part.at_ns, part.low, part.high, part.mean, part.last) for part in whole]
@@ -67,7 +67,7 @@ def _group(session: Session, tag_id: int, start_ns: int, end_ns: int, width: int
     parts = (
         sa.select(
             ((Reading.at_ns - start_ns) // width).label("bucket"),
-            sa.func.count().label("count"),
+            sa.func.count().label("number"),
             sa.func.min(Reading.value).label("low"),
             sa.func.max(Reading.value).label("high"),
             sa.func.avg(Reading.value).label("mean"),
@@ -90,7 +90,7 @@ def _group_parts(
     parts = (
         sa.select(
             ((table.at_ns - start_ns) // width).label("bucket"),
-            sa.cast(sa.func.sum(table.count), sa.BigInteger).label("count"),
+            sa.cast(sa.func.sum(table.count), sa.BigInteger).label("number"),
             sa.func.min(table.low).label("low"),
             sa.func.max(table.high).label("high"),
             (sa.func.sum(table.mean * table.count) / sa.func.sum(table.count)).label("mean"),
@@ -109,10 +109,10 @@ def _seek(session: Session, tag_id: int, start_ns: int, end_ns: int, width: int)
     for bucket in range(-(-(end_ns - start_ns) // width)):
         begin = start_ns + bucket * width
         row = session.execute(
-            _PART, {"tag": tag_id, "number": bucket, "begin": begin, "end": min(begin + width, end_ns)}
+            _PART, {"tag": tag_id, "bucket": bucket, "begin": begin, "end": min(begin + width, end_ns)}
         )
         part = row.one()
-        if part.count:
+        if part.number:
             yield part
 
 
@@ -124,8 +124,8 @@ _in_part = sa.and_(
 )
 _newest_first = sa.select(Reading).where(_in_part).order_by(Reading.at_ns.desc(), Reading.record_id.desc()).limit(1)
 _PART = sa.select(
-    sa.bindparam("number", type_=sa.BigInteger).label("bucket"),
-    sa.func.count().label("count"),
+    sa.bindparam("bucket", type_=sa.BigInteger).label("bucket"),
+    sa.func.count().label("number"),
     sa.func.min(Reading.value).label("low"),
     sa.func.max(Reading.value).label("high"),
     sa.func.avg(Reading.value).label("mean"),

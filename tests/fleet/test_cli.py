@@ -108,28 +108,29 @@ class Tree:
     """A running `fengsui-fleet serve`."""
 
     def __init__(self, data: Path) -> None:
-        self.http, self.mqtt, ingest, relay = (f"127.0.0.1:{free_port()}" for _ in range(4))
+        self.http, self.mqtt, ingest, relay, upkeep = (f"127.0.0.1:{free_port()}" for _ in range(5))
         self.log = data / "log"
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(
                 [
                     sys.executable, "-m", "fleet.cli", "serve", "--data", str(data), "--http", self.http,
                     "--mqtt", self.mqtt, "--ingest-metrics", ingest, "--relay-metrics", relay,
+                    "--upkeep-metrics", upkeep,
                 ],
                 stdout=log, stderr=log,
             )  # fmt: skip
-        self.ingest = f"http://{ingest}/healthz"
+        self.ingest, self.upkeep = f"http://{ingest}/healthz", f"http://{upkeep}/healthz"
 
     def health(self) -> dict[str, Any] | None:
-        """Return what /healthz of web and ingest say, None while either is away."""
+        """Return what /healthz of web, ingest and upkeep say, None while one of them is away."""
         try:
             states = []
-            for url in (f"http://{self.http}/healthz", self.ingest):
+            for url in (f"http://{self.http}/healthz", self.ingest, self.upkeep):
                 with urllib.request.urlopen(url, timeout=2) as answer:
                     states.append(json.load(answer))
         except OSError:
             return None
-        return {"web": states[0], "ingest": states[1]}
+        return {"web": states[0], "ingest": states[1], "upkeep": states[2]}
 
     def wait_until_well(self) -> None:
         deadline = time.monotonic() + 40
@@ -171,7 +172,7 @@ def test_serve_starts_everything_restarts_what_dies_and_ends_in_order(data: Path
     with serving(data) as tree:
         tree.wait_until_well()
         before = tree.children()
-        assert set(before) == {"broker", "ingest", "relay", "web"}
+        assert set(before) == {"broker", "ingest", "relay", "upkeep", "web"}
         os.kill(before["broker"], signal.SIGKILL)
         deadline = time.monotonic() + 30
         while tree.children().get("broker") in (before["broker"], None):
@@ -202,7 +203,8 @@ def test_serve_fails_as_a_whole_when_a_child_cannot_start(data: Path) -> None:
         tree = subprocess.run(
             [
                 sys.executable, "-m", "fleet.cli", "serve", "--data", str(data), "--http", f"127.0.0.1:{free_port()}",
-                "--ingest-metrics", f"127.0.0.1:{taken.getsockname()[1]}", "--relay-metrics", "",
+                "--ingest-metrics", f"127.0.0.1:{taken.getsockname()[1]}",
+                "--relay-metrics", "", "--upkeep-metrics", "",
             ],
             capture_output=True, timeout=60, check=False, text=True,
         )  # fmt: skip
