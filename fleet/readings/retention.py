@@ -86,10 +86,11 @@ def prune(session: Session, step: Step, tag_ids: Sequence[int], border_ns: int) 
 
 def _is_old(step: Step, tag_id: Any, border_ns: int) -> sa.ColumnElement[bool]:
     """Of values, the newest one of a tag is never old: it says when the tag was last heard."""
-    old: sa.ColumnElement[bool] = step.source.at_ns < border_ns
-    if step.source is not Reading:
+    source: Any = step.source
+    old: sa.ColumnElement[bool] = source.at_ns < border_ns
+    if source is not Reading:
         return old
-    every = aliased(Reading)
+    every: Any = aliased(Reading)
     newest = sa.select(sa.func.max(every.at_ns)).where(every.tag_id == tag_id).correlate(Tag).scalar_subquery()
     return sa.and_(old, Reading.at_ns < newest)
 

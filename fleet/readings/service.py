@@ -9,7 +9,8 @@ import msgspec
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from fleet.errors import InvalidError
+from fleet.errors import InvalidError, NotFoundError
+from fleet.readings.items import INT_MAX
 from fleet.readings.models import Quarantined, Reading, ReadingHour, ReadingMinute
 from fleet.readings.parts import Part, join
 from wire.sample import Quality
@@ -142,3 +143,11 @@ def quarantined(session: Session, gateway: str | None, before: int | None, limit
     if before is not None:
         query = query.where(Quarantined.id < before)
     return session.scalars(query).all()
+
+
+def find_quarantined(session: Session, number: int) -> Quarantined:
+    """Return one thing that could not be read. Raises NotFoundError."""
+    row = session.get(Quarantined, number) if number <= INT_MAX else None
+    if row is None:
+        raise NotFoundError(f"there is nothing numbered {number} in quarantine")
+    return row

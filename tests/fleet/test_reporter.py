@@ -127,9 +127,7 @@ async def test_the_next_report_comes_a_day_later_with_what_has_changed_since(
     assert [(row["lane"], row["hour"], row["records"]) for row in platform.reports[1]["counts"]] == [("M", HOUR, 2)]
 
 
-async def test_where_nothing_has_changed_an_empty_report_says_so(
-    scene: Scene, platform: Platform, clock: Clock
-) -> None:
+async def test_where_nothing_has_changed_an_empty_report_says_so(scene: Scene, platform: Platform) -> None:
     await report(scene.services, platform, lambda: counted_ns(scene.services) > 0)
     assert [told["counts"] for told in platform.reports] == [[]]
 

@@ -20,6 +20,7 @@ from fleet.readings.parts import DAY_NS, HOUR_NS, MINUTE_NS
 from fleet.relay import service as relay
 from fleet.upkeep import Upkeep
 from tests.fleet import edge
+from tests.fleet.broker_fixtures import until
 from tests.fleet.conftest import START_NS, Clock, both_databases
 from tests.fleet.scene import Scene
 from wire.record import Lane
@@ -173,12 +174,17 @@ def test_a_value_stands_in_one_table_at_every_moment(
         assert [(point.min, point.max, point.mean, point.last) for point in points] == [(0.0, 11.0, 5.5, 11.0)]
 
 
-def test_a_failed_transaction_leaves_everything_as_it_was(scene: Scene, clock: Clock) -> None:
+def test_a_failed_transaction_leaves_everything_as_it_was(scene: Scene) -> None:
     scene.send(1, *(edge.scan(n, float(n), 20.0) for n in range(5)))
     number, border = tag_id(scene), START_NS + DAY_NS
-    with pytest.raises(ZeroDivisionError), scene.services.database.writing() as session:
-        assert retention.prune(session, retention.VALUES, [number], border).rows == 4
-        raise ZeroDivisionError
+
+    def fail() -> None:
+        with scene.services.database.writing() as session:
+            assert retention.prune(session, retention.VALUES, [number], border).rows == 4
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fail()
     assert (scene.count(ReadingMinute), counted(scene)) == (0, 5)
 
 
@@ -262,7 +268,7 @@ def test_values_dated_ahead_go_with_their_records_and_no_minute_holds_them(scene
     assert [row[2] for row in parts(scene, ReadingMinute)] == [1.0]
 
 
-def test_values_dated_in_1970_are_old_at_once_and_their_record_stays(scene: Scene, clock: Clock) -> None:
+def test_values_dated_in_1970_are_old_at_once_and_their_record_stays(scene: Scene) -> None:
     ancient = msgspec.structs.replace(edge.scan(0, 1.0, 1.0), wall_ns=5 * 10**9)
     scene.send(1, ancient, edge.scan(1, 2.0, 1.0))
     tend(scene)
@@ -362,12 +368,12 @@ async def test_an_outage_is_told_once_and_survived(
     scene: Scene, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     upkeep = Upkeep(scene.services)
-    turns = 0
+    turns, is_down = 0, True
 
     async def tend() -> int:
         nonlocal turns
         turns += 1
-        if turns < 3:
+        if is_down:
             raise OperationalError("SELECT", {}, Exception("gone"))
         return 0
 
@@ -375,11 +381,10 @@ async def test_an_outage_is_told_once_and_survived(
     monkeypatch.setattr(upkeep, "tend", tend)
     caplog.set_level("INFO")
     running = asyncio.create_task(upkeep.run())
-    while turns < 2:
-        await asyncio.sleep(0.001)
+    await until(lambda: turns >= 2)
     assert upkeep.health() == {"ok": False, "database": False}
-    while turns < 4:
-        await asyncio.sleep(0.001)
+    turns, is_down = 0, False
+    await until(lambda: turns >= 2)
     running.cancel()
     assert upkeep.health()["ok"]
     assert [record.levelname for record in caplog.records] == ["ERROR", "INFO"]
