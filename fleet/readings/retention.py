@@ -135,7 +135,7 @@ def _read(rows: Sequence[sa.RowMapping]) -> list[Part]:
 
 def _join(session: Session, table: Parts, tag_id: int, parts: Sequence[Part]) -> None:
     begins = [part.at_ns for part in parts]
-    found = sa.select(table).where(table.tag_id == tag_id, table.at_ns.in_(begins)).with_for_update()
+    found: sa.Select[Any] = sa.select(table).where(table.tag_id == tag_id, table.at_ns.in_(begins)).with_for_update()
     there = {row.at_ns: row for row in session.scalars(found)}
     new = []
     for part in parts:
