@@ -10,6 +10,7 @@ import time
 import urllib.error
 import urllib.request
 from pathlib import Path
+from urllib.parse import urljoin
 
 from lab.errors import LabError
 from lab.processes import Child, descendants, free_port, program, run_once
@@ -67,8 +68,8 @@ class FleetSide:
         await self._run("gateway", "add", identity.id, *where)
 
     async def add_destination(self, name: str, url: str) -> None:
-        """Have records relayed to an address."""
-        await self._run("destination", "add", name, "--url", url)
+        """Have records relayed to an address, and counts to ``counts`` beside it."""
+        await self._run("destination", "add", name, "--url", url, "--counts-url", urljoin(url, "counts"))
 
     async def serve(self) -> None:
         """Start all of its programs and wait until they are well. Raises LabError.
