@@ -401,3 +401,31 @@ def test_metrics_tell_what_went_and_what_a_destination_holds_back(scene: Scene, 
     assert sample("fengsui_upkeep_pruned_total", {"table": "reading"}) == 2
     assert sample("fengsui_upkeep_held_records") == 2
     assert sample("fengsui_upkeep_turns_total") == 1
+
+
+def test_a_value_that_arrives_while_a_tag_is_pruned_is_not_swallowed(
+    scene: Scene, clock: Clock, database_url: str
+) -> None:
+    if not database_url:
+        pytest.skip("SQLite lets one writer in at a time")
+    scene.send(1, *(edge.scan(n, float(n), 20.0) for n in range(5)))
+    clock.advance(40 * DAY_S)
+    scene.send(6, edge.scan(40 * DAY_S, 1.0, 20.0))
+    engine = scene.services.database.engine
+    late = {"tag_id": tag_id(scene), "at_ns": START_NS + 10**9 // 2, "record_id": 99, "value": 7.0, "quality": 0}
+    came = []
+
+    def arrive(_c: Any, _cursor: Any, statement: str, *_: Any) -> None:
+        if statement.startswith("DELETE FROM reading") and not came:
+            came.append(statement)
+            with scene.services.database.writing() as session:
+                session.execute(sa.insert(Reading), [late])
+
+    sa.event.listen(engine, "before_cursor_execute", arrive)
+    tend(scene)
+    sa.event.remove(engine, "before_cursor_execute", arrive)
+    assert len(came) == 1
+    assert counted(scene) == 7
+    clock.advance(HOUR_S)
+    tend(scene)
+    assert sum(row[1] for row in parts(scene, ReadingMinute)) == 6
