@@ -143,7 +143,7 @@ def _run_program(arguments: argparse.Namespace) -> None:
     if arguments.program == "serve":
         supervisor.serve(settings)
     elif arguments.once:
-        print(f"upkeep: {programs.tend_once(settings)} rows went")
+        print(f"rows that went: {programs.tend_once(settings)}")
     else:
         programs.run(arguments.program, settings, arguments.supervised)
 
