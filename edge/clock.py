@@ -32,11 +32,19 @@ class _Timex(ctypes.Structure):
     )
 
 
+def is_held(answer: int, status: int) -> bool:
+    """Tell from what adjtimex(2) returned, and its status word, whether a time source holds the clock.
+
+    The answers of a leap second (1 to 4) are as good as any; 5 and -1 are errors. The status says the rest.
+    """
+    return answer >= 0 and not status & STA_UNSYNC
+
+
 def is_kernel_synced() -> bool:
     """Ask the kernel whether a time source (chrony, ntpd, systemd-timesyncd) holds its clock."""
     timex = _Timex()
     answer = ctypes.CDLL(None, use_errno=True).adjtimex(ctypes.byref(timex))
-    return answer >= 0 and not timex.status & STA_UNSYNC
+    return is_held(answer, timex.status)
 
 
 class SystemClock:
@@ -51,27 +59,34 @@ class SystemClock:
         self.mono_ns = mono_ns
         self._wall_ns = wall_ns
         self._is_synced = is_synced
+        self._known_ns: int | None = None
         self._told_ns: int | None = None
         self.boot = BOOT_ID_FILE.read_text("ascii").strip() if BOOT_ID_FILE.exists() else "unknown"
 
     def state(self) -> conversation.Clock:
         """Relate this boot's monotonic clock to UTC, and say how far to trust it."""
-        offset_ns = self._offset_ns()
-        if offset_ns is None:
-            return conversation.Clock(offset_ns=self._told_ns, quality="unset" if self._told_ns is None else "told")
-        return conversation.Clock(offset_ns=offset_ns, quality="synced" if self._is_synced() else "holdover")
+        if self._look():
+            quality = "synced" if self._is_synced() else "holdover"
+            return conversation.Clock(offset_ns=self._known_ns, quality=quality)
+        if self._known_ns is not None:
+            return conversation.Clock(offset_ns=self._known_ns, quality="holdover")
+        return conversation.Clock(offset_ns=self._told_ns, quality="unset" if self._told_ns is None else "told")
 
     def wall_at(self, mono_ns: int) -> int | None:
         """Give the UTC in ns of a monotonic instant, or None while nothing and nobody has told it."""
-        offset_ns = self._offset_ns()
-        offset_ns = self._told_ns if offset_ns is None else offset_ns
+        self._look()
+        offset_ns = self._told_ns if self._known_ns is None else self._known_ns
         return None if offset_ns is None else offset_ns + mono_ns
 
     def tell(self, wall_ns: int) -> None:
-        """Take the fleet's UTC, late by its time on the way, for as long as this machine has none of its own."""
+        """Take the fleet's UTC, late by its time on the way, for as long as this machine has known none of its own."""
         if wall_ns >= SET_FLOOR_NS:
             self._told_ns = wall_ns - self.mono_ns()
 
-    def _offset_ns(self) -> int | None:
-        wall = self._wall_ns()
-        return None if wall < SET_FLOOR_NS else wall - self.mono_ns()
+    def _look(self) -> bool:
+        """Look at the machine's clock. False if it shows no time: what it showed before then goes on counting."""
+        wall_ns = self._wall_ns()
+        if wall_ns < SET_FLOOR_NS:
+            return False
+        self._known_ns = wall_ns - self.mono_ns()
+        return True

@@ -93,13 +93,15 @@ class UplinkSettings(msgspec.Struct, frozen=True, kw_only=True):
 class SpoolSettings(msgspec.Struct, frozen=True, kw_only=True):
     """[spool]: ``commit_s`` between group commits of measurements, ``max_bytes`` on disk as long as that leaves
     ``min_free_bytes`` to others, ``keep_h`` hours that delivered records stay so that a restored fleet can be refilled.
+    They are hours of running: what the machine's clock says does not matter.
     """
 
     commit_s: Annotated[float, Meta(ge=0.01, le=60, description="time between group commits of measurements")] = 1.0
     max_bytes: Annotated[int, Meta(ge=1_000_000, description="octets on disk")] = 1_000_000_000
     min_free_bytes: Annotated[int, Meta(ge=0, description="octets of the disk that stay free for others")] = 50_000_000
     keep_h: Annotated[
-        Hours, Meta(description="how long delivered records stay, so that a restored fleet can be refilled")
+        Hours,
+        Meta(description="how long delivered records stay while it runs, so that a restored fleet can be refilled"),
     ] = 72.0
 
 

@@ -23,7 +23,7 @@ from fleet.settings import DATABASE_URL, load
 from fleet.sites import service as sites
 
 PROGRAMS = ("serve", "web", "ingest", "relay", "upkeep", "broker")
-OVERRIDES = ("http", "mqtt", "broker_url", "ingest_metrics", "relay_metrics", "database_url")
+OVERRIDES = ("http", "mqtt", "broker_url", "ingest_metrics", "relay_metrics", "upkeep_metrics", "database_url")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -122,10 +122,15 @@ def _add_programs(commands: Commands[argparse.ArgumentParser]) -> None:
         )
         parser.add_argument("--relay-metrics", metavar="HOST:PORT", help="/metrics and /healthz of relay, '' for none")
         parser.add_argument(
+            "--upkeep-metrics", metavar="HOST:PORT", help="/metrics and /healthz of upkeep, '' for none"
+        )
+        parser.add_argument(
             "--database-url", "--database", metavar="URL", help="another database than the settings name"
         )
         parser.add_argument("--supervised", type=int, default=0, help=argparse.SUPPRESS)
-        parser.set_defaults(run=_run_program, program=name)
+        if name == "upkeep":
+            parser.add_argument("--once", action="store_true", help="take one turn, say what went, and end")
+        parser.set_defaults(run=_run_program, program=name, once=False)
 
 
 def _run_program(arguments: argparse.Namespace) -> None:
@@ -137,6 +142,8 @@ def _run_program(arguments: argparse.Namespace) -> None:
     settings = load(arguments.data.resolve(), overrides)
     if arguments.program == "serve":
         supervisor.serve(settings)
+    elif arguments.once:
+        print(f"rows that went: {programs.tend_once(settings)}")
     else:
         programs.run(arguments.program, settings, arguments.supervised)
 
@@ -189,12 +196,16 @@ def _add_destination(commands: Commands[argparse.ArgumentParser]) -> None:
     group = commands.add_parser("destination", help="add platforms to relay to").add_subparsers(
         metavar="ACTION", required=True
     )
-    parser = _command(group, "add", "add a platform that gets every record")
+    parser = _command(group, "add", "add a platform that gets every record still kept, and all to come")
     parser.add_argument("name")
     parser.add_argument("--url", required=True, help="where to POST")
     parser.add_argument("--kind", default="http-json", choices=destinations.KINDS)
     parser.add_argument("--counts-url", default="", metavar="URL", help="where to POST counts to reconcile by, daily")
     parser.set_defaults(run=_destination_add)
+    for action, about in (("disable", "no longer relay to a platform"), ("enable", "relay to it again")):
+        parser = _command(group, action, f"{about}; records wait for enabled ones only")
+        parser.add_argument("name")
+        parser.set_defaults(run=_destination_switch, is_enabled=action == "enable")
 
 
 def _destination_add(arguments: argparse.Namespace) -> None:
@@ -204,6 +215,15 @@ def _destination_add(arguments: argparse.Namespace) -> None:
                 session, arguments.name, arguments.kind, arguments.url, services.clock(), arguments.counts_url
             )
         print(f"destination {arguments.name} is added")
+
+    _with_services(arguments, work)
+
+
+def _destination_switch(arguments: argparse.Namespace) -> None:
+    def work(services: Services) -> None:
+        with services.database.writing() as session:
+            destinations.set_enabled(session, arguments.name, arguments.is_enabled)
+        print(f"destination {arguments.name} is {'enabled' if arguments.is_enabled else 'disabled'}")
 
     _with_services(arguments, work)
 

@@ -402,7 +402,7 @@ class _Work:
         for _ in unreadable:
             sums.at(None, received_ns).quarantined += 1
         lane = batch.lane.value
-        ledger.add_counts(session, gateway, lane, sums, received_ns)
+        ledger.add_counts(session, gateway, lane, sums, committer.now_ns())
         self._counts.records[lane] = self._counts.records.get(lane, 0) + len(items)
         self._counts.samples += sum(item.samples for item in items)
 
@@ -425,7 +425,7 @@ class _Work:
             )
         sums = ledger.Sums()
         sums.at(loss.from_ns, message.received_ns).lost += loss.records
-        ledger.add_counts(session, gateway, batch.lane.value, sums, message.received_ns)
+        ledger.add_counts(session, gateway, batch.lane.value, sums, committer.now_ns())
         self._counts.lost[batch.lane.value] = self._counts.lost.get(batch.lane.value, 0) + loss.records
 
     def _raise(self, gateway: str, alarm: own.Own, detail: str, message: _Message) -> None:

@@ -116,11 +116,14 @@ class Database:
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
         self._writer = engine.execution_options(**{WRITE: True})
+        # SQLite's readers have one view anyway.
+        is_sqlite = engine.dialect.name == "sqlite"
+        self._reader = engine if is_sqlite else engine.execution_options(isolation_level="REPEATABLE READ")
 
     @contextmanager
     def reading(self) -> Iterator[Session]:
         """Open a session that only reads: one consistent view, nothing is committed."""
-        with Session(self.engine, expire_on_commit=False) as session:
+        with Session(self._reader, expire_on_commit=False) as session:
             yield session
 
     @contextmanager

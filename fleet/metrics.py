@@ -54,6 +54,22 @@ class RelayMetrics:
         self.behind = Gauge("fengsui_relay_behind", "Records not yet taken.", labels, registry=registry)
 
 
+class UpkeepMetrics:
+    """What upkeep has done. ``table``: the table that rows went from."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.pruned = Counter("fengsui_upkeep_pruned", "Rows that went.", ["table"], registry=registry)
+        self.turns = Counter("fengsui_upkeep_turns", "Turns finished.", registry=registry)
+        self.longest = Gauge(
+            "fengsui_upkeep_transaction_seconds", "Longest transaction of the last turn.", registry=registry
+        )
+        self.held_by = Gauge(
+            "fengsui_upkeep_held_records",
+            "Measurements older than kept that a destination has not got, 100000 at most.",
+            registry=registry,
+        )
+
+
 class MetricsServer:
     """Answers ``/metrics`` and ``/healthz`` on its own port, in a thread of its own."""
 

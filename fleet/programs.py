@@ -32,6 +32,18 @@ def run(program: str, settings: Settings, supervised_by: int = 0) -> None:
         services.close()
 
 
+def tend_once(settings: Settings) -> int:
+    """Take one turn of upkeep. Returns how many rows went."""
+    from fleet.upkeep import Upkeep
+
+    services = bootstrap(settings)
+    try:
+        check_database(services)
+        return asyncio.run(Upkeep(services).tend())
+    finally:
+        services.close()
+
+
 # Each program imports only its own part: it starts sooner and stays smaller.
 
 
@@ -54,7 +66,9 @@ def _relay(services: Services) -> None:
 def _upkeep(services: Services) -> None:
     from fleet.upkeep import Upkeep
 
-    _until_told(Upkeep(services).run)
+    program = Upkeep(services)
+    with _metrics(services.settings.upkeep_metrics, program.registry, program.health):
+        _until_told(program.run)
 
 
 def _broker(services: Services) -> None:

@@ -42,6 +42,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """Where ingest answers ``/metrics`` and ``/healthz``."""
     relay_metrics: str = "127.0.0.1:9112"
     """Where relay answers ``/metrics`` and ``/healthz``."""
+    upkeep_metrics: str = "127.0.0.1:9113"
+    """Where upkeep answers ``/metrics`` and ``/healthz``."""
     cookie_secure: bool = False
     """Send the session cookie over HTTPS only. Set it once a TLS proxy stands in front."""
     relay_timeout_s: float = 10.0
@@ -56,6 +58,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """How long minutes stay; after that their hour is left."""
     keep_hours_days: Annotated[int, msgspec.Meta(ge=1)] = 3650
     """How long hours stay."""
+    keep_quarantine_days: Annotated[int, msgspec.Meta(ge=1)] = 365
+    """How long what could not be read stays."""
     counts_every_h: Annotated[float, msgspec.Meta(gt=0)] = 24.0
     """Time between two reports of counts to a destination that takes them."""
 
@@ -101,7 +105,7 @@ def load(data_dir: Path, overrides: Mapping[str, str | None] | None = None) -> S
         settings = msgspec.convert({**document, **given, "data_dir": data_dir}, Settings)
     except msgspec.ValidationError as error:
         raise SetupError(f"{path}: {error}", hint="correct that setting") from error
-    for name in ("http", "mqtt", "ingest_metrics", "relay_metrics"):
+    for name in ("http", "mqtt", "ingest_metrics", "relay_metrics", "upkeep_metrics"):
         address: str = getattr(settings, name)
         if address or name == "http":
             split_address(address, name)

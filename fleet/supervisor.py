@@ -41,7 +41,9 @@ def serve(settings: Settings) -> None:
     finally:
         services.close()
     names = [*([] if settings.broker_url else ["broker"]), "ingest", "relay", "upkeep", "web"]
-    for setting in ("http", "ingest_metrics", "relay_metrics") + (() if settings.broker_url else ("mqtt",)):
+    for setting in ("http", "ingest_metrics", "relay_metrics", "upkeep_metrics") + (
+        () if settings.broker_url else ("mqtt",)
+    ):
         if address := getattr(settings, setting):
             check_free(address, setting)
     asyncio.run(_serve(settings, names))
@@ -157,7 +159,7 @@ def command(name: str, settings: Settings) -> list[str]:
     program = ["-m", "fleet.broker"] if name == "broker" else ["-m", "fleet.cli", name]
     written = load(settings.data_dir)
     words = []
-    for setting in ("http", "mqtt", "broker_url", "ingest_metrics", "relay_metrics"):
+    for setting in ("http", "mqtt", "broker_url", "ingest_metrics", "relay_metrics", "upkeep_metrics"):
         if (value := getattr(settings, setting)) != getattr(written, setting):
             words += [f"--{setting.replace('_', '-')}", value]
     return [sys.executable, *program, "--data", str(settings.data_dir), "--supervised", str(os.getpid()), *words]

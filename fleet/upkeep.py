@@ -1,107 +1,153 @@
 """Upkeep: prunes what is old, and clears the fleet's own alarms when what raised them has ended.
 
-Everything is done in small transactions, so that ingest never waits for long; what is left is done in the next turn.
+Everything is done in small transactions with a rest as long as each took, so that ingest never waits for long.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TypeVar
 
-import sqlalchemy as sa
+from prometheus_client import CollectorRegistry
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from fleet.alarms import own
-from fleet.alarms.models import Alarm
 from fleet.bootstrap import Services
-from fleet.gateways.models import Gateway, Tag
+from fleet.ledger import service as ledger
+from fleet.metrics import UpkeepMetrics
 from fleet.readings import retention
-from fleet.readings.models import Quarantined
-from fleet.readings.parts import HOUR_NS
-from fleet.readings.retention import DAY_NS
+from fleet.readings.parts import DAY_NS, HOUR_NS
+from fleet.readings.retention import Pruned, Step
 from fleet.relay import service as relay
+from fleet.settings import Settings
 from wire.record import Lane
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 EVERY_S = 60.0
-BREATH_S = 0.05
-"""Pause between two transactions of the same turn."""
-CALM_NS = HOUR_NS
-"""An alarm of the fleet's own clears when its cause was not seen again for this long."""
+REST_LEAST_S = 0.02
+"""Least pause between two transactions of the same turn."""
 
 
 class Upkeep:
-    """The program. `run` until cancelled."""
+    """The program. `run` until cancelled, or `tend` once."""
 
-    def __init__(self, services: Services) -> None:
+    def __init__(self, services: Services, registry: CollectorRegistry | None = None) -> None:
+        self.registry = registry or CollectorRegistry()
+        self._metrics = UpkeepMetrics(self.registry)
         self._services = services
-        self._failing = False
+        self._database_up = True
+        self._longest_s = 0.0
+        self._borders: dict[Step, int] = {}
+        self._hour = 0
+
+    def health(self) -> dict[str, object]:
+        """Say how it is, for /healthz."""
+        return {"ok": self._database_up, "database": self._database_up}
 
     async def run(self) -> None:
         """Take a turn every minute."""
         while True:
             try:
                 await self.tend()
-                self._failing = False
+                if not self._database_up:
+                    log.info("the database answers again")
+                self._database_up = True
             except SQLAlchemyError as error:
-                if not self._failing:
+                if self._database_up:
                     log.error("the database does not answer, upkeep waits: %s", error)
-                self._failing = True
+                self._database_up = False
             await asyncio.sleep(EVERY_S)
 
-    async def tend(self) -> None:
-        """Take one turn. Raises SQLAlchemyError if the database does not answer."""
+    async def tend(self) -> int:
+        """Take one turn. Returns how many rows went. Raises SQLAlchemyError if the database does not answer."""
         settings, now_ns = self._services.settings, self._services.clock()
-        await self._write(lambda session: clear_calm(session, now_ns))
+        self._longest_s = 0.0
+        await self._write(partial(own.clear_calm, now_ns=now_ns))
         raw_ns = now_ns - settings.keep_raw_days * DAY_NS
-        await self._until_none(lambda session: retention.prune_records(session, raw_ns, _taken(session)))
-        minutes_ns = now_ns - settings.keep_minutes_days * DAY_NS
+        taken = await self._read(partial(relay.taken_by_all, lane=Lane.MEASUREMENTS))
+        rows = await self._drain("record", partial(retention.prune_records, before_ns=raw_ns, taken=taken))
+        for step, kept_ns in _plan(settings, now_ns):
+            rows += await self._prune_tags(step, step.border(kept_ns))
+        if now_ns // HOUR_NS != self._hour:
+            rows += await self._prune_rest(settings, now_ns)
+            self._hour = now_ns // HOUR_NS
+        held = await self._read(partial(retention.count_old_records, before_ns=raw_ns))
+        self._metrics.held_by.set(held)
+        self._metrics.longest.set(self._longest_s)
+        self._metrics.turns.inc()
+        return rows
+
+    async def _prune_tags(self, step: Step, border_ns: int) -> int:
+        """Take a step for every tag that has old rows, once for each border."""
+        if self._borders.get(step) == border_ns:
+            return 0
+        waiting: Sequence[int] = await self._read(partial(retention.find_due, step=step, border_ns=border_ns))
+        rows = 0
+        while waiting:
+            work = partial(retention.prune, step=step, tag_ids=waiting, border_ns=border_ns)
+            done: Pruned = await self._write(work)
+            waiting = waiting[done.tags :]
+            rows += self._count(step.source.__tablename__, done.rows)
+        self._borders[step] = border_ns
+        return rows
+
+    async def _prune_rest(self, settings: Settings, now_ns: int) -> int:
+        """Prune what is looked at once an hour."""
+        quarantine_ns = now_ns - settings.keep_quarantine_days * DAY_NS
         hours_ns = now_ns - settings.keep_hours_days * DAY_NS
-        for tag_id in await self._write(lambda session: list(session.scalars(sa.select(Tag.id).order_by(Tag.id)))):
-            await self._until_none(lambda session, of=tag_id: retention.prune_values(session, of, raw_ns))
-            await self._until_none(lambda session, of=tag_id: retention.prune_minutes(session, of, minutes_ns))
-            await self._until_none(lambda session, of=tag_id: retention.prune_hours(session, of, hours_ns))
+        rows = await self._drain("quarantine", partial(retention.prune_quarantine, before_ns=quarantine_ns))
+        rows += await self._drain("quarantine", retention.prune_crowded)
+        rows += self._count("tally", await self._write(partial(ledger.prune_counts, before_ns=hours_ns)))
+        for tag_id in await self._read(partial(retention.find_ahead, now_ns=now_ns)):
+            rows += await self._drain("reading", partial(retention.prune_ahead, tag_id=tag_id, now_ns=now_ns))
+        return rows
 
-    async def _until_none(self, work: Callable[[Session], int]) -> None:
-        while await self._write(work):
-            await asyncio.sleep(BREATH_S)
+    async def _drain(self, table: str, work: Callable[[Session], int]) -> int:
+        """Do it again until there is nothing left to do."""
+        rows = 0
+        while done := await self._write(work):
+            rows += self._count(table, done)
+        return rows
 
-    async def _write(self, work: Callable[[Session], T]) -> T:
-        def write() -> T:
-            with self._services.database.writing() as session:
+    def _count(self, table: str, rows: int) -> int:
+        self._metrics.pruned.labels(table).inc(rows)
+        return rows
+
+    async def _read(self, work: Callable[[Session], T]) -> T:
+        def read() -> T:
+            with self._services.database.reading() as session:
                 return work(session)
 
-        return await asyncio.to_thread(write)
+        return await asyncio.to_thread(read)
+
+    async def _write(self, work: Callable[[Session], T]) -> T:
+        """Do something in a transaction, and rest as long as it took: whoever waits comes between."""
+
+        def write() -> tuple[T, float]:
+            with self._services.database.writing() as session:
+                began = time.monotonic()
+                result = work(session)
+            return result, time.monotonic() - began
+
+        result, took_s = await asyncio.to_thread(write)
+        self._longest_s = max(self._longest_s, took_s)
+        await asyncio.sleep(max(took_s, REST_LEAST_S))
+        return result
 
 
-def _taken(session: Session) -> int | None:
-    """The position up to which every destination has the measurements."""
-    positions = [relay.position(session, row.id, Lane.MEASUREMENTS) for row in relay.list_enabled(session)]
-    return min(positions, default=None)
-
-
-def clear_calm(session: Session, now_ns: int) -> None:
-    """Clear the fleet's own alarms whose cause was not seen for `CALM_NS`."""
-    up = session.execute(sa.select(Alarm.gateway, Alarm.name).where(Alarm.active, Alarm.tag == own.TAG)).all()
-    for gateway, name in up:
-        kind, seen = SEEN[name]
-        if now_ns - (session.scalar(seen(gateway)) or 0) >= CALM_NS:
-            own.clear_alarm(session, gateway, kind, now_ns)
-
-
-SEEN: dict[str, tuple[own.Own, Callable[[str], sa.Select[tuple[int | None]]]]] = {
-    own.CLONE.name: (
-        own.CLONE,
-        lambda gateway: sa.select(Gateway.alternated_ns).where(Gateway.name == gateway),
-    ),
-    own.UNREADABLE.name: (
-        own.UNREADABLE,
-        lambda gateway: sa.select(sa.func.max(Quarantined.received_ns)).where(Quarantined.gateway == gateway),
-    ),
-}
-"""When the cause of an alarm was last seen."""
+def _plan(settings: Settings, now_ns: int) -> list[tuple[Step, int]]:
+    """Return the steps in their order, each with the time until which its rows are kept."""
+    kept_days = [
+        (retention.VALUES, settings.keep_raw_days),
+        (retention.MINUTES, settings.keep_minutes_days),
+        (retention.LOST_MINUTES, settings.keep_minutes_days),
+        (retention.HOURS, settings.keep_hours_days),
+    ]
+    return [(step, now_ns - days * DAY_NS) for step, days in kept_days]

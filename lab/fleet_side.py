@@ -10,6 +10,7 @@ import time
 import urllib.error
 import urllib.request
 from pathlib import Path
+from urllib.parse import urljoin
 
 from lab.errors import LabError
 from lab.processes import Child, descendants, free_port, program, run_once
@@ -67,8 +68,8 @@ class FleetSide:
         await self._run("gateway", "add", identity.id, *where)
 
     async def add_destination(self, name: str, url: str) -> None:
-        """Have records relayed to an address."""
-        await self._run("destination", "add", name, "--url", url)
+        """Have records relayed to an address, and counts to ``counts`` beside it."""
+        await self._run("destination", "add", name, "--url", url, "--counts-url", urljoin(url, "counts"))
 
     async def serve(self) -> None:
         """Start all of its programs and wait until they are well. Raises LabError.
@@ -84,14 +85,15 @@ class FleetSide:
     async def _start(self, console_port: int) -> None:
         self._console_port = free_port(console_port)
         self.broker_port = free_port()
-        ingest, relay = free_port(), free_port()
+        ingest, relay, upkeep = free_port(), free_port(), free_port()
         # The console's port alone would not do: whoever took it from us may answer there, too.
-        self._health_ports = (ingest, relay, self._console_port)
+        self._health_ports = (ingest, relay, upkeep, self._console_port)
         ports = {
             "--http": self._console_port,
             "--mqtt": self.broker_port,
             "--ingest-metrics": ingest,
             "--relay-metrics": relay,
+            "--upkeep-metrics": upkeep,
         }
         self._addresses = [word for name, port in ports.items() for word in (name, f"127.0.0.1:{port}")]
         await self.serve_again()

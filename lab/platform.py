@@ -29,6 +29,7 @@ Lane = tuple[str, str, str]
 TOLD = 20
 """Most findings of one sort that are kept word by word."""
 HANGS_S = 60.0
+OF_DELIVERY = ("received_at", "not_before", "not_after")
 BODY_MAX_BYTES = 64 * 1024 * 1024
 
 SCHEMA = """
@@ -37,6 +38,10 @@ CREATE TABLE record (
     kind TEXT NOT NULL, captured_at TEXT, received_ns INTEGER NOT NULL, digest BLOB NOT NULL
 );
 CREATE INDEX record_identity ON record (gateway, epoch, lane, seq);
+CREATE TABLE told (
+    gateway TEXT NOT NULL, lane TEXT NOT NULL, hour TEXT NOT NULL, records INTEGER NOT NULL,
+    PRIMARY KEY (gateway, lane, hour)
+);
 """
 
 
@@ -123,6 +128,22 @@ class Book:
         found = {lane: list(seqs.missing(1, seqs.highest)) for lane, seqs in self._seqs.items()}
         return {lane: ranges for lane, ranges in found.items() if ranges}
 
+    def receive_counts(self, counts: Iterable[object]) -> int:
+        """Enter what the fleet says it had committed of some hours, all or none. Raises MalformedError."""
+        rows = [_check_count(count) for count in counts]
+        self._db.executemany("INSERT OR REPLACE INTO told VALUES (?, ?, ?, ?)", rows)
+        self._db.commit()
+        return len(rows)
+
+    def short_hours(self) -> list[tuple[str, str, str, int, int]]:
+        """List the hours of which less came than the fleet had committed: gateway, lane, hour, told, here."""
+        return self._db.execute(
+            "SELECT gateway, lane, hour, records, here FROM ("
+            " SELECT *, (SELECT count(*) FROM record WHERE record.gateway = told.gateway AND record.lane = told.lane"
+            "  AND substr(record.captured_at, 1, 13) = substr(told.hour, 1, 13)) AS here FROM told"
+            ") WHERE here < records ORDER BY gateway, lane, hour"
+        ).fetchall()
+
     @property
     def samples(self) -> int:
         """Usable values in the scans of the known streams, each counted once."""
@@ -140,7 +161,9 @@ class Book:
         twin = self._db.execute(
             "SELECT key FROM record WHERE gateway = ? AND epoch = ? AND lane = ? AND seq = ?", identity
         ).fetchone()
-        row = (key, *identity, record["kind"], str(record.get("captured_at")), now_ns, digest)
+        # Where the time of capture is unknown, the fleet counts by the hour of receipt.
+        at = str(record.get("captured_at") or record.get("received_at"))
+        row = (key, *identity, record["kind"], at, now_ns, digest)
         self._db.execute("INSERT INTO record VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", row)
         self.records += 1
         if twin is not None:
@@ -173,12 +196,22 @@ def is_usable(reading: dict[str, Any]) -> bool:
     return reading["value"] is not None and reading.get("quality") != "bad"
 
 
-def _records(body: object) -> list[Any]:
-    """Return the records of a post. Raises MalformedError."""
-    records = body.get("records") if isinstance(body, dict) else None
-    if not isinstance(records, list):
-        raise MalformedError('the body is not {"destination": ..., "records": [...]}')
-    return records
+def _list(body: object, name: str) -> list[Any]:
+    """Return the records or counts of a post. Raises MalformedError."""
+    found = body.get(name) if isinstance(body, dict) else None
+    if not isinstance(found, list):
+        raise MalformedError(f'the body is not {{"destination": ..., "{name}": [...]}}')
+    return found
+
+
+def _check_count(count: object) -> tuple[str, str, str, int]:
+    """Return gateway, lane, hour and records of a count. Raises MalformedError."""
+    if not isinstance(count, dict):
+        raise MalformedError("a count is not an object")
+    for name, kind in (("gateway", str), ("lane", str), ("hour", str), ("records", int)):
+        if not isinstance(count.get(name), kind):
+            raise MalformedError(f"count without {name}: {json.dumps(count)[:200]}")
+    return count["gateway"], count["lane"], count["hour"], count["records"]
 
 
 def _check(record: object) -> dict[str, Any]:
@@ -200,8 +233,9 @@ def _identity(record: dict[str, Any]) -> tuple[str, str, str, int]:
 
 
 def _digest(record: dict[str, Any]) -> bytes:
-    """Digest what a record says. When the fleet got it is about the delivery: a restored fleet may get it again."""
-    content = {name: value for name, value in record.items() if name != "received_at"}
+    """Digest what a record says. When the fleet got it, and the bounds that follow from that, are about the delivery: a
+    restored fleet may get it again."""
+    content = {name: value for name, value in record.items() if name not in OF_DELIVERY}
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).digest()
 
 
@@ -219,7 +253,7 @@ class Trouble(StrEnum):
 
 
 class Platform:
-    """The HTTP side: ``POST /records``. ``on_raised`` hears of each alarm as it arrives."""
+    """The HTTP side: ``POST /records`` and ``/counts``. ``on_raised`` hears of each alarm as it arrives."""
 
     def __init__(
         self,
@@ -238,6 +272,7 @@ class Platform:
         """Listen on a free port of the loopback and return the address to post to."""
         app = web.Application(client_max_size=BODY_MAX_BYTES)
         app.router.add_post("/records", self._post)
+        app.router.add_post("/counts", self._post_counts)
         self._runner = web.AppRunner(app, access_log=None)
         await self._runner.setup()
         await web.TCPSite(self._runner, "127.0.0.1", 0).start()
@@ -258,7 +293,7 @@ class Platform:
         try:
             body = json.loads(await request.read())
             heard = len(self._book.raised)
-            accepted = self._book.receive(_records(body), now_ns)
+            accepted = self._book.receive(_list(body, "records"), now_ns)
         except (MalformedError, json.JSONDecodeError, UnicodeDecodeError) as error:
             return web.json_response({"error": str(error)}, status=400)
         self.posts += 1
@@ -268,4 +303,13 @@ class Platform:
             await asyncio.sleep(HANGS_S)
         if self.trouble is Trouble.FORGETS:
             return web.json_response({"error": "out of order"}, status=500)
+        return web.json_response({"accepted": accepted})
+
+    async def _post_counts(self, request: web.Request) -> web.Response:
+        if self.trouble is not None:
+            return web.json_response({"error": "out of order"}, status=500)
+        try:
+            accepted = self._book.receive_counts(_list(json.loads(await request.read()), "counts"))
+        except (MalformedError, json.JSONDecodeError, UnicodeDecodeError) as error:
+            return web.json_response({"error": str(error)}, status=400)
         return web.json_response({"accepted": accepted})

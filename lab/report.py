@@ -126,6 +126,10 @@ def _delivery_shortfalls(figures: Figures, ledgers: Sequence[Ledger], book: Book
             found.append(f"{ledger.name}: {unexpected} scans arrived that it never served")
     for (gateway, epoch, lane), ranges in book.gaps().items():
         found.append(f"{gateway} epoch {epoch} lane {lane}: seq {_spans(ranges)} never came")
+    found += [
+        f"{gateway} lane {lane}, hour {hour}: the fleet told of {told} records, {here} came"
+        for gateway, lane, hour, told, here in book.short_hours()
+    ]
     found += [f"{name[0]}: {entry.thin} scans lack values" for name, entry in book.arrivals.items() if entry.thin]
     if figures.records_duplicated:
         found += [f"{figures.records_duplicated} records duplicated", *book.findings]

@@ -5,6 +5,7 @@ fleet has committed, or what it declares.
     file       the SQLite file: tables, one connection, transactions, sizes
     room       what is given up when there is none, in which order
     tombstones what stands in the place of records that are no longer held
+    age        how long records have been held
     minutes    what a tombstone tells of the scans under it. Pure
     folding    many events of one rule as one. Pure
     salvage    what can be read of a damaged file

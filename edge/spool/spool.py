@@ -19,13 +19,14 @@ from __future__ import annotations
 import logging
 import secrets
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import groupby
 from pathlib import Path
 
 import msgspec
 
 from edge.errors import SpoolCorruptError, SpoolFullError
+from edge.spool.age import Age
 from edge.spool.file import SpoolFile, octets, pack, split_ids, unpack, whole
 from edge.spool.folding import Fold, fold, join, rule_of, unfold
 from edge.spool.layouts import Layouts
@@ -75,7 +76,16 @@ class Mark(msgspec.Struct, frozen=True, kw_only=True):
 class Spool:
     """See the module. Every method may raise SpoolError; none is safe to call from two threads."""
 
-    def __init__(self, path: Path, *, max_bytes: int, boot: str, clock: Clock, min_free_bytes: int = 0) -> None:
+    def __init__(
+        self,
+        path: Path,
+        *,
+        max_bytes: int,
+        boot: str,
+        clock: Clock,
+        min_free_bytes: int = 0,
+        mono_s: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._boot = boot
         self._unpacked: tuple[tuple[str, Lane, int], list[bytes]] = (("", Lane.MEASUREMENTS, 0), [])
         self._file = SpoolFile(path)
@@ -85,6 +95,7 @@ class Spool:
             self._file, self._tombstones, self._layouts, max_bytes=max_bytes, min_free_bytes=min_free_bytes
         )
         try:
+            self._age = Age(self._newest_s(), mono_s)
             self._check_coverage()
             with self._file.transaction():
                 self._begin_epoch(clock)
@@ -115,6 +126,10 @@ class Spool:
             found = salvage(path)
             spool = cls(path, max_bytes=max_bytes, boot=boot, clock=clock, min_free_bytes=min_free_bytes)
         return spool, found
+
+    def _newest_s(self) -> int | None:
+        rows = self._file.query("SELECT stored_s FROM chunk ORDER BY id DESC LIMIT 1")
+        return whole(rows[0][0]) if rows else None
 
     def _check_coverage(self) -> None:
         """Hold that every seq above a cursor has its place: an index that is damaged hides records in silence."""
@@ -199,7 +214,7 @@ class Spool:
                 self._n,
                 head + 1,
                 last,
-                int(time.time()),
+                self._age.now_s(),
                 b"".join(used),
                 pack([encode_record(record) for record in records]),
             ),
@@ -385,8 +400,11 @@ class Spool:
                         self._tombstones.cover(lane, n, committed, whole(head), "forgotten")
 
     def prune(self, keep_s: float) -> int:
-        """Forget records that the fleet has had for ``keep_s`` seconds, or sooner when room is short. Returns rows."""
-        removed = self._room.forget_delivered(int(time.time() - keep_s))
+        """Forget records that the fleet has and that are ``keep_s`` seconds old (`Age`), or sooner when room is short.
+
+        Returns rows.
+        """
+        removed = self._room.forget_delivered(int(self._age.now_s() - keep_s))
         if self._room.is_short(FULL_PART):
             removed += self._room.forget_delivered()
         with self._file.transaction():

@@ -6,6 +6,7 @@ from typing import assert_never
 
 from sqlalchemy.orm import Session
 
+from fleet.alarms import own
 from fleet.alarms.models import Alarm, AlarmEvent
 from fleet.readings.items import split_value
 from wire.record import ActionRecord, AlarmRecord, AuditRecord, FoldedRecord
@@ -41,6 +42,8 @@ def _note_alarm(session: Session, line: AlarmEvent, event: AlarmRecord) -> None:
     value, limit = _number(event.value), _number(event.limit)
     line.kind, line.alarm, line.tag = "raised" if raised else "cleared", event.alarm, event.tag
     line.level, line.priority, line.value, line.limit = event.level, event.priority, value, limit
+    if event.alarm in own.OWN:
+        return  # the fleet's own: no gateway raises or clears it
     at_ns = line.at_ns if line.at_ns is not None else line.received_ns
     alarm = session.get(Alarm, (line.gateway, event.alarm))
     if alarm is None:

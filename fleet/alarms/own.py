@@ -1,11 +1,17 @@
-"""Alarms that the fleet itself raises about a gateway: in the same list and journal as the gateway's own."""
+"""Alarms that the fleet itself raises about a gateway: in the same list and journal as the gateway's own.
+
+They are not relayed: no record tells of them, and what they are about is the fleet's to mend.
+"""
 
 from __future__ import annotations
 
 import msgspec
+import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from fleet.alarms.models import Alarm, AlarmEvent
+from fleet.gateways.models import Gateway
+from fleet.readings.models import Quarantined
 
 TAG = "fleet"
 """Stands where an alarm of a gateway has its tag."""
@@ -31,6 +37,11 @@ UNREADABLE = Own("unreadable", 3)
 """Records or messages went to quarantine."""
 
 
+OWN = {own.name: own for own in (CLONE, UNREADABLE)}
+CALM_NS = 3_600_000_000_000
+"""Such an alarm clears when its cause was not seen again for this long."""
+
+
 def raise_alarm(session: Session, gateway: str, own: Own, detail: str, now_ns: int) -> bool:
     """Raise an alarm and say so in the journal; False if it was up already. ``detail`` is for people."""
     alarm = session.get(Alarm, (gateway, own.name))
@@ -52,6 +63,22 @@ def clear_alarm(session: Session, gateway: str, own: Own, now_ns: int) -> bool:
     alarm.active, alarm.cleared_ns = False, now_ns
     session.add(_line(gateway, own, "cleared", "", now_ns))
     return True
+
+
+def clear_calm(session: Session, now_ns: int) -> None:
+    """Clear the alarms whose cause was not seen for `CALM_NS`."""
+    up = session.execute(sa.select(Alarm.gateway, Alarm.name).where(Alarm.active, Alarm.tag == TAG)).all()
+    for gateway, name in up:
+        if name in OWN and now_ns - _last_seen(session, gateway, OWN[name]) >= CALM_NS:
+            clear_alarm(session, gateway, OWN[name], now_ns)
+
+
+def _last_seen(session: Session, gateway: str, own: Own) -> int:
+    """When the cause of an alarm was last seen."""
+    if own is CLONE:
+        return session.scalar(sa.select(Gateway.alternated_ns).where(Gateway.name == gateway)) or 0
+    newest = sa.select(Quarantined.received_ns).where(Quarantined.gateway == gateway)
+    return session.scalar(newest.order_by(Quarantined.id.desc()).limit(1)) or 0
 
 
 def _line(gateway: str, own: Own, kind: str, detail: str, now_ns: int) -> AlarmEvent:

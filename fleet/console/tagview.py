@@ -15,6 +15,8 @@ from wire.sample import quality_class
 HOUR_NS = 3600 * NS
 OWN_TAGS = {"spool": SPOOL, own.TAG: GATEWAY}
 """What stands in place of a tag in alarms of the gateway's spool and of the fleet, and how it is called."""
+OWN_PAGES = {"losing-data": "console.losses", own.UNREADABLE.level: "console.quarantine"}
+"""Where such alarms are told of, by their level."""
 
 
 class TagView(msgspec.Struct, frozen=True, kw_only=True):
@@ -97,11 +99,11 @@ def name_tag(label: Label) -> str:
     return device if device.endswith(title) else f"{device} {title}"
 
 
-def link_alarm(label: Label) -> str:
-    """Where to look when an alarm is up: the tag's page; the loss ledger for what is no tag."""
-    if label.tag in OWN_TAGS:
-        return url_for("console.losses", name=label.gateway)
-    return url_for("console.tag", name=label.gateway, tag=label.tag)
+def link_alarm(alarm: Alarm) -> str:
+    """Where to look when an alarm is up: the tag's page, or the page that tells of what is no tag."""
+    page = OWN_PAGES.get(alarm.level, "console.gateway") if alarm.label.tag in OWN_TAGS else "console.tag"
+    tag = alarm.label.tag if page == "console.tag" else None
+    return url_for(page, name=alarm.label.gateway, tag=tag)
 
 
 def shorten_title(label: Label) -> str:

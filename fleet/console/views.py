@@ -24,9 +24,11 @@ from fleet.console.troubles import TROUBLES, show_status
 from fleet.console.words import LEVELS, SPANS, find_word
 from fleet.errors import FleetError
 from fleet.overview import service as overview
+from fleet.overview.counts import find_counts
 from fleet.overview.figures import Label, Point, TagRow
 from fleet.overview.labels import read_labels
 from fleet.overview.losses import find_losses
+from fleet.overview.quarantine import find_quarantine
 from fleet.overview.relay import list_relay
 from fleet.overview.values import CHART_POINTS, live_reading
 
@@ -184,6 +186,22 @@ def losses(name: str) -> str:
     with find_console().reading() as sources:
         page = find_losses(sources, name, read_number("before", INT_MAX))
         return render_template("console/losses.html", page=page, now_ns=sources.now_ns)
+
+
+@blueprint.get("/gateways/<name>/quarantine")
+def quarantine(name: str) -> str:
+    """What could not be read of one gateway."""
+    with find_console().reading() as sources:
+        page = find_quarantine(sources, name, read_number("before", INT_MAX))
+        return render_template("console/quarantine.html", page=page, now_ns=sources.now_ns)
+
+
+@blueprint.get("/gateways/<name>/counts")
+def counts(name: str) -> str:
+    """What was committed of one gateway, hour by hour."""
+    with find_console().reading() as sources:
+        page = find_counts(sources, name, read_number("before", INT_MAX))
+        return render_template("console/counts.html", page=page, now_ns=sources.now_ns)
 
 
 @blueprint.get("/gateways/<name>/tags/<tag>")

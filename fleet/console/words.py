@@ -13,7 +13,7 @@ LEVELS = {
     "low": lazy_gettext("low"),
     "low-low": lazy_gettext("low-low"),
     "losing-data": lazy_gettext("is losing data"),
-    "clone": lazy_gettext("two machines under one identity"),
+    "clone": lazy_gettext("speaks from two machines"),
     "unreadable": lazy_gettext("sent what cannot be read"),
 }
 LOSSES = {

@@ -38,7 +38,7 @@ class Tally(Base):
     """What was committed of one gateway and lane in one hour, to be compared with what others counted.
 
     ``hour_ns`` is the begin of the hour of UTC in which the records were captured, or received where that is unknown.
-    ``changed_ns`` is when the newest of them was received: a backlog changes hours long past.
+    ``changed_ns`` is when it last changed: a backlog changes hours long past.
     """
 
     __tablename__ = "tally"

@@ -42,8 +42,8 @@ class Sums:
         return self._by_hour.items()
 
 
-def add_counts(session: Session, gateway: str, lane: str, sums: Sums, received_ns: int) -> None:
-    """Add what a batch brought."""
+def add_counts(session: Session, gateway: str, lane: str, sums: Sums, now_ns: int) -> None:
+    """Add what a batch brought, at the time of its transaction."""
     for hour_ns, count in sums.items():
         tally = session.get(Tally, (gateway, lane, hour_ns))
         if tally is None:
@@ -54,7 +54,7 @@ def add_counts(session: Session, gateway: str, lane: str, sums: Sums, received_n
         tally.samples += count.samples
         tally.quarantined += count.quarantined
         tally.lost += count.lost
-        tally.changed_ns = max(tally.changed_ns, received_ns)
+        tally.changed_ns = max(tally.changed_ns, now_ns)
 
 
 def declare(session: Session, gateway: str, batch: Batch, tombstone: Tombstone, after: int, received_ns: int) -> Loss:
@@ -98,14 +98,22 @@ def count_lost(session: Session, gateway: str) -> Mapping[str, int]:
     return {lane: int(count) for lane, count in session.execute(query)}
 
 
-def changed(session: Session, after_ns: int, to_ns: int, skip: int, most: int) -> Sequence[Tally]:
-    """Return counts that changed after ``after_ns`` and not after ``to_ns``, in a fixed order, ``most`` after ``skip``.
+def changed(session: Session, since_ns: int, to_ns: int, after: Tally | None, most: int) -> Sequence[Tally]:
+    """Return counts that changed from ``since_ns`` up to ``to_ns``, ``most`` of those that come after ``after``.
 
     An hour that has changed again since is left to the next report.
     """
-    query = sa.select(Tally).where(Tally.changed_ns > after_ns, Tally.changed_ns <= to_ns)
-    ordered = query.order_by(Tally.hour_ns, Tally.gateway, Tally.lane)
-    return session.scalars(ordered.offset(skip).limit(most)).all()
+    key = (Tally.hour_ns, Tally.gateway, Tally.lane)
+    query = sa.select(Tally).where(Tally.changed_ns >= since_ns, Tally.changed_ns < to_ns)
+    if after is not None:
+        query = query.where(sa.tuple_(*key) > sa.tuple_(after.hour_ns, after.gateway, after.lane))
+    return session.scalars(query.order_by(*key).limit(most)).all()
+
+
+def prune_counts(session: Session, before_ns: int) -> int:
+    """Delete counts of hours before ``before_ns`` that have not changed since. Returns how many."""
+    old = sa.delete(Tally.__table__).where(Tally.changed_ns < before_ns, Tally.hour_ns < before_ns)  # type: ignore[arg-type]
+    return len(session.execute(old.returning(Tally.hour_ns)).all())
 
 
 def counts(session: Session, gateway: str | None, from_ns: int, to_ns: int) -> Sequence[Tally]:

@@ -49,7 +49,7 @@ class Reading(Base):
 
 
 class _Part:
-    """What is left of a tag's usable values once their raw rows are pruned: ``last`` is the newest of them."""
+    """What is left of a tag's usable values once their raw rows are pruned: ``last`` is the newest, of ``last_ns``."""
 
     tag_id: Mapped[int] = mapped_column(sa.ForeignKey("tag.id"), primary_key=True)
     at_ns: Mapped[int] = mapped_column(primary_key=True)
@@ -58,6 +58,7 @@ class _Part:
     high: Mapped[float]
     mean: Mapped[float]
     last: Mapped[float]
+    last_ns: Mapped[int]
 
 
 class ReadingMinute(_Part, Base):

@@ -9,12 +9,13 @@ import msgspec
 
 MINUTE_NS = 60_000_000_000
 HOUR_NS = 60 * MINUTE_NS
+DAY_NS = 24 * HOUR_NS
 
 
 class Part(msgspec.Struct, frozen=True):
-    """Some consecutive values of one tag: how many, the smallest, the largest, their mean and the last.
+    """Some values of one tag: how many, the smallest, the largest, their mean, the last and its time.
 
-    ``at_ns`` is UTC: of a single value its own time, of several the begin of the minute or hour.
+    ``at_ns`` is UTC: of a single value its own time, of several the begin of the stretch that they lie in.
     """
 
     at_ns: int
@@ -23,11 +24,12 @@ class Part(msgspec.Struct, frozen=True):
     high: float
     mean: float
     last: float
+    last_ns: int
 
 
 def one(at_ns: int, value: float) -> Part:
     """A single value."""
-    return Part(at_ns, 1, value, value, value, value)
+    return Part(at_ns, 1, value, value, value, value, at_ns)
 
 
 def fold(parts: Iterable[Part], width_ns: int) -> list[Part]:
@@ -37,13 +39,15 @@ def fold(parts: Iterable[Part], width_ns: int) -> list[Part]:
 
 
 def join(at_ns: int, parts: list[Part]) -> Part:
-    """Put parts together into one that begins at ``at_ns``."""
+    """Put parts together into one that begins at ``at_ns``. Of two last values of one time the later part's stays."""
     count = sum(part.count for part in parts)
+    newest = max(reversed(parts), key=lambda part: part.last_ns)
     return Part(
         at_ns,
         count,
         min(part.low for part in parts),
         max(part.high for part in parts),
         sum(part.mean * (part.count / count) for part in parts),
-        parts[-1].last,
+        newest.last,
+        newest.last_ns,
     )

@@ -8,7 +8,9 @@ from typing import Any
 import msgspec
 from apiflask import Schema
 from apiflask.fields import Float, Integer, List, Nested, String
+from apiflask.schemas import FileSchema
 from apiflask.validators import Range
+from flask import Response
 
 from fleet.api import INT_MAX, PageQuery, find_services, make_blueprint
 from fleet.gateways import service as gateways
@@ -162,3 +164,14 @@ def list_quarantine(query_data: dict[str, Any]) -> dict[str, Any]:
                 for row in rows
             ]
         }
+
+
+@blueprint.get("/quarantine/<int:number>/octets")
+@blueprint.output(FileSchema(type="string", format="binary"), content_type="application/octet-stream")
+def get_octets(number: int) -> Response:
+    """Download one thing that could not be read, as it came (64 KiB of it at most)."""
+    with find_services().database.reading() as session:
+        row = service.find_quarantined(session, number)
+    name = f"{row.gateway}-{row.id}.bin"
+    headers = {"Content-Disposition": f'attachment; filename="{name}"', "X-Content-Type-Options": "nosniff"}
+    return Response(row.body, mimetype="application/octet-stream", headers=headers)

@@ -19,13 +19,13 @@ FindColumns = Callable[[str, bytes], Columns | None]
 KEY_DIGITS = 32
 
 
-def counts_key(destination: str, after_ns: int, to_ns: int, skip: int) -> str:
+def counts_key(destination: str, after_ns: int, to_ns: int, part: int) -> str:
     """Return the idempotency key of a part of a report of counts."""
-    return _digest(destination, "counts", str(after_ns), str(to_ns), str(skip))
+    return _digest(destination, "counts", str(after_ns), str(to_ns), str(part))
 
 
-def write_counts(destination: str, to_ns: int, tallies: Sequence[Tally]) -> bytes:
-    """Return the body of a part of a report: absolute counts of the hours that changed since the last one."""
+def write_counts(destination: str, after_ns: int, to_ns: int, part: int, tallies: Sequence[Tally], more: bool) -> bytes:
+    """Return the body of a part of a report: absolute counts of the hours that changed since the last report."""
     counts = [
         {
             "gateway": tally.gateway,
@@ -38,7 +38,16 @@ def write_counts(destination: str, to_ns: int, tallies: Sequence[Tally]) -> byte
         }
         for tally in tallies
     ]
-    return msgspec.json.encode({"destination": destination, "until": write_time(to_ns), "counts": counts})
+    return msgspec.json.encode(
+        {
+            "destination": destination,
+            "since": write_time(after_ns),
+            "until": write_time(to_ns),
+            "part": part,
+            "more": more,
+            "counts": counts,
+        }
+    )
 
 
 def record_key(destination: str, row: OutboxRow) -> str:
@@ -87,7 +96,7 @@ def _describe_bounds(row: OutboxRow) -> dict[str, Any]:
     return {
         "clock": "unset",
         "not_before": write_time(row.not_before_ns),
-        "not_after": write_time(row.received_ns),
+        "not_after": write_time(row.not_after_ns),
     }
 
 

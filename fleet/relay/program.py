@@ -3,7 +3,8 @@
     outbox after the cursor -> request -> 2xx -> cursor moves, in one transaction
                                        -> anything else -> the same request again, later
 
-A request that the destination refuses stays at the head and is shown: nothing is skipped in silence.
+A request that the destination refuses stays at the head and is shown: nothing is skipped in silence. Counts
+to reconcile by go beside (`fleet.relay.reporter`).
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from fleet.bootstrap import Services
 from fleet.metrics import RelayMetrics
 from fleet.relay import document, service
 from fleet.relay.delivery import DeliveryError, deliver
+from fleet.relay.reporter import Reporter
 from wire.record import Lane
 
 log = logging.getLogger(__name__)
@@ -79,22 +81,30 @@ class Relay:
     async def run(self) -> None:
         """Serve all enabled destinations until cancelled."""
         timeout = httpx.Timeout(self._services.settings.relay_timeout_s)
-        tasks: dict[Target, asyncio.Task[None]] = {}
+        reporter = Reporter(self, self._services.clock, self._services.settings.counts_every_h * 3600)
         try:
-            async with httpx.AsyncClient(timeout=timeout, transport=self._transport, trust_env=False) as client:
-                try:
-                    while True:
-                        await self._reconcile(client, tasks)
-                        await asyncio.sleep(DESTINATIONS_POLL_S)
-                finally:
-                    for task in tasks.values():
-                        task.cancel()
-                    await asyncio.gather(*tasks.values(), return_exceptions=True)
+            async with (
+                httpx.AsyncClient(timeout=timeout, transport=self._transport, trust_env=False) as client,
+                asyncio.TaskGroup() as group,
+            ):
+                group.create_task(reporter.run(client), name="relay counts")
+                await self._serve_all(client)
         finally:
             self._thread.shutdown(wait=True)
 
+    async def _serve_all(self, client: httpx.AsyncClient) -> None:
+        tasks: dict[Target, asyncio.Task[None]] = {}
+        try:
+            while True:
+                await self._reconcile(client, tasks)
+                await asyncio.sleep(DESTINATIONS_POLL_S)
+        finally:
+            for task in tasks.values():
+                task.cancel()
+            await asyncio.gather(*tasks.values(), return_exceptions=True)
+
     async def _reconcile(self, client: httpx.AsyncClient, tasks: dict[Target, asyncio.Task[None]]) -> None:
-        wanted = await self._query(_targets)
+        wanted = await self.query(_targets)
         if wanted is None:
             return
         for target in [target for target in tasks if target not in wanted]:
@@ -111,7 +121,7 @@ class Relay:
         delay_s = BACKOFF_MIN_S
         most_s = BACKOFF_ALARMS_MAX_S if target.lane is Lane.ALARMS else BACKOFF_MAX_S
         while True:
-            request = await self._query(lambda session: self._next(session, target))
+            request = await self.query(lambda session: self._next(session, target))
             if request is None:
                 await asyncio.sleep(POLL_S[target.lane])
                 continue
@@ -148,13 +158,13 @@ class Relay:
             if target not in self._failing:
                 log.warning("destination %s does not take lane %s, trying on: %s", target.name, target.lane, reason)
             self._failing.add(target)
-            await self._write(
+            await self.write(
                 lambda session: service.note_failed(
                     session, target.destination_id, target.lane, reason, self._services.clock()
                 )
             )
             return False
-        noted = await self._write(lambda session: self._note(session, target, request))
+        noted = await self.write(lambda session: self._note(session, target, request))
         if noted:
             self._metrics.relayed.labels(*labels).inc(request.count)
             if target in self._failing:
@@ -168,14 +178,18 @@ class Relay:
         behind = service.count_behind(session, target.lane, request.last)
         self._metrics.behind.labels(target.name, target.lane.value).set(behind)
 
-    async def _query(self, work: Callable[[Session], T]) -> T | None:
+    async def query(self, work: Callable[[Session], T]) -> T | None:
+        """Read from the database; None while it does not answer."""
+
         def read() -> T:
             with self._services.database.reading() as session:
                 return work(session)
 
         return await self._in_thread(read)
 
-    async def _write(self, work: Callable[[Session], None]) -> bool:
+    async def write(self, work: Callable[[Session], None]) -> bool:
+        """Write to the database; False while it does not answer."""
+
         def write() -> bool:
             with self._services.database.writing() as session:
                 work(session)

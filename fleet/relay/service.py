@@ -9,7 +9,7 @@ import msgspec
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from fleet.errors import ConflictError, InvalidError
+from fleet.errors import ConflictError, InvalidError, NotFoundError
 from fleet.gateways.models import Cursor, Gateway, Layout, Tag
 from fleet.readings.models import Record
 from fleet.relay.models import Destination, RelayCursor
@@ -17,8 +17,8 @@ from wire.record import Lane
 
 KINDS = ("http-json",)
 LANES = (Lane.ALARMS, Lane.MEASUREMENTS)
-EPOCHS_BACK = 20
-"""How many starts of a gateway are looked through for one that knew the time."""
+EPOCHS_FAR = 20
+"""How many starts of a gateway, before and after, are looked through for one that knew the time."""
 BEHIND_MOST = 100_000
 """Waiting records are counted up to here."""
 
@@ -40,7 +40,7 @@ class LaneStatus(msgspec.Struct, frozen=True, kw_only=True):
 class OutboxRow(msgspec.Struct, frozen=True, kw_only=True):
     """A record as it waits for a destination, with the site of its gateway.
 
-    ``not_before_ns`` bounds the time of one that was captured by a boot that never learned it.
+    ``not_before_ns`` and ``not_after_ns`` bound the time of one that was captured by a boot that never learned it.
     """
 
     position: int
@@ -53,6 +53,7 @@ class OutboxRow(msgspec.Struct, frozen=True, kw_only=True):
     captured_ns: int | None
     body: bytes
     not_before_ns: int | None = None
+    not_after_ns: int | None = None
 
 
 class Columns(msgspec.Struct, frozen=True):
@@ -67,7 +68,7 @@ def add(session: Session, name: str, kind: str, url: str, now_ns: int, counts_ur
     """Add a destination. It gets every record that is still kept. ``counts_url`` takes the counts to reconcile by."""
     if kind not in KINDS:
         raise InvalidError(f"there is no kind of destination '{kind}'", hint=f"use one of: {', '.join(KINDS)}")
-    for address in filter(None, (url or "nothing", counts_url)):
+    for address in (url, counts_url or url):
         if not _is_usable(address):
             raise InvalidError(f"'{address}' is not an address to send to", hint="write https://host/path")
     if not name or len(name) > 64:
@@ -92,6 +93,23 @@ def _is_usable(url: str) -> bool:
 def list_enabled(session: Session) -> Sequence[Destination]:
     """Return the destinations to serve."""
     return session.scalars(sa.select(Destination).where(Destination.enabled).order_by(Destination.id)).all()
+
+
+def set_enabled(session: Session, name: str, is_enabled: bool) -> Destination:
+    """Serve a destination, or no longer. Raises NotFoundError.
+
+    One that is not served keeps no record from being pruned. Served again, it gets what is still kept.
+    """
+    destination = session.scalar(sa.select(Destination).where(Destination.name == name))
+    if destination is None:
+        raise NotFoundError(f"there is no destination '{name}'")
+    destination.enabled = is_enabled
+    return destination
+
+
+def taken_by_all(session: Session, lane: Lane) -> int | None:
+    """Return the position up to which every enabled destination has a lane, None where there is no destination."""
+    return min((position(session, row.id, lane) for row in list_enabled(session)), default=None)
 
 
 def position(session: Session, destination_id: int, lane: Lane) -> int:
@@ -121,34 +139,38 @@ def next_rows(session: Session, lane: Lane, after: int, most: int) -> list[Outbo
     )
     rows = [OutboxRow(**row) for row in session.execute(query).mappings()]
     undated = {(row.gateway, row.epoch) for row in rows if row.captured_ns is None}
-    bounds = {place: find_bound(session, *place) for place in undated}
-    return [
-        msgspec.structs.replace(row, not_before_ns=bounds[row.gateway, row.epoch]) if row.captured_ns is None else row
-        for row in rows
-    ]
+    bounds = {place: find_bounds(session, *place) for place in undated}
+    return [_bound(row, *bounds[row.gateway, row.epoch]) if row.captured_ns is None else row for row in rows]
 
 
-def find_bound(session: Session, gateway: str, epoch: str) -> int | None:
-    """Return the newest time that an earlier epoch of a gateway has captured at: what came later is not older.
+def _bound(row: OutboxRow, earliest_ns: int | None, latest_ns: int | None) -> OutboxRow:
+    """Bound a record's time. Where times of other boots contradict each other, the fleet's own clock stands."""
+    after_ns = row.received_ns
+    if latest_ns is not None and (earliest_ns is None or earliest_ns <= latest_ns):
+        after_ns = min(after_ns, latest_ns)
+    before_ns = earliest_ns if earliest_ns is not None and earliest_ns <= after_ns else None
+    return msgspec.structs.replace(row, not_before_ns=before_ns, not_after_ns=after_ns)
 
-    Epochs begin with the count of the gateway's starts, so that their names sort in time.
+
+def find_bounds(session: Session, gateway: str, epoch: str) -> tuple[int | None, int | None]:
+    """Return the newest time that an earlier epoch has captured at, and the first that a later one has.
+
+    Epochs begin with the count of the gateway's starts, so that their names sort in time. Only the ends of an epoch are
+    looked at: a boot that learns the time knows it for all that it sends after that.
     """
-    earlier = sa.select(Cursor.epoch).where(Cursor.gateway == gateway, Cursor.epoch < epoch).distinct()
-    for name in session.scalars(earlier.order_by(Cursor.epoch.desc()).limit(EPOCHS_BACK)):
-        newest = [
-            session.scalar(
-                sa.select(Record.captured_ns)
-                .where(Record.gateway == gateway, Record.epoch == name, Record.lane == lane.value)
-                .where(Record.captured_ns.is_not(None))
-                .order_by(Record.seq.desc())
-                .limit(1)
-            )
-            for lane in LANES
-        ]
-        known = [at_ns for at_ns in newest if at_ns is not None]
-        if known:
-            return max(known)
-    return None
+    epochs = sa.select(Cursor.epoch).where(Cursor.gateway == gateway).distinct().limit(EPOCHS_FAR)
+    earlier = session.scalars(epochs.where(Cursor.epoch < epoch).order_by(Cursor.epoch.desc())).all()
+    later = session.scalars(epochs.where(Cursor.epoch > epoch).order_by(Cursor.epoch)).all()
+    last = (max(known) for name in earlier if (known := _find_times(session, gateway, name, Record.seq.desc())))
+    first = (min(known) for name in later if (known := _find_times(session, gateway, name, Record.seq.asc())))
+    return next(last, None), next(first, None)
+
+
+def _find_times(session: Session, gateway: str, epoch: str, order: sa.ColumnElement[int]) -> list[int]:
+    """The known times at one end of an epoch's lanes."""
+    end = sa.select(Record.captured_ns).where(Record.gateway == gateway, Record.epoch == epoch).order_by(order).limit(1)
+    times = [session.scalar(end.where(Record.lane == lane.value)) for lane in LANES]
+    return [at_ns for at_ns in times if at_ns is not None]
 
 
 def columns(session: Session, gateway: str, layout_id: bytes) -> Columns | None:

@@ -19,6 +19,7 @@ from fleet.gateways import service as gateways
 from fleet.live import LiveHealth, LiveValue
 from fleet.metrics import IngestMetrics
 from fleet.migrations import revisions
+from fleet.readings import store
 from fleet.relay import service as relay
 from fleet.settings import Settings
 from fleet.sites import service as sites
@@ -151,6 +152,9 @@ class District:
             self.pass_hour(gateway, instruments())
         self.lose(SILENT, 1, 1180, "quota", 7200, 6020)
         self.lose(SILENT, 1181, 1200, "corrupt", None, None)
+        # Of long ago, so that no alarm is up any more.
+        with self.services.database.writing() as session:
+            store.quarantine_message(session, SILENT, "batch", "a record fails its CRC " * 8, bytes(range(64)), NS)
         for ago_s, lasted_s in ((3100, 95), (2200, 41)):
             self.alarm(PARK, "gd-03.gas", "high", 27.1, ago_s=ago_s)
             self.alarm(PARK, "gd-03.gas", "high", 22.4, ago_s=ago_s - lasted_s, change="cleared")

@@ -61,7 +61,7 @@ def test_every_route_of_the_api_wants_an_account(client: FlaskClient) -> None:
     for rule in rules:
         if rule.rule == "/api/openapi.json":
             continue
-        path = rule.rule.replace("<name>", edge.GATEWAY)
+        path = rule.rule.replace("<name>", edge.GATEWAY).replace("<int:number>", "1")
         for method in sorted((rule.methods or set()) - {"HEAD", "OPTIONS"}):
             assert client.open(path, method=method).status_code == 401, path
             tried += 1
@@ -109,12 +109,17 @@ def test_a_series_is_read_and_its_range_checked(client: FlaskClient) -> None:
 
 
 def test_alarms_journal_quarantine_and_relay(client: FlaskClient) -> None:
-    (alarm,) = ask(client, "/api/alarms").json["alarms"]
+    alarm, unreadable = ask(client, "/api/alarms").json["alarms"]
     assert (alarm["name"], alarm["priority"], alarm["limit"]) == ("tank-01.level:high", 2, 90.0)
-    assert [event["kind"] for event in ask(client, "/api/alarms/journal").json["events"]] == ["raised"]
+    assert (unreadable["name"], unreadable["priority"], unreadable["tag"]) == ("fleet:unreadable", 3, "fleet")
+    assert [event["kind"] for event in ask(client, "/api/alarms/journal").json["events"]] == ["raised"] * 2
     assert ask(client, "/api/alarms/journal?before=1").json["events"] == []
     (kept,) = ask(client, "/api/quarantine").json["quarantine"]
     assert (kept["seq"], kept["octets"]) == (2, 7)
+    octets = ask(client, f"/api/quarantine/{kept['id']}/octets")
+    assert (octets.data, octets.mimetype) == (b"garbled", "application/octet-stream")
+    assert ask(client, f"/api/quarantine/{kept['id'] + 1}/octets").status_code == 404
+    assert ask(client, f"/api/quarantine/{10**30}/octets").status_code == 404
     lanes = ask(client, "/api/relay").json["relay"]
     assert [(lane["lane"], lane["behind"]) for lane in lanes] == [("A", 1), ("M", 1)]
 
@@ -139,7 +144,9 @@ def test_the_openapi_document_describes_every_route(client: FlaskClient) -> None
     assert document is not None
     assert document["openapi"] == "3.1.0"
     rules = {rule.rule for rule in client.application.url_map.iter_rules() if rule.rule.startswith("/api/")}
-    expected = {rule.replace("<name>", "{name}") for rule in rules} - {"/api/openapi.json"}
+    expected = {rule.replace("<name>", "{name}").replace("<int:number>", "{number}") for rule in rules} - {
+        "/api/openapi.json"
+    }
     assert set(document["paths"]) == expected
 
 

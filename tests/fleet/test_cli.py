@@ -7,13 +7,14 @@ import os
 import re
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -59,6 +60,27 @@ def test_a_token_is_printed_last_or_written_to_a_file(data: Path, capsys: pytest
     assert len(file.read_text().strip()) == 43
 
 
+def test_a_destination_is_added_disabled_and_enabled(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    address = ["--url", "http://x/records", "--counts-url", "http://x/counts"]
+    assert run(capsys, "destination", "add", "district", *address, "--data", str(data))[0] == 0
+    for action, is_enabled in (("disable", 0), ("enable", 1)):
+        status, out, _ = run(capsys, "destination", action, "district", "--data", str(data))
+        assert (status, out) == (0, f"destination district is {action}d\n")
+        with closing(sqlite3.connect(data / "fleet.db")) as database:
+            rows = database.execute("SELECT enabled, counts_url FROM destination").fetchall()
+        assert rows == [(is_enabled, "http://x/counts")]
+
+
+def test_one_turn_of_upkeep_says_what_went(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with closing(sqlite3.connect(data / "fleet.db")) as database:
+        database.execute(
+            "INSERT INTO quarantine VALUES (1, 'gw-yufu-0001', 'batch', NULL, NULL, NULL, 'old', x'00', 0)"
+        )
+        database.commit()
+    assert run(capsys, "upkeep", "--once", "--data", str(data))[:2] == (0, "rows that went: 1\n")
+    assert run(capsys, "upkeep", "--once", "--data", str(data))[:2] == (0, "rows that went: 0\n")
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [
@@ -66,6 +88,12 @@ def test_a_token_is_printed_last_or_written_to_a_file(data: Path, capsys: pytest
         (["gateway", "add", "gw-yufu-0001", "--site", "none", "--data", "{data}"], "there is no site 'none'"),
         (["site", "add", "x y", "--data", "{data}"], "'x y' is not a site key"),
         (["destination", "add", "d", "--url", "ftp://x", "--data", "{data}"], "'ftp://x' is not an address"),
+        (["destination", "add", "d", "--url", "", "--data", "{data}"], "'' is not an address"),
+        (
+            ["destination", "add", "d", "--url", "http://x", "--counts-url", "x", "--data", "{data}"],
+            "'x' is not an address",
+        ),
+        (["destination", "disable", "d", "--data", "{data}"], "there is no destination 'd'"),
         (["account", "add", "admin", "--data", "{data}"], "there is an account 'admin' already"),
         (["serve", "--data", "{data}/none"], "there is no fleet in"),
         (["serve", "--data", "{data}", "--http", "nowhere"], "http: 'nowhere' is not host:port"),
@@ -108,28 +136,29 @@ class Tree:
     """A running `fengsui-fleet serve`."""
 
     def __init__(self, data: Path) -> None:
-        self.http, self.mqtt, ingest, relay = (f"127.0.0.1:{free_port()}" for _ in range(4))
+        self.http, self.mqtt, ingest, relay, upkeep = (f"127.0.0.1:{free_port()}" for _ in range(5))
         self.log = data / "log"
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(
                 [
                     sys.executable, "-m", "fleet.cli", "serve", "--data", str(data), "--http", self.http,
                     "--mqtt", self.mqtt, "--ingest-metrics", ingest, "--relay-metrics", relay,
+                    "--upkeep-metrics", upkeep,
                 ],
                 stdout=log, stderr=log,
             )  # fmt: skip
-        self.ingest = f"http://{ingest}/healthz"
+        self.ingest, self.upkeep = f"http://{ingest}/healthz", f"http://{upkeep}/healthz"
 
     def health(self) -> dict[str, Any] | None:
-        """Return what /healthz of web and ingest say, None while either is away."""
+        """Return what /healthz of web, ingest and upkeep say, None while one of them is away."""
         try:
             states = []
-            for url in (f"http://{self.http}/healthz", self.ingest):
+            for url in (f"http://{self.http}/healthz", self.ingest, self.upkeep):
                 with urllib.request.urlopen(url, timeout=2) as answer:
                     states.append(json.load(answer))
         except OSError:
             return None
-        return {"web": states[0], "ingest": states[1]}
+        return {"web": states[0], "ingest": states[1], "upkeep": states[2]}
 
     def wait_until_well(self) -> None:
         deadline = time.monotonic() + 40
@@ -171,7 +200,7 @@ def test_serve_starts_everything_restarts_what_dies_and_ends_in_order(data: Path
     with serving(data) as tree:
         tree.wait_until_well()
         before = tree.children()
-        assert set(before) == {"broker", "ingest", "relay", "web"}
+        assert set(before) == {"broker", "ingest", "relay", "upkeep", "web"}
         os.kill(before["broker"], signal.SIGKILL)
         deadline = time.monotonic() + 30
         while tree.children().get("broker") in (before["broker"], None):
@@ -202,7 +231,8 @@ def test_serve_fails_as_a_whole_when_a_child_cannot_start(data: Path) -> None:
         tree = subprocess.run(
             [
                 sys.executable, "-m", "fleet.cli", "serve", "--data", str(data), "--http", f"127.0.0.1:{free_port()}",
-                "--ingest-metrics", f"127.0.0.1:{taken.getsockname()[1]}", "--relay-metrics", "",
+                "--ingest-metrics", f"127.0.0.1:{taken.getsockname()[1]}",
+                "--relay-metrics", "", "--upkeep-metrics", "",
             ],
             capture_output=True, timeout=60, check=False, text=True,
         )  # fmt: skip

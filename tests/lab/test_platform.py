@@ -4,7 +4,7 @@ import json
 import aiohttp
 import pytest
 
-from lab.platform import Book, MalformedError, Platform, Stream
+from lab.platform import Book, MalformedError, Platform, Stream, Trouble
 
 GATEWAY = "gw-test-0001"
 
@@ -156,3 +156,50 @@ def test_a_tag_that_comes_by_exception_is_neither_missed_nor_counted():
     book.receive([scan(1, 1), thinned], 0)
     assert (arrivals(book).samples, arrivals(book).thin) == (2, 0)
     book.close()
+
+
+def count(records, *, lane="M", hour="2026-01-01T00:00:00.000Z"):
+    return {"gateway": GATEWAY, "lane": lane, "hour": hour, "records": records, "samples": 0, "lost": 0}
+
+
+def test_counts_that_the_fleet_tells_are_held_against_what_came(book):
+    book.receive([scan(n, n) for n in range(1, 4)], 0)
+    undated = {**scan(4, 4), "captured_at": None, "received_at": "2026-01-01T00:10:00Z", "clock": "unset"}
+    book.receive([undated], 0)
+    assert book.receive_counts([count(4), count(0, lane="A")]) == 2
+    assert book.short_hours() == []
+    book.receive_counts([count(9), count(2, hour="2026-01-01T01:00:00.000Z")])
+    assert book.short_hours() == [
+        (GATEWAY, "M", "2026-01-01T00:00:00.000Z", 9, 4),
+        (GATEWAY, "M", "2026-01-01T01:00:00.000Z", 2, 0),
+    ]
+
+
+@pytest.mark.parametrize("broken", [None, 3, {}, {**count(1), "records": "1"}])
+def test_malformed_counts_are_refused_and_none_are_kept(book, broken):
+    with pytest.raises(MalformedError):
+        book.receive_counts([count(1), broken])
+    assert book.short_hours() == []
+
+
+async def test_counts_are_posted_beside_the_records(book):
+    platform = Platform(book)
+    url = (await platform.open()).replace("/records", "/counts")
+    try:
+        async with aiohttp.ClientSession() as session:
+            assert await post(session, url, json.dumps({"destination": "d", "counts": [count(1)]})) == (
+                200, {"accepted": 1},
+            )  # fmt: skip
+            assert (await post(session, url, '{"counts": 3}'))[0] == 400
+            platform.trouble = Trouble.REFUSES
+            assert (await post(session, url, '{"counts": []}'))[0] == 500
+    finally:
+        await platform.close()
+    assert len(book.short_hours()) == 1
+
+
+def test_bounds_of_an_undated_record_are_about_the_delivery(book):
+    undated = {**scan(1, 1), "captured_at": None, "clock": "unset"}
+    book.receive([{**undated, "not_before": None, "not_after": "2026-01-01T00:00:01Z"}], 0)
+    book.receive([{**undated, "not_before": "2026-01-01T00:00:00Z", "not_after": "2026-01-01T09:00:00Z"}], 1)
+    assert (book.resends, book.duplicates) == (1, 0)

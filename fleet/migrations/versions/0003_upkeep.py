@@ -25,6 +25,7 @@ def upgrade() -> None:
             sa.Column("high", sa.Double(), nullable=False),
             sa.Column("mean", sa.Double(), nullable=False),
             sa.Column("last", sa.Double(), nullable=False),
+            sa.Column("last_ns", sa.BigInteger(), nullable=False),
             sa.ForeignKeyConstraint(["tag_id"], ["tag.id"], name=op.f(f"fk_{name}_tag_id")),
             sa.PrimaryKeyConstraint("tag_id", "at_ns", name=op.f(f"pk_{name}")),
             sqlite_with_rowid=False,

@@ -12,14 +12,16 @@ from flask.testing import FlaskClient
 from fleet import cli
 from fleet.accounts import service as accounts
 from fleet.accounts.models import Role
-from fleet.alarms import journal
+from fleet.alarms import journal, own
 from fleet.app import create_app
 from fleet.bootstrap import Services
 from fleet.console import views
 from fleet.gateways import service as gateways
-from fleet.ledger.models import Loss
+from fleet.ledger.models import Loss, Tally
 from fleet.readings import store
-from wire.record import AlarmRecord
+from fleet.readings.models import Quarantined
+from wire.health import Health, LaneHealth
+from wire.record import AlarmRecord, Lane
 
 PASSWORD = "correct horse battery"
 
@@ -174,7 +176,7 @@ def test_streams_leave_threads_for_pages(client: FlaskClient, app: Flask) -> Non
     assert client.get("/").status_code == 200
 
 
-def test_ledger_shows_what_was_lost_why_and_what_could_not_be_read(client: FlaskClient, services: Services) -> None:
+def test_ledger_shows_what_was_lost_and_why(client: FlaskClient, services: Services) -> None:
     with services.database.writing() as session:
         gateways.register(session, "gw-yufu-0001", "鱼复", None, services.clock())
         for first in (1, 100):
@@ -191,15 +193,108 @@ def test_ledger_shows_what_was_lost_why_and_what_could_not_be_read(client: Flask
                     received_ns=services.clock(),
                 )
             )
-        store.quarantine_message(session, "gw-yufu-0001", "batch", "not a <Batch>", b"x", services.clock())
     page = client.get("/gateways/gw-yufu-0001/losses").text
     assert "缓存已满" in page
     assert "&lt;b&gt;new&lt;/b&gt;" in page  # a reason that a later gateway gives is shown as it is
     assert "1 – 50" in page
     assert "100" in page
     assert "时间未知" in page
-    assert "not a &lt;Batch&gt;" in page
     assert client.get("/gateways/gw-nobody-1/losses").status_code == 404
+
+
+def test_quarantine_shows_what_could_not_be_read_page_by_page(client: FlaskClient, services: Services) -> None:
+    address = "/gateways/gw-yufu-0001/quarantine"
+    with services.database.writing() as session:
+        gateways.register(session, "gw-yufu-0001", "鱼复", None, services.clock())
+    assert "隔离区为空" in client.get(address).text
+    with services.database.writing() as session:
+        store.quarantine_message(session, "gw-yufu-0001", "batch", "not a <Batch>", b"\x00<b>", services.clock())
+        for number in range(50):
+            reason = f"reason {number}"
+            store.quarantine_message(session, "gw-yufu-0001", "hello", reason, bytes(100), services.clock())
+        session.add(
+            Quarantined(
+                gateway="gw-yufu-0001", kind="batch", epoch="00000001-0123456789", lane="M", seq=1234, reason="CRC",
+                body=b"", received_ns=services.clock(),
+            )
+        )  # fmt: skip
+    page = client.get(address).text
+    assert "52" in page
+    assert "1,234" in page
+    assert "00000001-0123" in page
+    assert "00 " * 31 + "00" in page  # 32 octets are shown, not 100
+    assert "00 " * 32 not in page
+    assert "reason 0<" not in page
+    found = re.search(r'href="(/gateways/gw-yufu-0001/quarantine\?before=\d+)"', page)
+    assert found is not None
+    older = client.get(found.group(1)).text
+    assert "not a &lt;Batch&gt;" in older
+    assert "00 3c 62 3e" in older
+    assert "reason 1<" not in older
+    assert 'rel="next"' not in older
+    octets = re.findall(r'href="(/api/quarantine/\d+/octets)"', older)
+    answer = client.get(octets[-1])
+    assert answer.data == b"\x00<b>"
+    assert answer.mimetype == "application/octet-stream"
+    assert answer.headers["Content-Disposition"].startswith("attachment")
+    client.set_cookie("language", "en")
+    assert "First octets" in client.get(address).text
+    assert client.get("/gateways/gw-nobody-1/quarantine").status_code == 404
+
+
+def test_ledger_and_gateway_lead_to_quarantine_and_counts(client: FlaskClient, services: Services) -> None:
+    with services.database.writing() as session:
+        gateways.register(session, "gw-yufu-0001", "鱼复", None, services.clock())
+        store.quarantine_message(session, "gw-yufu-0001", "batch", "no", b"x", services.clock())
+        gateway = gateways.get(session, "gw-yufu-0001")
+        lanes = {Lane.MEASUREMENTS: LaneHealth(assigned=1, delivered=1, pending=0, tombstoned=0)}
+        health = Health(release="", uptime_s=1, clock="told", lanes=lanes, groups={}, buses={}, outputs={})
+        gateways.note_health(gateway, health, services.clock())
+    assert "/gateways/gw-yufu-0001/quarantine" in client.get("/gateways/gw-yufu-0001/losses").text
+    page = client.get("/gateways/gw-yufu-0001").text
+    assert "/gateways/gw-yufu-0001/quarantine" in page
+    assert "/gateways/gw-yufu-0001/counts" in page
+    assert "由网关群告知" in page
+
+
+def test_counts_are_shown_by_hour_and_lane_a_day_at_a_time(client: FlaskClient, services: Services) -> None:
+    hour_ns = 3600 * 10**9
+    now_hour = services.clock() // hour_ns * hour_ns
+    with services.database.writing() as session:
+        gateways.register(session, "gw-yufu-0001", "鱼复", None, services.clock())
+        for hours, records in ((0, 1111), (23, 2222), (24, 3333), (500, 4444)):
+            at_ns = now_hour - hours * hour_ns
+            session.add(
+                Tally(
+                    gateway="gw-yufu-0001", lane="M", hour_ns=at_ns, records=records, samples=1, quarantined=0, lost=0
+                )
+            )
+    shown = []
+    address: str | None = "/gateways/gw-yufu-0001/counts"
+    while address is not None:
+        page = client.get(address).text
+        shown.append(re.findall(r"\b(\d),\1{3}\b", page))
+        found = re.search(r'href="(/gateways/gw-yufu-0001/counts\?before=\d+)"', page)
+        address = found.group(1) if found else None
+    assert shown == [["1", "2"], ["3"], ["4"]]
+    assert "没有提交" in client.get("/gateways/gw-yufu-0001/counts?before=0").text
+    assert client.get("/gateways/gw-nobody-1/counts").status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("alarm", "word", "leads"),
+    [(own.CLONE, "有两台机器使用同一身份", ""), (own.UNREADABLE, "发来无法解读的内容", "/quarantine")],
+)
+def test_alarm_of_the_fleets_own_leads_to_where_it_is_told_of(
+    client: FlaskClient, services: Services, alarm: own.Own, word: str, leads: str
+) -> None:
+    with services.database.writing() as session:
+        gateways.register(session, "gw-yufu-0001", "鱼复", None, services.clock())
+        own.raise_alarm(session, "gw-yufu-0001", alarm, "m-1, m-2", services.clock())
+    for path in ("/alarms", "/alarms?state=journal", "/"):
+        page = client.get(path).text
+        assert word in page, path
+        assert f'href="/gateways/gw-yufu-0001{leads}"' in page, path
 
 
 def test_ledger_without_a_loss_says_so(client: FlaskClient, services: Services) -> None:
