@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import threading
 from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -32,7 +33,7 @@ class MemorySpool:
     def __init__(self) -> None:
         self.epoch = "00000001-memory"
         self.commits: list[list[tuple[Lane, Record]]] = []
-        self.fault: SpoolError | None = None
+        self.fault: Exception | None = None
         self.blind: SpoolError | None = None
         self.events_have_room = False
         self.gate = threading.Event()
@@ -220,6 +221,38 @@ async def test_fault_keeps_every_record_and_their_order(faulty, spool) -> None:
     assert await stored(faulty, M) == [1, 2, 3]
     assert await stored(faulty, A) == [7, 8]
     assert (faulty.fault, faulty.dropped) == ("", 0)
+
+
+@pytest.mark.parametrize("error", [OSError(30, "Read-only file system"), RuntimeError("nobody foresaw this")])
+async def test_error_that_is_not_the_spools_keeps_every_record(faulty, spool, error) -> None:
+    spool.fault = error
+    put(faulty, 1)
+    put_event(faulty, 7)
+    with contextlib.suppress(RuntimeError):
+        assert not await faulty.commit()
+    spool.fault = None
+    put(faulty, 2)
+    assert await faulty.commit()
+    assert await stored(faulty, M) == [1, 2]
+    assert await stored(faulty, A) == [7]
+
+
+async def test_store_begins_though_salvage_cannot_rename(tmp_path, monkeypatch) -> None:
+    path = tmp_path / "spool.sqlite3"
+    path.write_text("not a spool " * 500)
+
+    def refuse(*_: object) -> None:
+        raise OSError(30, "Read-only file system")
+
+    with monkeypatch.context() as readonly:
+        readonly.setattr("os.replace", refuse)
+        store = await Store.open(path, SETTINGS, Steady())
+        put(store, 1)
+        assert not await store.commit()
+        assert "Read-only" in store.fault
+    assert await store.commit()
+    assert await stored(store, M) == [1]
+    await store.close()
 
 
 async def test_full_spool_still_takes_events_and_keeps_measurements_for_later(faulty, spool) -> None:
