@@ -61,7 +61,8 @@ def test_failed_attempts_neither_lose_nor_grow_whatever_comes_meanwhile(attempts
     assert sum(entry.count if isinstance(entry, Gone) else 1 for entry in kept) == measurements
     told = [entry.from_ns if isinstance(entry, Gone) else entry.mono_ns for entry in kept]
     assert told == sorted(told)
-    counted = [(entry.count, entry.last) if isinstance(entry, Fold) else (1, entry) for lane, entry in taken if lane is A]
+    told_events = [entry for lane, entry in taken if lane is A]
+    counted = [(entry.count, entry.last) if isinstance(entry, Fold) else (1, entry) for entry in told_events]
     assert sum(count for count, _ in counted) == events
     for rule in range(rules):
         of_rule = [last.mono_ns for _, last in counted if last.alarm == f"a:{rule}"]
