@@ -193,8 +193,9 @@ class Uplink:
             case Down.WELCOME:
                 await self._take_welcome(codec.decode(payload, Welcome))
             case Down.GREET:
-                log.info("the fleet asks for a hello: %s", codec.decode(payload, Greet).reason)
-                self._talk.greet(now)
+                greet = codec.decode(payload, Greet)
+                log.info("the fleet asks for a hello: %s", greet.reason)
+                self._talk.greet(greet, now)
             case Down.DESIRED:
                 await self._take_desired(codec.decode(payload, Desired))
             case _:

@@ -348,7 +348,7 @@ class _Work:
             if not self._committer.may_greet(gateway.name):
                 return None
             self._counts.greeted += 1
-            return Reply(gateway.name, Down.GREET, Greet(reason=decision.reason))
+            return Reply(gateway.name, Down.GREET, Greet(reason=decision.reason, session=batch.session))
         if isinstance(decision, Refuse):
             self._counts.refused += 1
             refused = Refused(

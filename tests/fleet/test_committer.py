@@ -106,7 +106,7 @@ def test_a_gap_is_refused_with_its_round_and_keeps_nothing(fleet: Fleet) -> None
 
 def test_an_unknown_session_is_greeted_at_most_every_two_seconds(fleet: Fleet, clock: Clock) -> None:
     message = edge.up(Up.BATCH, edge.batch("stale", 1, edge.scan(1, 1.0, 1.0)))
-    assert isinstance(fleet.send(message)[0], Greet)
+    assert fleet.send(message) == [Greet(reason="unknown session", session="stale")]
     assert fleet.send(message, message) == []
     clock.advance(2.1)
     assert isinstance(fleet.send(message)[0], Greet)
