@@ -222,6 +222,24 @@ def test_fleet_restored_behind_what_was_forgotten_is_told_of_it(spool) -> None:
     check(spool)
 
 
+def test_fleet_that_asks_for_what_was_forgotten_within_a_session_is_told_and_the_spool_is_not_taken_for_damaged(
+    spool,
+) -> None:
+    spool.append([(M, scan(n)) for n in range(1, 4)], {KEY: LAYOUT})
+    spool.append([(M, scan(n)) for n in range(4, 7)], {KEY: LAYOUT})
+    spool.append([(M, scan(7))], {KEY: LAYOUT})
+    spool.set_committed([(spool.epoch, M, 6)])
+    assert spool.prune(-10) == 2
+    part = spool.read(spool.epoch, M, 1, 10**9)
+    assert part is not None
+    assert part.tombstone is not None
+    assert (part.first, part.tombstone.last, part.tombstone.reason) == (2, 6, "forgotten")
+    behind = spool.read(spool.epoch, M, 6, 10**9)
+    assert behind is not None
+    assert (behind.first, len(behind.items)) == (7, 1)
+    check(spool)
+
+
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     folder = tmp_path / "disk"
