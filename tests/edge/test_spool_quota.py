@@ -14,7 +14,7 @@ import pytest
 from edge.clock import SystemClock
 from edge.conversation import Plan
 from edge.settings import SpoolSettings
-from edge.spool import Fold, Gone, Spool
+from edge.spool import Fold, Gone, Spool, room
 from edge.store import LOSING_ALARM, Store
 from tests.edge.records import CLOCK
 from wire.record import (
@@ -206,6 +206,24 @@ def test_places_of_records_that_never_reached_the_disk_are_tombstones(spool) -> 
     assert (part.tombstone.from_ns, part.tombstone.to_ns) == (5, 9)
     assert read_all(spool, M) == [scan(1), scan(9)]
     check(spool)
+
+
+def test_event_does_not_wait_until_a_lowered_quota_is_reached(tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr(room, "MAKE_MOST_S", 0.0)
+    spool = begin(tmp_path / "spool", max_bytes=100 * QUOTA)
+    for n in range(200):
+        spool.append([(M, scan(n))], {KEY: LAYOUT})
+    spool.close()
+    spool = begin(tmp_path / "spool")
+    held = spool._file.number("SELECT COUNT(*) FROM chunk")
+    spool.append([(A, alarm(1))], {})
+    assert spool.accounts()[A].pending == 1
+    assert spool._file.number("SELECT COUNT(*) FROM chunk") >= held - room.BURIED_ROWS
+    for n in range(200):
+        spool.append([(A, alarm(n))], {})
+    assert spool.size_bytes() < QUOTA
+    check(spool)
+    spool.close()
 
 
 def test_fleet_restored_behind_what_was_forgotten_is_told_of_it(spool) -> None:
