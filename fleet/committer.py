@@ -229,7 +229,7 @@ class Committer:
 
     def _due(self, last: dict[str, int], gateway: str, every_ns: int) -> bool:
         now = self._clock()
-        if now - last.get(gateway, -every_ns) < every_ns:
+        if 0 <= now - last.get(gateway, -every_ns) < every_ns:  # below 0: the clock was put back
             return False
         last[gateway] = now
         return True

@@ -26,6 +26,12 @@ class Broker:
         await asyncio.Event().wait()
 
 
+async def send_until_the_link_breaks(uplink: Uplink) -> None:
+    async with asyncio.TaskGroup() as publishes:
+        await uplink._send_pending(Broker(), publishes)  # type: ignore[arg-type]
+        raise OSError("the link broke")
+
+
 async def test_batches_cancelled_before_they_began_give_their_slots_back(tmp_path: Path) -> None:
     clock = Steady()
     store = await Store.open(tmp_path / "spool.sqlite3", SETTINGS, clock)
@@ -42,9 +48,7 @@ async def test_batches_cancelled_before_they_began_give_their_slots_back(tmp_pat
     for _ in range(PUBLISHES_MOST + 5):
         await uplink._take_welcome(Welcome(session="s", window=131072, time=0, cursors={}))
         with pytest.raises(ExceptionGroup):
-            async with asyncio.TaskGroup() as publishes:
-                await uplink._send_pending(Broker(), publishes)  # type: ignore[arg-type]
-                raise OSError("the link broke")
+            await send_until_the_link_breaks(uplink)
     await uplink._take_welcome(Welcome(session="s", window=131072, time=0, cursors={}))
     assert not uplink._slots.locked()
     await store.close()

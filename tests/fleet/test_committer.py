@@ -113,6 +113,14 @@ def test_an_unknown_session_is_greeted_at_most_every_two_seconds(fleet: Fleet, c
     assert fleet.rows(sa.select(Record)) == []
 
 
+def test_a_clock_that_is_put_back_keeps_no_gateway_waiting_for_its_greeting(fleet: Fleet, clock: Clock) -> None:
+    message = edge.up(Up.BATCH, edge.batch("stale", 1, edge.scan(1, 1.0, 1.0)))
+    assert isinstance(fleet.send(message)[0], Greet)
+    clock.advance(-3600)
+    assert isinstance(fleet.send(message)[0], Greet)
+    assert fleet.send(message) == []
+
+
 def test_a_restarted_ingest_knows_no_session_and_welcomes_with_the_cursor(fleet: Fleet, services: Services) -> None:
     session = fleet.open()
     fleet.batch(session, 1, edge.scan(1, 1.0, 1.0))
