@@ -134,13 +134,16 @@ class Committer:
             return self._halve(messages, str(error))
 
     def _transact(self, messages: Sequence[_Message]) -> list[Reply]:
-        """Try messages in one transaction. Raises DatabaseDownError, or _UnstorableError if they are at fault."""
+        """Try messages in one transaction. Raises DatabaseDownError, or _UnstorableError if they are at fault.
+
+        So they are for whatever is not the database's: a message that nobody foresaw must not stop all other gateways.
+        """
         try:
             return self._attempt(messages)
-        except (SQLAlchemyError, OverflowError) as error:
+        except Exception as error:
             self._forget_rows()
             reason = str(getattr(error, "orig", None) or error)
-            if not is_outage(error):
+            if not (isinstance(error, SQLAlchemyError) and is_outage(error)):
                 raise _UnstorableError(reason) from error
             self._forget_sessions()
             raise DatabaseDownError(reason) from error

@@ -394,12 +394,13 @@ def test_more_items_than_the_wire_allows_are_an_excess_of_their_own() -> None:
         edge.up(Up.REPORTED, edge.reported(title="a\0b", tags=(TagInfo(name="a.b", title="\0"),))),
         edge.up(Up.REPORTED, edge.reported(version=2**63)),
         edge.up(Up.REPORTED, edge.reported(tags=(TagInfo(name="".join(map(chr, range(300, 13_100)))),))),
+        edge.up(Up.REPORTED, edge.reported(config={"a": msgspec.msgpack.Ext(5, b"x")})),
         edge.up(Up.HELLO, edge.hello(epoch="a\0b")),
         edge.up(Up.HELLO, edge.hello(epoch="x" * 12_800)),
         edge.up(Up.BATCH, edge.batch("s", 1, b"", epoch="a\0b")),
         edge.up(Up.BATCH, edge.batch("s\0", 1, b"", epoch="x" * 12_800, boot="\0")),
     ],
-    ids=["nul", "wide", "long", "hello-nul", "hello-long", "batch-nul", "batch-long"],
+    ids=["nul", "wide", "long", "foreign", "hello-nul", "hello-long", "batch-nul", "batch-long"],
 )
 def test_no_text_or_number_of_one_gateway_stops_the_messages_of_others(fleet: Fleet, message: Incoming) -> None:
     with fleet.services.database.writing() as session:
