@@ -28,7 +28,7 @@ from fleet.gateways.models import Gateway
 from fleet.ledger import service as ledger
 from fleet.metrics import IngestMetrics
 from fleet.readings import minutes, store
-from fleet.readings.items import Item, Unreadable, escape_text, read_items, unstorable
+from fleet.readings.items import Item, Unreadable, escape_text, is_storable, read_items, unstorable
 from wire.codec import KINDS, decode
 from wire.conversation import Ack, Batch, Greet, Hello, Refused, Tombstone, Welcome
 from wire.errors import WireError
@@ -249,9 +249,9 @@ class Committer:
         return found
 
     def keep_layouts(self, session: Session, gateway: str, layouts: dict[bytes, Layout]) -> None:
-        """Keep the layouts that came with a batch, if they are what their ids say."""
+        """Keep the layouts that came with a batch, if they are what their ids say and every database takes them."""
         for name, layout in layouts.items():
-            honest = layout_id(layout) == name and len(set(layout.tags)) == len(layout.tags)
+            honest = layout_id(layout) == name and len(set(layout.tags)) == len(layout.tags) and is_storable(layout)
             if honest and self._layouts.get((gateway, name)) != layout:
                 gateways.keep_layout(session, gateway, name, layout)
                 self._layouts[gateway, name] = layout

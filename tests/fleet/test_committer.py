@@ -412,6 +412,19 @@ def test_no_text_or_number_of_one_gateway_stops_the_messages_of_others(fleet: Fl
     assert all("\0" not in q.reason for q in fleet.rows(sa.select(Quarantined)))
 
 
+@pytest.mark.parametrize("layout", [Layout("g", ("a\0b",)), Layout("g\0", ("a",)), Layout("g", ("x" * 9000,))])
+def test_scans_of_a_layout_that_not_every_database_takes_are_quarantined_in_one_transaction(
+    fleet: Fleet, layout: Layout
+) -> None:
+    session = fleet.open()
+    commits: list[object] = []
+    sa.event.listen(fleet.services.database.engine, "commit", commits.append)
+    scans = [edge.scan(n, 1.0, layout=layout) for n in range(1, 33)]
+    assert fleet.batch(session, 1, *scans, layouts={layout_id(layout): layout}).committed == 32
+    assert len(commits) == 1
+    assert len(fleet.rows(sa.select(Quarantined))) == 32
+
+
 def test_an_alarm_of_endless_name_is_quarantined_and_its_neighbours_are_stored(fleet: Fleet) -> None:
     long = msgspec.structs.replace(edge.alarm(1, "raised"), alarm="".join(map(chr, range(300, 13_100))))
     ack = fleet.batch(fleet.open(), 1, edge.alarm(1, "raised"), long, edge.alarm(2, "cleared"), lane=Lane.ALARMS)
