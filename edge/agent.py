@@ -16,7 +16,7 @@ import logging
 import random
 import signal
 import time
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from pathlib import Path
 
 import msgspec
@@ -42,6 +42,7 @@ from wire.twin import AlarmInfo, Desired, DeviceInfo, Reported
 
 log = logging.getLogger(__name__)
 
+SPOOL_LOOK_S = 1.0
 LAST_SEND_S = 3.0
 """How long the uplink may still send when the agent stops. What remains is in the spool."""
 MACHINE_FILES = (
@@ -68,6 +69,8 @@ class Agent:
         self._configuration = self._choose(seed)
         self._changed = asyncio.Event()
         self._acquisition: Acquisition | None = None
+        self._knows_raised = False
+        self._raised_before: dict[str, AlarmRecord] = {}
         uplink = boot.uplink
         self.uplink = Uplink(
             uplink,
@@ -135,7 +138,7 @@ class Agent:
             self.uplink.ask_report()
             settle_memory()
             running = asyncio.create_task(self._acquisition.run(), name="acquisition")
-            changed = asyncio.create_task(self._changed.wait(), name="changed")
+            changed = asyncio.create_task(self._wait_for_change(), name="changed")
             try:
                 await asyncio.wait([running, changed], return_when=asyncio.FIRST_COMPLETED)
                 if running.done():
@@ -143,15 +146,30 @@ class Agent:
             finally:
                 await end(changed, running)
 
-    async def _raised(self) -> dict[str, AlarmRecord]:
-        """The alarms that are up: from what ran so far, or at the start from the spool."""
-        if self._acquisition is not None:
-            return self._acquisition.raised_records
+    async def _wait_for_change(self) -> None:
+        """Wait for another configuration, or for a spool that could not be read before: it knows which alarms are up,
+        and those that are over by now would stand for ever."""
+        while not self._changed.is_set():
+            if not self._knows_raised and self._store.epoch and await self._learn_raised():
+                return
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._changed.wait(), None if self._knows_raised else SPOOL_LOOK_S)
+
+    async def _learn_raised(self) -> bool:
         try:
-            return await self._store.raised()
+            self._raised_before = await self._store.raised()
         except SpoolError as error:
             log.error("which alarms were up before is not known: %s", error)
-            return {}
+            return False
+        self._knows_raised = True
+        return True
+
+    async def _raised(self) -> dict[str, AlarmRecord]:
+        """The alarms that are up: from what ran so far, and once from the spool."""
+        if not self._knows_raised:
+            await self._learn_raised()
+        before, self._raised_before = self._raised_before, {}
+        return before if self._acquisition is None else before | self._acquisition.raised_records
 
     async def take_desired(self, desired: Desired) -> None:
         """Apply a desired configuration whole, or refuse it whole with the reason."""

@@ -14,7 +14,7 @@ from collections.abc import Collection, Iterable
 import msgspec
 
 from edge.spool import Mark
-from wire.conversation import Ack, Refused, Welcome
+from wire.conversation import Ack, Greet, Refused, Welcome
 from wire.record import LANES, Lane
 
 WINDOW_LEAST = 512
@@ -95,9 +95,13 @@ class Conversation:
         self._hello_at = now
         self._hello_s = HELLO_FIRST_S
 
-    def greet(self, now: float) -> None:
-        """The fleet asks for a hello."""
-        if self.session is not None:
+    def greet(self, message: Greet, now: float) -> None:
+        """The fleet asks for a hello, unless it means a session that a later welcome has ended.
+
+        On a slow link several hellos are on their way at once. Each opens a session that ends the one before, and what
+        was sent meanwhile is greeted: to take that for news would go on for ever.
+        """
+        if self.session is not None and message.session in ("", self.session):
             self.connect(now)
 
     def is_hello_due(self, now: float) -> bool:

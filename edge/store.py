@@ -131,6 +131,8 @@ class Store:
         except SpoolCorruptError:
             self._set_aside()
             raise
+        except OSError as error:  # salvage renames files, room asks how full the disk is
+            raise SpoolError(f"spool: {error}", hint="look at the disk; records wait in memory") from error
 
     def _open_spool(self) -> Spool:
         if self._spool is None:
@@ -223,6 +225,9 @@ class Store:
         except (OverflowError, TypeError, ValueError) as error:
             self._waiting.put_back(self._sort_out(taken, error))
             return False
+        except BaseException:
+            self._waiting.put_back(taken)
+            raise
         if self.fault:
             log.info("spool stores again")
             self.fault = ""

@@ -193,8 +193,9 @@ class Uplink:
             case Down.WELCOME:
                 await self._take_welcome(codec.decode(payload, Welcome))
             case Down.GREET:
-                log.info("the fleet asks for a hello: %s", codec.decode(payload, Greet).reason)
-                self._talk.greet(now)
+                greet = codec.decode(payload, Greet)
+                log.info("the fleet asks for a hello: %s", greet.reason)
+                self._talk.greet(greet, now)
             case Down.DESIRED:
                 await self._take_desired(codec.decode(payload, Desired))
             case _:
@@ -264,14 +265,15 @@ class Uplink:
             payload = codec.encode(self._batch(records, session))
             sent = self._talk.sent(plan, records.last, len(payload), time.monotonic())
             await self._slots.acquire()
-            publishes.create_task(self._publish_batch(client, payload, sent))
+            publishing = publishes.create_task(self._publish_batch(client, payload, sent))
+            publishing.add_done_callback(self._release_slot)  # also of a task that is cancelled before it begins
 
     async def _publish_batch(self, client: aiomqtt.Client, payload: bytes, sent: Sent) -> None:
-        try:
-            await self._publish(client, Up.BATCH, payload)
-        finally:
-            self._slots.release()
+        await self._publish(client, Up.BATCH, payload)
         self._talk.puback(sent)
+
+    def _release_slot(self, _publishing: asyncio.Task[None]) -> None:
+        self._slots.release()
 
     def _batch(self, records: Slice, session: str) -> Batch:
         return Batch(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from edge.spool import Entry, Event, Fold, Gone, fold, rule_of
+from edge.spool import Entry, Event, Fold, Gone, fold, join, rule_of
 from wire.record import Lane, Record
 
 
@@ -32,8 +32,11 @@ class Waiting:
             self._entries.append((lane, record))
         else:
             self.dropped += 1
-            self._entries.append((lane, make_gone(record, "memory")))
-            self._join_before(len(self._entries) - 1)
+            self._put_gone(lane, make_gone(record, "memory"))
+
+    def _put_gone(self, lane: Lane, gone: Gone) -> None:
+        self._entries.append((lane, gone))
+        self._join_before(len(self._entries) - 1)
 
     def _put_event(self, event: Record) -> None:
         rule = rule_of(event)
@@ -72,8 +75,25 @@ class Waiting:
         return taken
 
     def put_back(self, entries: Sequence[Entry]) -> None:
-        """Put what was taken before everything else again."""
-        self._entries[:0] = entries
+        """Put what was taken before everything else again. What came since has to fit behind it."""
+        since, folds = self._entries, self._folds
+        self._entries, self._folds = [], {}
+        for lane, entry in entries:
+            if isinstance(entry, Fold):
+                self._put_fold(entry)
+            else:
+                self._entries.append((lane, entry))
+        for lane, entry in since:
+            if isinstance(entry, Gone):
+                self._put_gone(lane, entry)
+            elif not isinstance(entry, Fold):
+                self.put(lane, entry)
+        for entry in folds.values():
+            self._put_fold(entry)
+
+    def _put_fold(self, entry: Fold) -> None:
+        rule = rule_of(entry.last)
+        self._folds[rule] = join(self._folds.get(rule), entry)
 
 
 def make_gone(entry: Event, reason: str) -> Gone:

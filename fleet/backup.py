@@ -34,6 +34,8 @@ def back_up(settings: Settings, target: Path) -> int:
     """Write a backup to a new file and return its octets. Raises SetupError; then there is no file."""
     if target.exists():
         raise SetupError(f"{target} is there already", hint="name a file that does not exist")
+    if target.resolve().is_relative_to(settings.data_dir.resolve()):  # each backup would hold all before it
+        raise SetupError(f"{target} is within the data directory", hint="name a file outside, best on another disk")
     url = parse_url(settings.database())
     unfinished = target.with_name(f"{target.name}.unfinished")
     try:

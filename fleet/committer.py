@@ -28,7 +28,7 @@ from fleet.gateways.models import Gateway
 from fleet.ledger import service as ledger
 from fleet.metrics import IngestMetrics
 from fleet.readings import minutes, store
-from fleet.readings.items import Item, Unreadable, escape_text, read_items, unstorable
+from fleet.readings.items import Item, Unreadable, escape_text, is_storable, read_items, unstorable
 from wire.codec import KINDS, decode
 from wire.conversation import Ack, Batch, Greet, Hello, Refused, Tombstone, Welcome
 from wire.errors import WireError
@@ -134,13 +134,16 @@ class Committer:
             return self._halve(messages, str(error))
 
     def _transact(self, messages: Sequence[_Message]) -> list[Reply]:
-        """Try messages in one transaction. Raises DatabaseDownError, or _UnstorableError if they are at fault."""
+        """Try messages in one transaction. Raises DatabaseDownError, or _UnstorableError if they are at fault.
+
+        So they are for whatever is not the database's: a message that nobody foresaw must not stop all other gateways.
+        """
         try:
             return self._attempt(messages)
-        except (SQLAlchemyError, OverflowError) as error:
+        except Exception as error:
             self._forget_rows()
             reason = str(getattr(error, "orig", None) or error)
-            if not is_outage(error):
+            if not (isinstance(error, SQLAlchemyError) and is_outage(error)):
                 raise _UnstorableError(reason) from error
             self._forget_sessions()
             raise DatabaseDownError(reason) from error
@@ -229,7 +232,7 @@ class Committer:
 
     def _due(self, last: dict[str, int], gateway: str, every_ns: int) -> bool:
         now = self._clock()
-        if now - last.get(gateway, -every_ns) < every_ns:
+        if 0 <= now - last.get(gateway, -every_ns) < every_ns:  # below 0: the clock was put back
             return False
         last[gateway] = now
         return True
@@ -246,9 +249,9 @@ class Committer:
         return found
 
     def keep_layouts(self, session: Session, gateway: str, layouts: dict[bytes, Layout]) -> None:
-        """Keep the layouts that came with a batch, if they are what their ids say."""
+        """Keep the layouts that came with a batch, if they are what their ids say and every database takes them."""
         for name, layout in layouts.items():
-            honest = layout_id(layout) == name and len(set(layout.tags)) == len(layout.tags)
+            honest = layout_id(layout) == name and len(set(layout.tags)) == len(layout.tags) and is_storable(layout)
             if honest and self._layouts.get((gateway, name)) != layout:
                 gateways.keep_layout(session, gateway, name, layout)
                 self._layouts[gateway, name] = layout
@@ -348,7 +351,7 @@ class _Work:
             if not self._committer.may_greet(gateway.name):
                 return None
             self._counts.greeted += 1
-            return Reply(gateway.name, Down.GREET, Greet(reason=decision.reason))
+            return Reply(gateway.name, Down.GREET, Greet(reason=decision.reason, session=batch.session))
         if isinstance(decision, Refuse):
             self._counts.refused += 1
             refused = Refused(

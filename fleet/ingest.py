@@ -147,7 +147,7 @@ class Ingest:
             now_ns = self._services.clock()
             for gateway, desired in await self._outstanding():
                 key = (gateway, desired.version)
-                if now_ns - self._sent_ns.get(key, -DESIRED_AGAIN_NS) >= DESIRED_AGAIN_NS:
+                if not 0 <= now_ns - self._sent_ns.get(key, -DESIRED_AGAIN_NS) < DESIRED_AGAIN_NS:
                     await client.publish(format_topic(gateway, Down.DESIRED), encode(desired), qos=1)
                     self._sent_ns[key] = now_ns
             await asyncio.sleep(DESIRED_POLL_S)

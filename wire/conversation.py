@@ -144,6 +144,10 @@ class Refused(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Greet(msgspec.Struct, frozen=True, kw_only=True):
-    """The fleet does not know the session in use: say hello again. ``reason`` is for the log."""
+    """The fleet does not know the session in use: say hello again. ``reason`` is for the log.
+
+    ``session`` is the one that it does not know. A gateway that has been welcomed to another since has no need to.
+    """
 
     reason: str = ""
+    session: Word = ""

@@ -119,6 +119,10 @@ class SpoolFile:
         """Move the log into the file, so that the next commit needs no more of the disk than the log has already."""
         self.query("PRAGMA wal_checkpoint(RESTART)")
 
+    def empty_log(self) -> None:
+        """Move all of the log into the file, so that the file alone is whole. Raises SpoolFullError if it cannot."""
+        self.query("PRAGMA wal_checkpoint(TRUNCATE)")
+
     def close(self) -> None:
         """Close the file."""
         self._db.close()

@@ -3,6 +3,7 @@ measurements. Of what the fleet lacks a tombstone stays, in the same transaction
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 
 from edge.spool.file import Row, SpoolFile, unpack, whole
@@ -13,8 +14,13 @@ from wire.conversation import Tombstone
 from wire.errors import DecodeError
 from wire.record import Lane, Record, ScanRecord, decode_record
 
+MAKE_MOST_S = 0.25
+"""A commit gives up things for this long at most, where there is much to give up: after the quota was lowered, say. The
+next ones go on; an alarm is not to wait for it."""
 DELIVERED_ROWS = 500
 BURIED_ROWS = 64
+BURIED_OCTETS = 65_536
+"""Rows are given up together until they take this much: to sum up their minutes takes time."""
 TOLD_SHARE = 8
 """One part in this many of the quota may go to what tombstones tell; then the oldest keep only their numbers."""
 
@@ -52,10 +58,13 @@ class Room:
         return self._file.used_bytes() >= self.quota_bytes * part
 
     def make(self) -> bool:
-        """Give things up until there is room. False if all that is left are events."""
+        """Give things up until there is room, or some at least. False if all that is left are events."""
+        deadline = time.monotonic() + MAKE_MOST_S
         while self.is_short():
             if not (self.forget_delivered() or self._bury_oldest() or self._shorten()):
                 return False
+            if time.monotonic() > deadline:
+                break
         return True
 
     def forget_delivered(self, before_s: int | None = None) -> int:
@@ -73,8 +82,8 @@ class Room:
 
     def _bury(self, lane: Lane) -> int:
         rows = self._file.query(
-            "SELECT chunk.id, chunk.n, chunk.first, chunk.last, chunk.body, mark.committed, epoch.offset_ns FROM chunk"
-            " JOIN mark ON mark.lane = chunk.lane AND mark.n = chunk.n JOIN epoch ON epoch.n = chunk.n"
+            "SELECT chunk.id, chunk.n, chunk.first, chunk.last, LENGTH(chunk.body), mark.committed, epoch.offset_ns"
+            " FROM chunk JOIN mark ON mark.lane = chunk.lane AND mark.n = chunk.n JOIN epoch ON epoch.n = chunk.n"
             " WHERE chunk.lane = ? ORDER BY chunk.n, chunk.last LIMIT ?",
             (lane, BURIED_ROWS),
         )
@@ -91,7 +100,8 @@ class Room:
         lacking = max(whole(first), whole(committed) + 1)
         sums = Sums(self._layouts.find, None if offset_ns is None else whole(offset_ns))
         records: list[Record] = []
-        for chunk, _, chunk_first, _, body, _, _ in run:
+        for chunk, _, chunk_first, *_ in run:
+            ((body,),) = self._file.query("SELECT body FROM chunk WHERE id = ?", (chunk,))
             items = unpack(body, list[bytes]) or []
             records += _decode(items[max(0, lacking - whole(chunk_first)) :])
             self._file.execute("DELETE FROM chunk WHERE id = ?", (chunk,))
@@ -110,10 +120,12 @@ class Room:
 
 
 def _run(rows: Sequence[Row]) -> list[Row]:
-    """Take the rows that follow each other without a hole in one epoch."""
+    """Take the rows that follow each other without a hole in one epoch, as many as are given up together."""
     run = list(rows[:1])
+    size = sum(whole(row[4]) for row in run)
     for row in rows[1:]:
-        if row[1] != run[-1][1] or whole(row[2]) != whole(run[-1][3]) + 1:
+        size += whole(row[4])
+        if row[1] != run[-1][1] or whole(row[2]) != whole(run[-1][3]) + 1 or size > BURIED_OCTETS:
             break
         run.append(row)
     return run

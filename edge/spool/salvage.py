@@ -63,6 +63,7 @@ def salvage(path: Path) -> Salvaged:
     file = SpoolFile(unfinished)
     try:
         saved, lost = _fill(file, _read_tables(path))
+        file.empty_log()
     finally:
         file.close()
     os.replace(unfinished, ready)
@@ -74,14 +75,17 @@ def salvage(path: Path) -> Salvaged:
 
 
 def move_aside(path: Path) -> Path:
-    """Rename a damaged file, and what belongs to it. Returns its new place."""
+    """Rename a damaged file, and what belongs to it. Returns its new place.
+
+    The log goes first: left behind alone, it would be taken for the log of what comes next to that name.
+    """
     stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
     aside = path.with_name(f"{path.name}.corrupt-{stamp}-{secrets.token_hex(2)}")
-    os.replace(path, aside)
     for suffix in SIDE_FILES:
         extra = path.with_name(path.name + suffix)
         if extra.exists():
             os.replace(extra, aside.with_name(aside.name + suffix))
+    os.replace(path, aside)
     return aside
 
 

@@ -295,6 +295,7 @@ class Spool:
         """Return the records after seq ``after``: at least one, about ``max_bytes`` at most; None if there are none.
 
         Where they are no longer held, the tombstone in their place comes, whole. Those that cannot be read become one.
+        What the fleet has had is told as ``forgotten`` to one that asks for it again before it said so in a welcome.
         Raises SpoolCorruptError if neither is where it should be.
         """
         n = self._number_of(epoch)
@@ -302,12 +303,20 @@ class Spool:
             grave = self._tombstones.next(lane, n, after)
             if grave is not None and grave.first <= after + 1:
                 return self._slice(epoch, lane, grave.first, [], grave.layouts, grave.tombstone)
+            forgotten = self._find_forgotten(lane, n, after)
+            if forgotten is not None:
+                return self._slice(epoch, lane, after + 1, [], (), forgotten)
             try:
                 return self._read_records(epoch, n, lane, after, max_bytes)
             except _UnreadableError as error:
                 log.error("records %d to %d of %s, lane %s, are damaged", error.first, error.last, epoch, lane)
                 self._declare_damage(n, lane, error)
         return None
+
+    def _find_forgotten(self, lane: Lane, n: int, after: int) -> Tombstone | None:
+        committed = self._file.number("SELECT committed FROM mark WHERE lane = ? AND n = ?", (lane, n))
+        hole = self._tombstones.find_hole(lane, n, after, committed) if after < committed else None
+        return Tombstone(last=hole[1], reason="forgotten") if hole is not None and hole[0] == after + 1 else None
 
     def _read_records(self, epoch: str, n: int, lane: Lane, after: int, max_bytes: int) -> Slice:
         items: list[bytes] = []

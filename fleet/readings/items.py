@@ -124,6 +124,11 @@ def _check_storable(record: Record) -> None:
         raise WireError(f"an alarm's name has more than {NAME_MAX} characters")
 
 
+def is_storable(layout: Layout) -> bool:
+    """Tell whether every database takes the names. A scan of another layout is refused by one look as well."""
+    return all(len(name) <= NAME_MAX and "\0" not in name for name in (layout.group, *layout.tags))
+
+
 def _check_scan(record: ScanRecord, layout: Layout | None) -> None:
     if layout is None:
         raise WireError(f"layout {record.layout.hex()} was never sent")

@@ -83,7 +83,7 @@ class ScriptedFleet:
 
     async def _take_batch(self, gateway: str, batch: Batch) -> None:
         if batch.session != str(self._session):
-            await self.send(gateway, Down.GREET, Greet(reason="unknown session"))
+            await self.send(gateway, Down.GREET, Greet(reason="unknown session", session=batch.session))
             return
         if self.lose_batches:
             self.lose_batches -= 1

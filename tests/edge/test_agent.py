@@ -199,6 +199,27 @@ async def test_alarm_that_was_up_before_a_kill_is_not_raised_twice(site, plc) ->
         await fleet.until(lambda: changes(fleet) == ["raised", "cleared"])
 
 
+async def test_alarm_that_was_up_is_cleared_though_the_spool_could_not_be_read_at_the_start(site, plc) -> None:
+    gateway, mqtt = site
+    spool = gateway.data / "spool.sqlite3"
+    plc.data_bank.set_holding_registers(0, [950])
+
+    def changes(fleet: ScriptedFleet) -> list[str]:
+        return [r.change for r in fleet.of_lane(Lane.ALARMS) if isinstance(r, AlarmRecord)]
+
+    async with ScriptedFleet(mqtt) as fleet:
+        await fleet.until(lambda: changes(fleet) == ["raised"])
+        gateway.stop()
+        spool.rename(gateway.data / "kept")
+        spool.mkdir()  # where the file should be stands something else
+        plc.data_bank.set_holding_registers(0, [10])
+        gateway.start()
+        await fleet.until(lambda: "tank.level" in fleet.live and fleet.live["tank.level"][0] == 10)
+        spool.rmdir()
+        (gateway.data / "kept").rename(spool)
+        await fleet.until(lambda: changes(fleet) == ["raised", "cleared"])
+
+
 async def test_lost_batches_and_lost_acks_are_made_good(site) -> None:
     _, mqtt = site
     async with ScriptedFleet(mqtt) as fleet:

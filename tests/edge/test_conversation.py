@@ -24,7 +24,7 @@ from edge.conversation import (
     Sent,
 )
 from edge.spool import Mark
-from wire.conversation import Ack, Refused, Welcome
+from wire.conversation import Ack, Greet, Refused, Welcome
 from wire.record import LANES, Lane
 
 A, M, W = Lane
@@ -117,7 +117,7 @@ def test_restored_fleet_with_older_cursors_is_refilled() -> None:
     send(conversation)
     assert conversation.ack(ack(10), 1.0) == (OLD, M, 10)
     assert conversation.next_batch() is None
-    conversation.greet(2.0)
+    conversation.greet(Greet(), 2.0)
     conversation.welcome(welcome("s2", M=3))
     assert after(conversation) == (M, OLD, 3)
 
@@ -341,19 +341,62 @@ def test_nothing_expires_when_all_is_answered() -> None:
 def test_greet_asks_for_a_hello_at_once_and_many_greets_for_one() -> None:
     conversation = talk(mark(M, 10))
     send(conversation)
-    conversation.greet(5.0)
-    conversation.greet(5.0)
+    conversation.greet(Greet(), 5.0)
+    conversation.greet(Greet(), 5.0)
     assert conversation.is_hello_due(5.0)
-    conversation.greet(5.1)
+    conversation.greet(Greet(), 5.1)
     assert not conversation.is_hello_due(5.1)
     conversation.welcome(welcome("s2"))
     assert after(conversation) == (M, OLD, 0)
 
 
+def test_greet_for_a_session_that_has_ended_already_asks_for_nothing() -> None:
+    conversation = talk(mark(M, 10))
+    conversation.welcome(welcome("s2"))
+    conversation.greet(Greet(session="s1"), 5.0)
+    assert conversation.session == "s2"
+    conversation.greet(Greet(session="s2"), 5.0)
+    assert conversation.session is None
+
+
+@pytest.mark.parametrize("one_way_s", [0.3, 1.0, 3.0, 6.0])
+def test_on_a_slow_link_the_hellos_come_to_an_end(one_way_s) -> None:
+    fleet, talk, now, hellos = Fleet(), Conversation(), 0.0, 0
+    up: deque[tuple[float, tuple]] = deque()
+    down: deque[tuple[float, object]] = deque()
+    talk.connect(now)
+    talk.update([mark(M, 10**6)])
+    while now < 120:
+        now += 0.1
+        if talk.is_hello_due(now):
+            hellos += 1
+            up.append((now + one_way_s, ("hello",)))
+        while (plan := talk.next_batch()) is not None:
+            items = list(range(plan.after, plan.after + 10))
+            talk.puback(talk.sent(plan, plan.after + 10, plan.max_bytes, now))
+            up.append((now + one_way_s, (talk.session, talk.round, plan, items)))
+        while up and up[0][0] <= now:
+            at, message = up.popleft()
+            down.append((at + one_way_s, fleet.hello([OLD]) if message[0] == "hello" else fleet.batch(*message)))
+        while down and down[0][0] <= now:
+            at, answer = down.popleft()
+            match answer:
+                case Welcome():
+                    talk.welcome(answer)
+                case Ack():
+                    talk.ack(answer, now)
+                case Refused():
+                    talk.refused(answer)
+                case Greet():
+                    talk.greet(answer, now)
+    assert hellos <= 5
+    assert talk.session == fleet.session
+
+
 def test_answer_to_a_batch_of_before_the_greet_is_void() -> None:
     conversation = talk(mark(M, 10))
     send(conversation)
-    conversation.greet(5.0)
+    conversation.greet(Greet(), 5.0)
     assert conversation.ack(ack(10), 5.1) is None
 
 
@@ -383,9 +426,9 @@ class Fleet:
                 cursors.setdefault(epoch, {})[lane] = seq
         return Welcome(session=self.session, window=WINDOW_MOST, time=0, cursors=cursors)
 
-    def batch(self, session: str, round_: int, plan: Plan, items: list[int]) -> Ack | Refused | None:
+    def batch(self, session: str, round_: int, plan: Plan, items: list[int]) -> Ack | Refused | Greet:
         if session != self.session:
-            return None
+            return Greet(session=session)
         key = (plan.epoch, plan.lane)
         cursor = self.cursors.get(key, 0)
         if plan.after > cursor:
@@ -485,8 +528,8 @@ class World:
                 self.talk.ack(answer, self.now)
             case Refused():
                 self.talk.refused(answer)
-            case None:
-                self.talk.greet(self.now)
+            case Greet():
+                self.talk.greet(answer, self.now)
 
     def calm_down(self) -> None:
         self.loss = self.repeat = 0.0

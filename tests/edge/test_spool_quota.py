@@ -14,7 +14,7 @@ import pytest
 from edge.clock import SystemClock
 from edge.conversation import Plan
 from edge.settings import SpoolSettings
-from edge.spool import Fold, Gone, Spool
+from edge.spool import Fold, Gone, Spool, room
 from edge.store import LOSING_ALARM, Store
 from tests.edge.records import CLOCK
 from wire.record import (
@@ -208,6 +208,24 @@ def test_places_of_records_that_never_reached_the_disk_are_tombstones(spool) -> 
     check(spool)
 
 
+def test_event_does_not_wait_until_a_lowered_quota_is_reached(tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr(room, "MAKE_MOST_S", 0.0)
+    spool = begin(tmp_path / "spool", max_bytes=100 * QUOTA)
+    for n in range(200):
+        spool.append([(M, scan(n))], {KEY: LAYOUT})
+    spool.close()
+    spool = begin(tmp_path / "spool")
+    held = spool._file.number("SELECT COUNT(*) FROM chunk")
+    spool.append([(A, alarm(1))], {})
+    assert spool.accounts()[A].pending == 1
+    assert spool._file.number("SELECT COUNT(*) FROM chunk") >= held - room.BURIED_ROWS
+    for n in range(200):
+        spool.append([(A, alarm(n))], {})
+    assert spool.size_bytes() < QUOTA
+    check(spool)
+    spool.close()
+
+
 def test_fleet_restored_behind_what_was_forgotten_is_told_of_it(spool) -> None:
     spool.append([(M, scan(n)) for n in range(1, 4)], {KEY: LAYOUT})
     spool.set_committed([(spool.epoch, M, 3)])
@@ -219,6 +237,24 @@ def test_fleet_restored_behind_what_was_forgotten_is_told_of_it(spool) -> None:
     assert part.tombstone is not None
     assert (part.first, part.tombstone.last, part.tombstone.reason) == (2, 3, "forgotten")
     assert spool.lost() == 0
+    check(spool)
+
+
+def test_fleet_that_asks_for_what_was_forgotten_within_a_session_is_told_and_the_spool_is_not_taken_for_damaged(
+    spool,
+) -> None:
+    spool.append([(M, scan(n)) for n in range(1, 4)], {KEY: LAYOUT})
+    spool.append([(M, scan(n)) for n in range(4, 7)], {KEY: LAYOUT})
+    spool.append([(M, scan(7))], {KEY: LAYOUT})
+    spool.set_committed([(spool.epoch, M, 6)])
+    assert spool.prune(-10) == 2
+    part = spool.read(spool.epoch, M, 1, 10**9)
+    assert part is not None
+    assert part.tombstone is not None
+    assert (part.first, part.tombstone.last, part.tombstone.reason) == (2, 6, "forgotten")
+    behind = spool.read(spool.epoch, M, 6, 10**9)
+    assert behind is not None
+    assert (behind.first, len(behind.items)) == (7, 1)
     check(spool)
 
 

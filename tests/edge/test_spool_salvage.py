@@ -15,12 +15,14 @@ from edge.errors import SpoolError
 from edge.spool import Spool, salvage
 from edge.spool.file import MAJOR
 from edge.store import Store
+from tests.edge import test_spool
 from tests.edge.records import CLOCK, LAYOUTS, alarm, event, number_of, scan
 from tests.edge.test_store import SETTINGS, Steady
 from wire.record import AuditRecord, Lane, decode_record
 
 A, M, W = Lane
 PAGE = 4096
+small_disk = test_spool.small_disk
 
 
 def begin(path: Path) -> tuple[Spool, object]:
@@ -155,6 +157,48 @@ def test_power_that_goes_between_any_two_steps_loses_nothing(filled, monkeypatch
         assert len(records) > 2000, steps
         assert list(path.parent.glob("*.corrupt-*"))
         spool.close()
+
+
+def test_power_that_goes_while_a_file_is_moved_aside_leaves_no_log_of_it_to_the_next(tmp_path, monkeypatch) -> None:
+    path = tmp_path / "spool.sqlite3"
+    for steps in range(4):
+        for name in (path, Path(f"{path}-wal"), Path(f"{path}-shm")):
+            name.write_text("x")
+        left = steps
+
+        def cut(*arguments, rename=os.replace):
+            nonlocal left
+            if left == 0:
+                raise KeyboardInterrupt
+            left -= 1
+            rename(*arguments)
+
+        with monkeypatch.context() as patch, contextlib.suppress(KeyboardInterrupt):
+            patch.setattr(os, "replace", cut)
+            salvage.move_aside(path)
+        assert path.exists() or not Path(f"{path}-wal").exists(), steps
+
+
+def test_salvage_on_a_disk_with_too_little_room_is_done_later_and_loses_nothing(small_disk) -> None:
+    path = small_disk / "spool.sqlite3"
+    spool, _ = begin(path)
+    for n in range(1, 61):
+        spool.append([scan(n), event(n)], LAYOUTS)
+    epoch = spool.epoch
+    spool.close()
+    damaged, ballast = path.read_bytes(), small_disk / "ballast"
+    for share in (0.5, 1.5, 2.0, 2.2, 2.5):
+        room = os.statvfs(small_disk).f_bavail * os.statvfs(small_disk).f_frsize
+        ballast.write_bytes(bytes(max(0, room - int(len(damaged) * share))))
+        with contextlib.suppress(SpoolError):
+            Spool.open(path, max_bytes=10**8, boot="boot-2", clock=CLOCK, is_damaged=True)[0].close()
+        ballast.unlink()
+        spool, _ = begin(path)
+        assert len(account(spool, epoch, M)[0]) == len(account(spool, epoch, A)[0]) == 60, share
+        spool.close()
+        for old in small_disk.iterdir():
+            old.unlink()
+        path.write_bytes(damaged)
 
 
 async def test_damage_that_shows_in_use_is_salvaged_at_once_and_declared(filled) -> None:

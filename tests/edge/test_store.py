@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import threading
 from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -32,7 +33,7 @@ class MemorySpool:
     def __init__(self) -> None:
         self.epoch = "00000001-memory"
         self.commits: list[list[tuple[Lane, Record]]] = []
-        self.fault: SpoolError | None = None
+        self.fault: Exception | None = None
         self.blind: SpoolError | None = None
         self.events_have_room = False
         self.gate = threading.Event()
@@ -222,6 +223,38 @@ async def test_fault_keeps_every_record_and_their_order(faulty, spool) -> None:
     assert (faulty.fault, faulty.dropped) == ("", 0)
 
 
+@pytest.mark.parametrize("error", [OSError(30, "Read-only file system"), RuntimeError("nobody foresaw this")])
+async def test_error_that_is_not_the_spools_keeps_every_record(faulty, spool, error) -> None:
+    spool.fault = error
+    put(faulty, 1)
+    put_event(faulty, 7)
+    with contextlib.suppress(RuntimeError):
+        assert not await faulty.commit()
+    spool.fault = None
+    put(faulty, 2)
+    assert await faulty.commit()
+    assert await stored(faulty, M) == [1, 2]
+    assert await stored(faulty, A) == [7]
+
+
+async def test_store_begins_though_salvage_cannot_rename(tmp_path, monkeypatch) -> None:
+    path = tmp_path / "spool.sqlite3"
+    path.write_text("not a spool " * 500)
+
+    def refuse(*_: object) -> None:
+        raise OSError(30, "Read-only file system")
+
+    with monkeypatch.context() as readonly:
+        readonly.setattr("os.replace", refuse)
+        store = await Store.open(path, SETTINGS, Steady())
+        put(store, 1)
+        assert not await store.commit()
+        assert "Read-only" in store.fault
+    assert await store.commit()
+    assert await stored(store, M) == [1]
+    await store.close()
+
+
 async def test_full_spool_still_takes_events_and_keeps_measurements_for_later(faulty, spool) -> None:
     spool.fault, spool.events_have_room = SpoolFullError("no room"), True
     put(faulty, 1)
@@ -362,7 +395,7 @@ async def test_two_commits_at_once_keep_order_and_declare_a_loss_once(faulty, sp
     spool.fault = None
     await faulty.commit()
     await faulty.commit()
-    assert places(spool, M) == [0, 1, 2, 3, 4, Gone(2, "memory", 5, 6), 100]
+    assert places(spool, M) == [0, 1, 2, 3, 4, Gone(3, "memory", 5, 100)]
 
 
 @pytest.mark.parametrize("fails", [False, True])

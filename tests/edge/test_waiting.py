@@ -43,6 +43,33 @@ def test_every_measurement_keeps_its_place_and_every_event_is_counted_once(lanes
     assert waiting.take() == []
 
 
+@given(st.lists(PUTS, min_size=1, max_size=8), st.integers(1, 12), st.integers(1, 3))
+def test_failed_attempts_neither_lose_nor_grow_whatever_comes_meanwhile(attempts, most, rules) -> None:
+    waiting = Waiting(most)
+    number = measurements = events = 0
+    for lanes in attempts:
+        taken = waiting.take()
+        for lane in lanes:
+            number += 1
+            measurements += lane is M
+            events += lane is A
+            waiting.put(*(scan(number) if lane is M else alarm(number, "raised", f"a:{number % rules}")))
+        waiting.put_back(taken)
+        assert len(waiting) <= most + rules + 2  # the places of what was dropped, and an entry for each rule
+    taken = waiting.take()
+    kept = [entry for lane, entry in taken if lane is M]
+    assert sum(entry.count if isinstance(entry, Gone) else 1 for entry in kept) == measurements
+    told = [entry.from_ns if isinstance(entry, Gone) else entry.mono_ns for entry in kept]
+    assert told == sorted(told)
+    told_events = [entry for lane, entry in taken if lane is A]
+    counted = [(entry.count, entry.last) if isinstance(entry, Fold) else (1, entry) for entry in told_events]
+    assert sum(count for count, _ in counted) == events
+    for rule in range(rules):
+        of_rule = [last.mono_ns for _, last in counted if last.alarm == f"a:{rule}"]
+        assert of_rule == sorted(of_rule)
+    assert waiting.dropped == number - sum(not isinstance(entry, Gone | Fold) for _, entry in taken)
+
+
 @given(PUTS, st.integers(1, 12))
 def test_last_event_of_each_rule_is_there_whatever_was_folded(lanes, most) -> None:
     waiting = Waiting(most)

@@ -114,7 +114,7 @@ BUGS = (
     Bug(
         "a greeting is ignored",
         "edge/conversation.py",
-        "        if self.session is not None:\n            self.connect(now)",
+        '        if self.session is not None and message.session in ("", self.session):\n            self.connect(now)',
         "        return",
         "kill-ingest",
     ),

@@ -154,3 +154,9 @@ def test_archive_that_would_write_elsewhere_is_refused(kind: str, tmp_path: Path
         restore(tmp_path / "bad.tar.gz", tmp_path / "new", "")
     assert not outside.exists()
     assert not (tmp_path / "new" / "inside").exists()
+
+
+def test_backup_within_the_data_directory_is_refused(data: Path) -> None:
+    with pytest.raises(SetupError, match="within the data directory"):
+        back_up(load(data), data / "keys" / "backup.tar.gz")
+    assert sorted(path.name for path in (data / "keys").iterdir()) == ["authority.pem"]

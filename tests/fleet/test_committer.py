@@ -106,11 +106,19 @@ def test_a_gap_is_refused_with_its_round_and_keeps_nothing(fleet: Fleet) -> None
 
 def test_an_unknown_session_is_greeted_at_most_every_two_seconds(fleet: Fleet, clock: Clock) -> None:
     message = edge.up(Up.BATCH, edge.batch("stale", 1, edge.scan(1, 1.0, 1.0)))
-    assert isinstance(fleet.send(message)[0], Greet)
+    assert fleet.send(message) == [Greet(reason="unknown session", session="stale")]
     assert fleet.send(message, message) == []
     clock.advance(2.1)
     assert isinstance(fleet.send(message)[0], Greet)
     assert fleet.rows(sa.select(Record)) == []
+
+
+def test_a_clock_that_is_put_back_keeps_no_gateway_waiting_for_its_greeting(fleet: Fleet, clock: Clock) -> None:
+    message = edge.up(Up.BATCH, edge.batch("stale", 1, edge.scan(1, 1.0, 1.0)))
+    assert isinstance(fleet.send(message)[0], Greet)
+    clock.advance(-3600)
+    assert isinstance(fleet.send(message)[0], Greet)
+    assert fleet.send(message) == []
 
 
 def test_a_restarted_ingest_knows_no_session_and_welcomes_with_the_cursor(fleet: Fleet, services: Services) -> None:
@@ -386,12 +394,13 @@ def test_more_items_than_the_wire_allows_are_an_excess_of_their_own() -> None:
         edge.up(Up.REPORTED, edge.reported(title="a\0b", tags=(TagInfo(name="a.b", title="\0"),))),
         edge.up(Up.REPORTED, edge.reported(version=2**63)),
         edge.up(Up.REPORTED, edge.reported(tags=(TagInfo(name="".join(map(chr, range(300, 13_100)))),))),
+        edge.up(Up.REPORTED, edge.reported(config={"a": msgspec.msgpack.Ext(5, b"x")})),
         edge.up(Up.HELLO, edge.hello(epoch="a\0b")),
         edge.up(Up.HELLO, edge.hello(epoch="x" * 12_800)),
         edge.up(Up.BATCH, edge.batch("s", 1, b"", epoch="a\0b")),
         edge.up(Up.BATCH, edge.batch("s\0", 1, b"", epoch="x" * 12_800, boot="\0")),
     ],
-    ids=["nul", "wide", "long", "hello-nul", "hello-long", "batch-nul", "batch-long"],
+    ids=["nul", "wide", "long", "foreign", "hello-nul", "hello-long", "batch-nul", "batch-long"],
 )
 def test_no_text_or_number_of_one_gateway_stops_the_messages_of_others(fleet: Fleet, message: Incoming) -> None:
     with fleet.services.database.writing() as session:
@@ -401,6 +410,19 @@ def test_no_text_or_number_of_one_gateway_stops_the_messages_of_others(fleet: Fl
         replies = fleet.committer.commit([message, other])
         assert [reply.gateway for reply in replies] == ["gw-other-0001"]
     assert all("\0" not in q.reason for q in fleet.rows(sa.select(Quarantined)))
+
+
+@pytest.mark.parametrize("layout", [Layout("g", ("a\0b",)), Layout("g\0", ("a",)), Layout("g", ("x" * 9000,))])
+def test_scans_of_a_layout_that_not_every_database_takes_are_quarantined_in_one_transaction(
+    fleet: Fleet, layout: Layout
+) -> None:
+    session = fleet.open()
+    commits: list[object] = []
+    sa.event.listen(fleet.services.database.engine, "commit", commits.append)
+    scans = [edge.scan(n, 1.0, layout=layout) for n in range(1, 33)]
+    assert fleet.batch(session, 1, *scans, layouts={layout_id(layout): layout}).committed == 32
+    assert len(commits) == 1
+    assert len(fleet.rows(sa.select(Quarantined))) == 32
 
 
 def test_an_alarm_of_endless_name_is_quarantined_and_its_neighbours_are_stored(fleet: Fleet) -> None:
