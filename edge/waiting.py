@@ -1,11 +1,13 @@
 """Records on their way to the spool: a bounded list in memory. Pure.
 
-When it is full a measurement keeps only its place; an event takes the place of the oldest measurement, and where there
-is none it is folded with others of its rule. So nothing that is dropped here is dropped silently: see `Gone`, `Fold`.
+When it is full a waveform keeps only its place; a measurement takes the place of the oldest waveform, an event that of
+the oldest waveform or measurement. Where there is none, a measurement keeps only its place too, and an event is folded
+with others of its rule. So nothing that is dropped here is dropped silently: see `Gone`, `Fold`.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 
 from edge.spool import Entry, Event, Fold, Gone, fold, rule_of
@@ -19,6 +21,7 @@ class Waiting:
         self._most = most
         self._entries: list[Entry] = []
         self._folds: dict[str, Fold] = {}
+        self._whole: Counter[Lane] = Counter()
         self.dropped = 0
 
     def __len__(self) -> int:
@@ -28,8 +31,8 @@ class Waiting:
         """Add a record."""
         if lane is Lane.ALARMS:
             self._put_event(record)
-        elif len(self._entries) < self._most:
-            self._entries.append((lane, record))
+        elif len(self._entries) < self._most or (lane is Lane.MEASUREMENTS and self._displace(Lane.WAVEFORMS)):
+            self._add(lane, record)
         else:
             self.dropped += 1
             self._entries.append((lane, make_gone(record, "memory")))
@@ -37,24 +40,31 @@ class Waiting:
 
     def _put_event(self, event: Record) -> None:
         rule = rule_of(event)
-        if rule not in self._folds and (len(self._entries) < self._most or self._displace()):
-            self._entries.append((Lane.ALARMS, event))
+        if rule not in self._folds and (
+            len(self._entries) < self._most or self._displace(Lane.WAVEFORMS) or self._displace(Lane.MEASUREMENTS)
+        ):
+            self._add(Lane.ALARMS, event)
             return
         self.dropped += 1
         self._folds[rule] = fold(self._folds.get(rule), event)
 
-    def _displace(self) -> bool:
-        """Let the oldest measurement go, keeping its place. False if there is none."""
-        for index, (lane, entry) in enumerate(self._entries):
-            if lane is not Lane.ALARMS and not isinstance(entry, Gone | Fold):
-                self.dropped += 1
-                self._entries[index] = (lane, make_gone(entry, "memory"))
-                behind = next((i for i in range(index + 1, len(self._entries)) if self._entries[i][0] is lane), None)
-                if behind is not None:
-                    self._join_before(behind)
-                self._join_before(index)
-                return True
-        return False
+    def _add(self, lane: Lane, record: Record) -> None:
+        self._entries.append((lane, record))
+        self._whole[lane] += 1
+
+    def _displace(self, lane: Lane) -> bool:
+        """Let the oldest record of a lane go, keeping its place. False if there is none."""
+        if not self._whole[lane]:
+            return False
+        index = next(i for i, (of, entry) in enumerate(self._entries) if of is lane and not isinstance(entry, Gone))
+        self.dropped += 1
+        self._whole[lane] -= 1
+        self._entries[index] = (lane, make_gone(self._entries[index][1], "memory"))
+        behind = next((i for i in range(index + 1, len(self._entries)) if self._entries[i][0] is lane), None)
+        if behind is not None:
+            self._join_before(behind)
+        self._join_before(index)
+        return True
 
     def _join_before(self, index: int) -> None:
         """Make one of two places of a lane that follow each other, so that a long fault takes no memory."""
@@ -69,11 +79,13 @@ class Waiting:
         """Take everything, in order within each lane."""
         taken = self._entries + [(Lane.ALARMS, entry) for entry in self._folds.values()]
         self._entries, self._folds = [], {}
+        self._whole.clear()
         return taken
 
     def put_back(self, entries: Sequence[Entry]) -> None:
         """Put what was taken before everything else again."""
         self._entries[:0] = entries
+        self._whole.update(lane for lane, entry in entries if not isinstance(entry, Gone | Fold))
 
 
 def make_gone(entry: Event, reason: str) -> Gone:

@@ -60,6 +60,8 @@ class Upkeep:
         await self._write(lambda session: clear_calm(session, now_ns))
         raw_ns = now_ns - settings.keep_raw_days * DAY_NS
         await self._until_none(lambda session: retention.prune_records(session, raw_ns, _taken(session)))
+        waveforms_ns = now_ns - settings.keep_waveforms_days * DAY_NS
+        await self._until_none(lambda session: retention.prune_waveforms(session, waveforms_ns))
         minutes_ns = now_ns - settings.keep_minutes_days * DAY_NS
         hours_ns = now_ns - settings.keep_hours_days * DAY_NS
         for tag_id in await self._write(lambda session: list(session.scalars(sa.select(Tag.id).order_by(Tag.id)))):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from wire.record import ActionRecord, AlarmRecord, AuditRecord, FoldedRecord, Record, ScanRecord
+from wire.record import ActionRecord, AlarmRecord, AuditRecord, FoldedRecord, Record, ScanRecord, WaveformRecord
 
 
 class Fold(msgspec.Struct, frozen=True, array_like=True):
@@ -27,8 +27,8 @@ def rule_of(event: Record) -> str:
             return event.event
         case FoldedRecord():
             return event.rule
-        case ScanRecord():
-            raise TypeError("a scan is no event")
+        case ScanRecord() | WaveformRecord():
+            raise TypeError(f"{type(event).__name__} is no event")
 
 
 def fold(entry: Fold | None, event: Record) -> Fold:

@@ -98,12 +98,12 @@ def count_lost(session: Session, gateway: str) -> Mapping[str, int]:
     return {lane: int(count) for lane, count in session.execute(query)}
 
 
-def changed(session: Session, after_ns: int, to_ns: int, skip: int, most: int) -> Sequence[Tally]:
-    """Return counts that changed after ``after_ns`` and not after ``to_ns``, in a fixed order, ``most`` after ``skip``.
+def changed(session: Session, lanes: Iterable[str], after_ns: int, to_ns: int, skip: int, most: int) -> Sequence[Tally]:
+    """Return counts of these lanes that changed after ``after_ns`` and not after ``to_ns``, in a fixed order.
 
-    An hour that has changed again since is left to the next report.
+    These are ``most`` after the first ``skip``. An hour that has changed again since is left to the next report.
     """
-    query = sa.select(Tally).where(Tally.changed_ns > after_ns, Tally.changed_ns <= to_ns)
+    query = sa.select(Tally).where(Tally.lane.in_(lanes), Tally.changed_ns > after_ns, Tally.changed_ns <= to_ns)
     ordered = query.order_by(Tally.hour_ns, Tally.gateway, Tally.lane)
     return session.scalars(ordered.offset(skip).limit(most)).all()
 

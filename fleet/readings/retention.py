@@ -42,6 +42,20 @@ def prune_records(session: Session, before_ns: int, taken: int | None) -> int:
     return len(ids)
 
 
+def prune_waveforms(session: Session, before_ns: int) -> int:
+    """Delete the oldest waveforms received before ``before_ns``. Returns how many."""
+    oldest = (
+        sa.select(Record.id)
+        .where(Record.lane == Lane.WAVEFORMS.value, Record.received_ns < before_ns)
+        .order_by(Record.id)
+        .limit(ROWS)
+    )
+    ids = session.scalars(oldest).all()
+    if ids:
+        session.execute(sa.delete(Record).where(Record.id.in_(ids)))
+    return len(ids)
+
+
 def prune_values(session: Session, tag_id: int, before_ns: int) -> int:
     """Put the oldest raw values of a tag together by minutes, those before ``before_ns``. Returns how many went."""
     rows = _oldest(session, Reading, tag_id, before_ns - before_ns % MINUTE_NS)

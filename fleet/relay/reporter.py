@@ -19,6 +19,7 @@ from fleet.ledger import service as ledger
 from fleet.relay import document
 from fleet.relay.delivery import DeliveryError, deliver
 from fleet.relay.models import Destination
+from fleet.relay.service import LANES
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -78,7 +79,7 @@ class Reporter:
         skip = 0
         while True:
             rows = await self._access.query(
-                lambda session, skip=skip: ledger.changed(session, due.after_ns, due.to_ns, skip, ROWS)
+                lambda session, skip=skip: ledger.changed(session, LANES, due.after_ns, due.to_ns, skip, ROWS)
             )
             if rows is None:
                 return False

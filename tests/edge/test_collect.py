@@ -398,7 +398,7 @@ def test_scan_of_which_a_part_is_good_counts_as_good() -> None:
         driver = FakePolled()
         async with collecting(driver, {"a.x": 1.0}) as running:
             await asyncio.sleep(0.5)
-        assert running.collector.counts["a.x"].health().good == 1
+        assert running.collector.groups()["a.x"].good == 1
 
     run(story)
 
@@ -482,7 +482,7 @@ def test_due_is_good_and_bad_and_missed_whatever_the_instruments_do(groups, answ
             await asyncio.sleep(120)
             end = now_s()
         for name, period in groups.items():
-            due = running.collector.counts[name].due
+            due = running.collector.groups()[name].due
             assert due <= end / period + 2
             assert due >= (end - EXCHANGE_MOST_S * len(groups)) / period - 2
 
