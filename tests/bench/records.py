@@ -94,7 +94,9 @@ def _time_alarms(folder: Path) -> tuple[list[float], list[float]]:
     with (folder / "fsyncs").open("wb", buffering=0) as file:
         for number in range(COMMITS):
             change = "cleared" if number % 2 else "raised"
-            alarm = AlarmRecord(number, None, "tanks.t001-level:high", "tanks.t001-level", "high", change, 2, 91.0, 90.0)
+            alarm = AlarmRecord(
+                number, None, "tanks.t001-level:high", "tanks.t001-level", "high", change, 2, 91.0, 90.0
+            )
             began = time.perf_counter()
             spool.append([(Lane.ALARMS, alarm)], {})
             alarms.append(time.perf_counter() - began)
