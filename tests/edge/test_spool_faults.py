@@ -169,7 +169,8 @@ async def test_fault_of_every_other_call_is_told_and_costs_nothing(path, refuse)
     refuse("")
     await store._prune()
     assert await store._call(lambda spool: spool._file.query("SELECT * FROM chunk")) == []
-    assert store.figures.accounts[M] == LaneHealth(assigned=2, delivered=2)
+    accounts = await store._call(lambda spool: spool.accounts())
+    assert accounts[M] == LaneHealth(assigned=2, delivered=2)
     await store.close()
 
 

@@ -74,7 +74,7 @@ async def test_packet_goes_from_the_store_to_the_fleets_tables_and_is_delivered(
         fleet.rows(sa.select(Reading)) == fleet.rows(sa.select(AlarmEvent)) == fleet.rows(sa.select(Quarantined)) == []
     )
     assert [(row.lane, row.records) for row in fleet.rows(sa.select(Tally))] == [("W", 3)]
-    account = store.figures.accounts[W]
+    account = (await store._call(lambda spool: spool.accounts()))[W]
     assert (account.assigned, account.delivered, account.pending) == (3, 3, 0)
     await store.close()
 
@@ -82,13 +82,14 @@ async def test_packet_goes_from_the_store_to_the_fleets_tables_and_is_delivered(
 async def test_packets_that_a_small_spool_gave_up_are_in_the_loss_ledger(fleet: Fleet, tmp_path: Path) -> None:
     store = await Store.open(tmp_path / "spool.sqlite3", SpoolSettings(max_bytes=1_000_000), SystemClock())
     number = 0
-    while not store.figures.lost:
+    while not await store._call(lambda spool: spool.lost()):
         number += 1
         store.put_waveform(packet(1, payload=number.to_bytes(4, "big") + bytes(range(256)) * 80))
         assert await store.commit()
+    lost = await store._call(lambda spool: spool.lost())
     await send(store, fleet)
     (loss,) = fleet.rows(sa.select(Loss))
-    assert (loss.lane, loss.first, loss.last, loss.reason) == ("W", 1, store.figures.lost, "quota")
+    assert (loss.lane, loss.first, loss.last, loss.reason) == ("W", 1, lost, "quota")
     await store.close()
 
 
