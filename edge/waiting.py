@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
-from edge.spool import Entry, Event, Fold, Gone, fold, rule_of
+from edge.spool import Entry, Event, Fold, Gone, fold, join, rule_of
 from wire.record import Lane, Record
 
 
@@ -35,8 +35,7 @@ class Waiting:
             self._add(lane, record)
         else:
             self.dropped += 1
-            self._entries.append((lane, make_gone(record, "memory")))
-            self._join_before(len(self._entries) - 1)
+            self._add_gone(lane, make_gone(record, "memory"))
 
     def _put_event(self, event: Record) -> None:
         rule = rule_of(event)
@@ -46,7 +45,11 @@ class Waiting:
             self._add(Lane.ALARMS, event)
             return
         self.dropped += 1
-        self._folds[rule] = fold(self._folds.get(rule), event)
+        self._fold(fold(None, event))
+
+    def _add_gone(self, lane: Lane, gone: Gone) -> None:
+        self._entries.append((lane, gone))
+        self._join_before(len(self._entries) - 1)
 
     def _add(self, lane: Lane, record: Record) -> None:
         self._entries.append((lane, record))
@@ -83,9 +86,26 @@ class Waiting:
         return taken
 
     def put_back(self, entries: Sequence[Entry]) -> None:
-        """Put what was taken before everything else again."""
-        self._entries[:0] = entries
-        self._whole.update(lane for lane, entry in entries if not isinstance(entry, Gone | Fold))
+        """Put what was taken before everything else again. What came meanwhile finds the room that is left."""
+        newer = self.take()
+        for lane, entry in entries:
+            if isinstance(entry, Fold):
+                self._fold(entry)
+            elif isinstance(entry, Gone):
+                self._entries.append((lane, entry))
+            else:
+                self._add(lane, entry)
+        for lane, entry in newer:
+            if isinstance(entry, Fold):
+                self._fold(entry)
+            elif isinstance(entry, Gone):
+                self._add_gone(lane, entry)
+            else:
+                self.put(lane, entry)
+
+    def _fold(self, entry: Fold) -> None:
+        rule = rule_of(entry.last)
+        self._folds[rule] = join(self._folds.get(rule), entry)
 
 
 def make_gone(entry: Event, reason: str) -> Gone:

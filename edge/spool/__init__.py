@@ -10,9 +10,9 @@ fleet has committed, or what it declares.
     salvage    what can be read of a damaged file
 """
 
-from edge.spool.folding import Fold, fold, rule_of
+from edge.spool.folding import Fold, fold, join, rule_of
 from edge.spool.salvage import Salvaged
 from edge.spool.spool import Entry, Event, Mark, Slice, Spool, spans
 from edge.spool.tombstones import Gone
 
-__all__ = ["Entry", "Event", "Fold", "Gone", "Mark", "Salvaged", "Slice", "Spool", "fold", "rule_of", "spans"]
+__all__ = ["Entry", "Event", "Fold", "Gone", "Mark", "Salvaged", "Slice", "Spool", "fold", "join", "rule_of", "spans"]

@@ -362,7 +362,7 @@ async def test_two_commits_at_once_keep_order_and_declare_a_loss_once(faulty, sp
     spool.fault = None
     await faulty.commit()
     await faulty.commit()
-    assert places(spool, M) == [0, 1, 2, 3, 4, Gone(2, "memory", 5, 6), 100]
+    assert places(spool, M) == [0, 1, 2, 3, 4, Gone(3, "memory", 5, 100)]
 
 
 @pytest.mark.parametrize("fails", [False, True])
