@@ -45,7 +45,7 @@ class Waiting:
             self._add(Lane.ALARMS, event)
             return
         self.dropped += 1
-        self._fold(fold(None, event))
+        self._fold(fold(event))
 
     def _add_gone(self, lane: Lane, gone: Gone) -> None:
         self._entries.append((lane, gone))

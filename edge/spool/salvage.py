@@ -19,7 +19,7 @@ from types import UnionType
 
 import msgspec
 
-from edge.spool.file import Row, SpoolFile, unpack, whole
+from edge.spool.file import Row, SpoolFile, classify, unpack, whole
 from edge.spool.tombstones import Tombstones
 from wire.record import LANES, Lane
 
@@ -93,8 +93,8 @@ def move_aside(path: Path) -> Path:
 def _read_tables(path: Path) -> dict[str, list[Row]]:
     try:
         db = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None)
-    except sqlite3.Error:
-        return {}
+    except sqlite3.Error as error:  # no descriptor left, for instance: that is no damage
+        raise classify(error, path) from error
     try:
         return {table: read_rows(db, table, tuple(columns)) for table, columns in TABLES.items()}
     finally:

@@ -218,7 +218,7 @@ class Spool:
         for event in events:
             if isinstance(event, Gone):
                 continue
-            entry = event if isinstance(event, Fold) else fold(None, event)
+            entry = event if isinstance(event, Fold) else fold(event)
             if isinstance(entry.last, AlarmRecord):
                 self._remember(entry.last)
             rule = rule_of(entry.last)

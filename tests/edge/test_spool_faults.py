@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import math
 import os
 import random
 import shutil
@@ -19,6 +20,7 @@ from edge.spool.file import pack
 from edge.spool.minutes import Sums
 from edge.spool.room import Room
 from edge.store import UNBALANCED_EVENT, Store
+from edge.wear import written_bytes
 from tests.edge.records import CLOCK, LAYOUT, LAYOUT_ID, LAYOUTS, alarm, event, scan
 from tests.edge.test_spool_quota import only_events
 from tests.edge.test_spool_salvage import PAGE, account, balance, begin, find_pages
@@ -604,7 +606,71 @@ def test_rule_of_each_kind_of_event_is_what_it_belongs_to() -> None:
     for record in (scan(1)[1], WaveformRecord("XX.A..EHZ", 2, None, 1.0, 1, "int8", b"\1")):
         with pytest.raises(TypeError, match="is no event"):
             rule_of(record)
-    assert fold(None, event(1)[1]) == Fold(1, 1, None, event(1)[1])
+    assert fold(event(1)[1]) == Fold(1, 1, None, event(1)[1])
+
+
+def test_file_that_cannot_even_be_opened_is_not_given_up(path) -> None:
+    """Out of descriptors, for instance: to salvage nothing and move the file aside would lose all of it."""
+    with pytest.raises(SpoolError, match="unable to open"):
+        salvage.salvage(path)
+
+
+async def test_wear_is_told_for_each_record_that_the_fleet_committed_since_the_start(path, monkeypatch) -> None:
+    store = await Store.open(path, SETTINGS, Steady())
+    assert store.figures.written_per_record == 0.0
+    put(store, 1, 2, 3, 4)
+    await store.commit()
+    await store.set_committed([(store.epoch, M, 4)])
+    await store.close()
+    monkeypatch.setattr("edge.store.written_bytes", lambda: 8000)
+    again = await Store.open(path, SETTINGS, Steady())
+    put(again, 5, 6)
+    await again.commit()
+    await again.set_committed([(again.epoch, M, 2)])
+    again._measured_s = -math.inf
+    await again._refresh()
+    assert (again.figures.delivered, again.figures.written_per_record) == (2, 4000.0)
+    await again.close()
+
+
+def test_kernel_that_does_not_say_what_was_written_counts_as_nothing(monkeypatch, tmp_path) -> None:
+    assert written_bytes() >= 0
+    monkeypatch.setattr("edge.wear.THREAD_IO", tmp_path / "none")
+    assert written_bytes() == 0
+
+
+async def test_full_disk_with_measurements_only_keeps_them() -> None:
+    spool = MemorySpool()
+    store = await make(spool)
+    spool.fault = SpoolFullError("no room")
+    put(store, 1)
+    assert not await store.commit()
+    assert len(store._waiting) == 1
+    spool.fault = None
+    assert await store.commit()
+    await store.close()
+
+
+async def test_counting_that_takes_long_is_done_rarely(monkeypatch) -> None:
+    monkeypatch.setattr("edge.store.MEASURE_QUICK_S", 0.0)
+    monkeypatch.setattr("edge.store.MEASURE_SHARE", 1e9)
+    spool = MemorySpool()
+    store = await make(spool)
+    put(store, 1)
+    await store.commit()
+    put(store, 2)
+    await store.commit()
+    assert store.figures.accounts[M].assigned == 1
+    await store.close()
+
+
+async def test_store_whose_spool_never_opened_ends_and_says_what_it_could_not_store(tmp_path, caplog) -> None:
+    (tmp_path / "spool").mkdir()
+    store = await Store.open(tmp_path / "spool", SETTINGS, Steady())
+    store.put_waveform(WaveformRecord("XX.A..EHZ", 2, None, 1.0, 1, "int8", b"1"))
+    assert store.epoch == ""
+    await store.close()
+    assert "1 records could not be stored before the end" in caplog.text
 
 
 async def test_account_that_does_not_balance_is_told_once_and_again_when_it_comes_again(caplog) -> None:
