@@ -226,10 +226,7 @@ class Store:
             await self._append(taken)
         except SpoolFullError as error:
             self._report(error)
-            events = [entry for entry in taken if entry[0] is Lane.ALARMS]
-            if await self._commit_events(events):
-                taken = [entry for entry in taken if entry[0] is not Lane.ALARMS]
-            self._waiting.put_back(taken)
+            self._waiting.put_back(await self._commit_events(taken))
             return False
         except SpoolError as error:
             self._waiting.put_back(taken)
@@ -253,16 +250,17 @@ class Store:
         self._report(SpoolError(f"{lost} records cannot be encoded: {error}", hint="look at what the driver reads"))
         return kept
 
-    async def _commit_events(self, events: list[Entry]) -> bool:
-        """Store events alone: a small commit may fit where a large one does not."""
+    async def _commit_events(self, taken: list[Entry]) -> list[Entry]:
+        """Store the events alone: a small commit may fit where a large one does not. Returns what is left to store."""
+        events = [entry for entry in taken if entry[0] is Lane.ALARMS]
         if not events:
-            return True
+            return taken
         try:
             await self._append(events)
         except SpoolError as error:
             self._report(error)
-            return False
-        return True
+            return taken
+        return [entry for entry in taken if entry[0] is not Lane.ALARMS]
 
     async def _append(self, entries: list[Entry]) -> None:
         layouts, clock = dict(self._layouts), self._clock.state()
