@@ -11,9 +11,13 @@ N ?= 6
 RUNS ?= 1000000
 KIND ?=
 ONLY ?=
+# The tests that go through the modules of `make coverage`.
+COVERING := $(wildcard tests/edge/test_spool*.py) tests/edge/test_store.py tests/edge/test_waiting.py \
+	tests/edge/test_conversation.py tests/edge/test_peers.py tests/fleet/test_committer.py tests/fleet/test_conversation.py \
+	$(wildcard tests/fleet/test_backlog.py tests/fleet/test_ingest*.py) tests/fleet/test_broker.py tests/fleet/test_waveforms.py
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check bench faults faults-selftest fuzz bundle pictures schemas requirements clean
+.PHONY: help setup demo test coverage check bench faults faults-selftest fuzz bundle pictures schemas requirements clean
 
 help: ## Show this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -26,6 +30,10 @@ demo: $(VENV)/.lab ## Run a district in a box until interrupted (DEMO_S=60: that
 
 test: $(VENV)/.dev $(VENV)/.peers ## Run the tests
 	@$(BIN)/pytest
+
+coverage: $(VENV)/.dev $(VENV)/.peers ## Hold that tests go through every branch of what must not fail (the list is in pyproject.toml)
+	@$(BIN)/coverage run -m pytest $(COVERING)
+	@$(BIN)/coverage report
 
 check: $(VENV)/.dev ## Lint, types, import contracts, generated files
 	@$(BIN)/ruff check .

@@ -9,12 +9,14 @@ collector -> Acquisition.take(scan) -> pipeline (checks, derived tags), and for 
 from __future__ import annotations
 
 import asyncio
+import logging
 import random
 from collections.abc import Collection, Mapping
 
 import msgspec
 
 from drivers.base import Scan
+from edge.accounts import UNBALANCED_EVENT, Accounts
 from edge.alarms import Alarms, Transition
 from edge.clock import SystemClock
 from edge.collect import Collector
@@ -28,6 +30,11 @@ from edge.supervise import supervise
 from wire.health import BusHealth, GroupHealth, OutputHealth
 from wire.record import AlarmRecord, Layout, ScanRecord, layout_id
 from wire.sample import Quality, Value
+
+log = logging.getLogger(__name__)
+
+ACCOUNTS_S = 10.0
+"""Between two looks at the accounts of all groups."""
 
 
 class Acquisition:
@@ -89,9 +96,18 @@ class Acquisition:
             for collector in self._collectors:
                 name = f"collect[{collector.line.name}]"
                 tasks.create_task(supervise(name, collector.run, self._store.put_audit), name=name)
+            tasks.create_task(self._watch_accounts(), name="accounts")
             for output in self._outputs.values():
                 name = f"output[{output.entry.name}]"
                 tasks.create_task(supervise(name, output.run, self._store.put_audit), name=name)
+
+    async def _watch_accounts(self) -> None:
+        accounts = Accounts()
+        while True:
+            await asyncio.sleep(ACCOUNTS_S)
+            for wrong in accounts.find_wrong(self.groups().items()):
+                log.error("scans are not accounted for: %s", wrong)
+                self._store.put_audit(UNBALANCED_EVENT, wrong)
 
     def take(self, scan: Scan) -> None:
         """Take a scan, and what it derives: alarms and outputs first, then memory, then the spool. Never waits."""
@@ -146,7 +162,7 @@ class Acquisition:
 
     def groups(self) -> dict[str, GroupHealth]:
         """The accounting of every scan group."""
-        read = {name: count.health() for c in self._collectors for name, count in c.counts.items()}
+        read = {name: health for collector in self._collectors for name, health in collector.groups().items()}
         return read | self._pipeline.groups()
 
     def buses(self, uptime_s: float) -> dict[str, BusHealth]:

@@ -232,6 +232,8 @@ class Agent:
             spool_bytes=self._store.figures.size_bytes,
             spool_max_bytes=self._boot.spool.max_bytes,
             live_tags=len(self._newest),
+            spool_written_bytes=self._store.figures.written_bytes,
+            spool_written_per_record=self._store.figures.written_per_record,
         )
 
     def state(self) -> State:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
+from collections import Counter
 from collections.abc import Callable
 
 import msgspec
@@ -41,20 +42,11 @@ QUALITY_OF: tuple[tuple[type[DriverError], Quality], ...] = (
 
 
 class GroupCount(msgspec.Struct):
-    """What became of a group's scans: due = good + bad + missed."""
+    """What became of a group's scans."""
 
     good: int = 0
     bad: int = 0
     missed: int = 0
-
-    @property
-    def due(self) -> int:
-        """How many there should have been."""
-        return self.good + self.bad + self.missed
-
-    def health(self) -> GroupHealth:
-        """The count as a message."""
-        return GroupHealth(due=self.due, good=self.good, bad=self.bad, missed=self.missed)
 
 
 class Collector:
@@ -71,9 +63,18 @@ class Collector:
         self._jitter = jitter
         self._journal = journal
         self._schedule: Schedule | None = None
+        self._came: Counter[str] = Counter()
         self._retry_ns = 0
         self._backoff_s = BACKOFF_FIRST_S
         self._breaks = 0
+
+    def groups(self) -> dict[str, GroupHealth]:
+        """The accounting of every group: what was due by the schedule, or came by itself, and what became of it."""
+        due = self._came if self._schedule is None else self._schedule.passed()
+        return {
+            name: GroupHealth(due=due[name], good=count.good, bad=count.bad, missed=count.missed)
+            for name, count in self.counts.items()
+        }
 
     async def run(self) -> None:
         """Acquire until cancelled. Run again after a failure, it goes on where it was: what it slept over is missed."""
@@ -171,21 +172,23 @@ class Collector:
         if quality is Quality.BAD_LINK:
             self._note_break(error)
         for group in self._groups.values():
+            self._came[group.name] += 1
             if quality is not Quality.BAD_LINK:
                 self._note_fault(group, error, quality, now_ns)
             self._hand_over(bad_scan(group, now_ns, quality))
 
     def _hear(self, scan: Scan) -> None:
+        self._came[scan.group] += 1
         self._note_answer(self._groups[scan.group])
         self._hand_over(scan)
 
     def _hand_over(self, scan: Scan) -> None:
+        self._sink(scan)  # before it is counted: a scan over which this breaks down is due still
         count = self.counts[scan.group]
         if scan.quality[0] < BAD or min(scan.quality) < BAD:
             count.good += 1
         else:
             count.bad += 1
-        self._sink(scan)
 
 
 def quality_of(error: DriverError) -> Quality:

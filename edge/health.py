@@ -10,7 +10,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_l
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
 from edge.errors import EdgeError
-from wire.health import Health
+from wire.health import GroupHealth, Health, LaneHealth
 
 
 class State(msgspec.Struct, frozen=True, kw_only=True):
@@ -54,6 +54,9 @@ class _Exporter:
             for field, count in msgspec.structs.asdict(counted).items():
                 scans.add_metric([group, field], count)
         yield scans
+        written = CounterMetricFamily("fengsui_edge_spool_written_bytes", "Octets that the spool made the disk write")
+        written.add_metric([], health.spool_written_bytes)
+        yield written
         dropped = CounterMetricFamily(
             "fengsui_edge_records_dropped", "Records that neither spool nor memory could hold"
         )
@@ -69,6 +72,10 @@ def _gauges(health: Health, state: State) -> Iterator[Metric]:
         "fengsui_edge_uptime_seconds": ("Since the agent started", health.uptime_s),
         "fengsui_edge_spool_bytes": ("Octets in use in the spool", health.spool_bytes),
         "fengsui_edge_spool_max_bytes": ("Quota of the spool", health.spool_max_bytes),
+        "fengsui_edge_spool_written_bytes_per_record": (
+            "Octets written for each record that the fleet committed since the start",
+            health.spool_written_per_record,
+        ),
         "fengsui_edge_connected": ("1 while connected to the broker", state.is_connected),
         "fengsui_edge_session": ("1 while the fleet has welcomed this gateway", state.has_session),
         "fengsui_edge_alarms_raised": ("Alarms that are up", state.alarms_raised),
@@ -76,6 +83,13 @@ def _gauges(health: Health, state: State) -> Iterator[Metric]:
     }
     for name, (help_text, value) in simple.items():
         yield GaugeMetricFamily(name, help_text, value=value)
+    unaccounted = GaugeMetricFamily(
+        "fengsui_edge_unaccounted", "Records of a lane or scans of a group that no account explains: 0", labels=["of"]
+    )
+    accounts: list[tuple[str, LaneHealth | GroupHealth]] = [*health.lanes.items(), *health.groups.items()]
+    for of, counted in accounts:
+        unaccounted.add_metric([of], counted.difference)
+    yield unaccounted
     buses = GaugeMetricFamily("fengsui_edge_bus_up", "1 while the line is open", labels=["bus", "kind"])
     for bus, account in health.buses.items():
         buses.add_metric([bus, account.kind], account.up)

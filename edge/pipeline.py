@@ -49,8 +49,8 @@ class Pipeline:
             deriver = Deriver(derived, places)
             for name in derived.inputs:
                 self._derivers[name].append(deriver)
-        self._good = dict.fromkeys((derived.name for derived in configuration.derived), 0)
-        self._bad = dict(self._good)
+        self._due = dict.fromkeys((derived.name for derived in configuration.derived), 0)
+        self._good, self._bad = dict(self._due), dict(self._due)
         self._reporters = _make_reporters(configuration)
         self._busy = self._checks.keys() | self._derivers.keys() | self._watched
 
@@ -79,6 +79,7 @@ class Pipeline:
         for deriver in self._derivers.get(scan.group, ()):
             derived = deriver.take(checked)
             if derived is not None:
+                self._due[derived.group] += 1
                 derived = self._check(derived)
                 self._count(derived)
                 made.append(derived)
@@ -98,8 +99,8 @@ class Pipeline:
     def groups(self) -> dict[str, GroupHealth]:
         """The accounting of every derived group: due are as many as their inputs completed."""
         return {
-            name: GroupHealth(due=good + self._bad[name], good=good, bad=self._bad[name], missed=0)
-            for name, good in self._good.items()
+            name: GroupHealth(due=due, good=self._good[name], bad=self._bad[name], missed=0)
+            for name, due in self._due.items()
         }
 
     def thin(self, scan: Scan) -> Kept | None:

@@ -33,6 +33,8 @@ class _Grid(msgspec.Struct):
     begin_ns: int
     period_ns: int
     index: int
+    start: int
+    """The first ``index``."""
 
     @property
     def due_ns(self) -> int:
@@ -67,6 +69,10 @@ class Schedule:
         grid.index += 1
         heapq.heapreplace(self._heap, (grid.due_ns, order))
 
+    def passed(self) -> dict[str, int]:
+        """How many due times of each group lie behind, read or missed: what the grid says, whatever was counted."""
+        return {grid.scan_group.group.name: grid.index - grid.start for grid in self._grids}
+
 
 def _make_grid(scan_group: ScanGroup, now_ns: int, share: float) -> _Grid:
     """Begin the grid at a share of the period. If that is far away, the group is read once before, within a second."""
@@ -74,7 +80,8 @@ def _make_grid(scan_group: ScanGroup, now_ns: int, share: float) -> _Grid:
     tick_ns = min(period_ns // TICKS, round(TICK_MOST_S * NS))
     first_ns = _on_tick(now_ns + round(share * min(period_ns, FIRST_MOST_S * NS)), tick_ns)
     begin_ns = _on_tick(now_ns + round(share * period_ns), tick_ns)
-    return _Grid(scan_group, first_ns, begin_ns, period_ns, -1 if first_ns < begin_ns else 0)
+    start = -1 if first_ns < begin_ns else 0
+    return _Grid(scan_group, first_ns, begin_ns, period_ns, index=start, start=start)
 
 
 def _on_tick(at_ns: int, tick_ns: int) -> int:

@@ -20,6 +20,7 @@ from typing import TypeVar
 
 import msgspec
 
+from edge.accounts import UNBALANCED_EVENT, Accounts
 from edge.clock import SystemClock
 from edge.conversation import Plan
 from edge.errors import SpoolCorruptError, SpoolError, SpoolFullError
@@ -29,7 +30,7 @@ from edge.spool import Entry, Event, Mark, Salvaged, Slice, Spool
 from edge.waiting import Waiting, make_gone
 from edge.wear import written_bytes
 from wire.health import LaneHealth
-from wire.record import AlarmRecord, AuditRecord, Lane, Layout, Record, ScanRecord
+from wire.record import AlarmRecord, AuditRecord, Lane, Layout, Record, ScanRecord, WaveformRecord
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -38,13 +39,20 @@ Begin = Callable[[bool], tuple[Spool, Salvaged | None]]
 
 
 class Figures(msgspec.Struct, frozen=True, kw_only=True):
-    """The accounts of every lane, records lost in all, octets in use and allowed, octets that its thread wrote."""
+    """The accounts of every lane, records lost in all, octets in use and allowed; since the start the octets that the
+    spool made the disk write and the records that the fleet committed."""
 
     accounts: dict[Lane, LaneHealth] = {}
     lost: int = 0
     size_bytes: int = 0
     quota_bytes: int = 0
     written_bytes: int = 0
+    delivered: int = 0
+
+    @property
+    def written_per_record(self) -> float:
+        """Octets written for each record that the fleet committed; 0 while there is none."""
+        return self.written_bytes / self.delivered if self.delivered else 0.0
 
 
 LOSING_ALARM = "spool:losing-data"
@@ -88,6 +96,8 @@ class Store:
         self._measured_s = -math.inf
         self._measuring_s = 0.0
         self._losing: LosingData | None = None
+        self._accounts = Accounts()
+        self._delivered_before: int | None = None
 
     @classmethod
     async def open(cls, path: Path, settings: SpoolSettings, clock: SystemClock) -> Store:
@@ -160,6 +170,11 @@ class Store:
         self._waiting.put(Lane.MEASUREMENTS, record)
         self._wake.set()
 
+    def put_waveform(self, record: WaveformRecord) -> None:
+        """Hand over a packet of a stream. It is durable at the next group commit."""
+        self._waiting.put(Lane.WAVEFORMS, record)
+        self._wake.set()
+
     def put_event(self, record: Record) -> None:
         """Hand over an event of lane A. It is committed at once."""
         self._waiting.put(Lane.ALARMS, record)
@@ -213,10 +228,7 @@ class Store:
             await self._append(taken)
         except SpoolFullError as error:
             self._report(error)
-            events = [entry for entry in taken if entry[0] is Lane.ALARMS]
-            if await self._commit_events(events):
-                taken = [entry for entry in taken if entry[0] is not Lane.ALARMS]
-            self._waiting.put_back(taken)
+            self._waiting.put_back(await self._commit_events(taken))
             return False
         except SpoolError as error:
             self._waiting.put_back(taken)
@@ -243,16 +255,17 @@ class Store:
         self._report(SpoolError(f"{lost} records cannot be encoded: {error}", hint="look at what the driver reads"))
         return kept
 
-    async def _commit_events(self, events: list[Entry]) -> bool:
-        """Store events alone: a small commit may fit where a large one does not."""
+    async def _commit_events(self, taken: list[Entry]) -> list[Entry]:
+        """Store the events alone: a small commit may fit where a large one does not. Returns what is left to store."""
+        events = [entry for entry in taken if entry[0] is Lane.ALARMS]
         if not events:
-            return True
+            return taken
         try:
             await self._append(events)
         except SpoolError as error:
             self._report(error)
-            return False
-        return True
+            return taken
+        return [entry for entry in taken if entry[0] is not Lane.ALARMS]
 
     async def _append(self, entries: list[Entry]) -> None:
         layouts, clock = dict(self._layouts), self._clock.state()
@@ -271,14 +284,20 @@ class Store:
             self._report(fault)
         else:
             self._tell_of_losses()
+            self._check_accounts()
 
     def _measure(self, spool: Spool) -> None:
         """Count, unless that took long and was done a moment ago. In the spool's thread."""
         began = time.monotonic()
         if self._measuring_s > MEASURE_QUICK_S and began - self._measured_s < self._measuring_s * MEASURE_SHARE:
             return
+        accounts = spool.accounts()
+        delivered = sum(account.delivered for account in accounts.values())
+        if self._delivered_before is None:
+            self._delivered_before = delivered
         self.figures = Figures(
-            accounts=spool.accounts(),
+            accounts=accounts,
+            delivered=max(0, delivered - self._delivered_before),
             lost=spool.lost(),
             size_bytes=spool.size_bytes(),
             quota_bytes=spool.quota_bytes,
@@ -299,6 +318,11 @@ class Store:
                     mono, wall, LOSING_ALARM, "spool", "losing-data", change, LOSING_PRIORITY, self.figures.lost
                 )
             )
+
+    def _check_accounts(self) -> None:
+        for wrong in self._accounts.find_wrong(self.figures.accounts.items()):
+            log.error("records are not accounted for, lane %s", wrong)
+            self.put_audit(UNBALANCED_EVENT, f"lane {wrong}")
 
     def _report(self, error: SpoolError) -> None:
         if str(error) != self.fault:
@@ -330,6 +354,7 @@ class Store:
             self._measure(spool)
 
         await self._call(take_over)
+        self._check_accounts()
 
     async def raised(self) -> dict[str, AlarmRecord]:
         """The alarms that were up when the agent last ran, the store's own left out."""

@@ -1,11 +1,13 @@
 """Records on their way to the spool: a bounded list in memory. Pure.
 
-When it is full a measurement keeps only its place; an event takes the place of the oldest measurement, and where there
-is none it is folded with others of its rule. So nothing that is dropped here is dropped silently: see `Gone`, `Fold`.
+When it is full a waveform keeps only its place; a measurement takes the place of the oldest waveform, an event that of
+the oldest waveform or measurement. Where there is none, a measurement keeps only its place too, and an event is folded
+with others of its rule. So nothing that is dropped here is dropped silently: see `Gone`, `Fold`.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 
 from edge.spool import Entry, Event, Fold, Gone, fold, join, rule_of
@@ -19,6 +21,7 @@ class Waiting:
         self._most = most
         self._entries: list[Entry] = []
         self._folds: dict[str, Fold] = {}
+        self._whole: Counter[Lane] = Counter()
         self.dropped = 0
 
     def __len__(self) -> int:
@@ -28,36 +31,43 @@ class Waiting:
         """Add a record."""
         if lane is Lane.ALARMS:
             self._put_event(record)
-        elif len(self._entries) < self._most:
-            self._entries.append((lane, record))
+        elif len(self._entries) < self._most or (lane is Lane.MEASUREMENTS and self._displace(Lane.WAVEFORMS)):
+            self._add(lane, record)
         else:
             self.dropped += 1
-            self._put_gone(lane, make_gone(record, "memory"))
-
-    def _put_gone(self, lane: Lane, gone: Gone) -> None:
-        self._entries.append((lane, gone))
-        self._join_before(len(self._entries) - 1)
+            self._add_gone(lane, make_gone(record, "memory"))
 
     def _put_event(self, event: Record) -> None:
         rule = rule_of(event)
-        if rule not in self._folds and (len(self._entries) < self._most or self._displace()):
-            self._entries.append((Lane.ALARMS, event))
+        if rule not in self._folds and (
+            len(self._entries) < self._most or self._displace(Lane.WAVEFORMS) or self._displace(Lane.MEASUREMENTS)
+        ):
+            self._add(Lane.ALARMS, event)
             return
         self.dropped += 1
-        self._folds[rule] = fold(self._folds.get(rule), event)
+        self._fold(fold(event))
 
-    def _displace(self) -> bool:
-        """Let the oldest measurement go, keeping its place. False if there is none."""
-        for index, (lane, entry) in enumerate(self._entries):
-            if lane is not Lane.ALARMS and not isinstance(entry, Gone | Fold):
-                self.dropped += 1
-                self._entries[index] = (lane, make_gone(entry, "memory"))
-                behind = next((i for i in range(index + 1, len(self._entries)) if self._entries[i][0] is lane), None)
-                if behind is not None:
-                    self._join_before(behind)
-                self._join_before(index)
-                return True
-        return False
+    def _add_gone(self, lane: Lane, gone: Gone) -> None:
+        self._entries.append((lane, gone))
+        self._join_before(len(self._entries) - 1)
+
+    def _add(self, lane: Lane, record: Record) -> None:
+        self._entries.append((lane, record))
+        self._whole[lane] += 1
+
+    def _displace(self, lane: Lane) -> bool:
+        """Let the oldest record of a lane go, keeping its place. False if there is none."""
+        if not self._whole[lane]:
+            return False
+        index = next(i for i, (of, entry) in enumerate(self._entries) if of is lane and not isinstance(entry, Gone))
+        self.dropped += 1
+        self._whole[lane] -= 1
+        self._entries[index] = (lane, make_gone(self._entries[index][1], "memory"))
+        behind = next((i for i in range(index + 1, len(self._entries)) if self._entries[i][0] is lane), None)
+        if behind is not None:
+            self._join_before(behind)
+        self._join_before(index)
+        return True
 
     def _join_before(self, index: int) -> None:
         """Make one of two places of a lane that follow each other, so that a long fault takes no memory."""
@@ -72,26 +82,28 @@ class Waiting:
         """Take everything, in order within each lane."""
         taken = self._entries + [(Lane.ALARMS, entry) for entry in self._folds.values()]
         self._entries, self._folds = [], {}
+        self._whole.clear()
         return taken
 
     def put_back(self, entries: Sequence[Entry]) -> None:
-        """Put what was taken before everything else again. What came since has to fit behind it."""
-        since, folds = self._entries, self._folds
-        self._entries, self._folds = [], {}
+        """Put what was taken before everything else again. What came meanwhile finds the room that is left."""
+        newer = self.take()
         for lane, entry in entries:
             if isinstance(entry, Fold):
-                self._put_fold(entry)
-            else:
+                self._fold(entry)
+            elif isinstance(entry, Gone):
                 self._entries.append((lane, entry))
-        for lane, entry in since:
-            if isinstance(entry, Gone):
-                self._put_gone(lane, entry)
-            elif not isinstance(entry, Fold):
+            else:
+                self._add(lane, entry)
+        for lane, entry in newer:
+            if isinstance(entry, Fold):
+                self._fold(entry)
+            elif isinstance(entry, Gone):
+                self._add_gone(lane, entry)
+            else:
                 self.put(lane, entry)
-        for entry in folds.values():
-            self._put_fold(entry)
 
-    def _put_fold(self, entry: Fold) -> None:
+    def _fold(self, entry: Fold) -> None:
         rule = rule_of(entry.last)
         self._folds[rule] = join(self._folds.get(rule), entry)
 

@@ -33,7 +33,7 @@ from wire.codec import KINDS, decode
 from wire.conversation import Ack, Batch, Greet, Hello, Refused, Tombstone, Welcome
 from wire.errors import WireError
 from wire.health import Health
-from wire.record import Layout, ScanRecord, layout_id
+from wire.record import Layout, ScanRecord, WaveformRecord, layout_id
 from wire.topics import Down, Up, parse_topic
 from wire.twin import Reported
 
@@ -389,7 +389,7 @@ class _Work:
                 assert item.layout is not None
                 ids = committer.tag_ids(session, gateway, item.record.layout, item.layout)
                 rows += store.reading_rows(item, record_id, ids)
-            else:
+            elif not isinstance(item.record, WaveformRecord):
                 journal.note(session, gateway, record_id, item.record, item.captured_ns, received_ns)
         store.add_readings(session, rows)
         unreadable = [item for item in read if isinstance(item, Unreadable)]

@@ -60,6 +60,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """How long hours stay."""
     keep_quarantine_days: Annotated[int, msgspec.Meta(ge=1)] = 365
     """How long what could not be read stays."""
+    keep_waveforms_days: Annotated[int, msgspec.Meta(ge=1)] = 7
+    """How long waveform packets stay."""
     counts_every_h: Annotated[float, msgspec.Meta(gt=0)] = 24.0
     """Time between two reports of counts to a destination that takes them."""
 

@@ -73,6 +73,8 @@ class Upkeep:
         raw_ns = now_ns - settings.keep_raw_days * DAY_NS
         taken = await self._read(partial(relay.taken_by_all, lane=Lane.MEASUREMENTS))
         rows = await self._drain("record", partial(retention.prune_records, before_ns=raw_ns, taken=taken))
+        waveforms_ns = now_ns - settings.keep_waveforms_days * DAY_NS
+        rows += await self._drain("record", partial(retention.prune_waveforms, before_ns=waveforms_ns))
         for step, kept_ns in _plan(settings, now_ns):
             rows += await self._prune_tags(step, step.border(kept_ns))
         if now_ns // HOUR_NS != self._hour:

@@ -8,12 +8,17 @@ from wire.record import Lane
 
 
 class LaneHealth(msgspec.Struct, frozen=True, kw_only=True):
-    """The accounting of one lane over all epochs held: assigned = delivered + pending (+ tombstoned)."""
+    """The accounting of one lane over all epochs: assigned = delivered + pending + tombstoned."""
 
     assigned: int = 0
     delivered: int = 0
     pending: int = 0
     tombstoned: int = 0
+
+    @property
+    def difference(self) -> int:
+        """What is assigned and unaccounted for: 0, unless something is wrong."""
+        return self.assigned - self.delivered - self.pending - self.tombstoned
 
 
 class GroupHealth(msgspec.Struct, frozen=True, kw_only=True):
@@ -23,6 +28,11 @@ class GroupHealth(msgspec.Struct, frozen=True, kw_only=True):
     good: int = 0
     bad: int = 0
     missed: int = 0
+
+    @property
+    def difference(self) -> int:
+        """What was due and is unaccounted for: 0, unless something is wrong."""
+        return self.due - self.good - self.bad - self.missed
 
 
 class BusHealth(msgspec.Struct, frozen=True, kw_only=True):
@@ -45,7 +55,11 @@ class OutputHealth(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Health(msgspec.Struct, frozen=True, kw_only=True):
-    """``clock`` as in `wire.conversation.Clock.quality`; sizes in octets; ``uptime_s`` of the agent."""
+    """``clock`` as in `wire.conversation.Clock.quality`; sizes in octets; ``uptime_s`` of the agent.
+
+    ``spool_written_bytes`` is what the spool made the disk write since the agent's start, and
+    ``spool_written_per_record`` that for each record which the fleet committed in this time, 0 while there is none.
+    """
 
     release: str
     uptime_s: float
@@ -57,3 +71,5 @@ class Health(msgspec.Struct, frozen=True, kw_only=True):
     spool_bytes: int = 0
     spool_max_bytes: int = 0
     live_tags: int = 0
+    spool_written_bytes: int = 0
+    spool_written_per_record: float = 0.0

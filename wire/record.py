@@ -119,7 +119,24 @@ class FoldedRecord(msgspec.Struct, frozen=True, array_like=True, tag="folded"):
     first_wall_ns: int | None
 
 
-Record = ScanRecord | AlarmRecord | ActionRecord | AuditRecord | FoldedRecord
+class WaveformRecord(msgspec.Struct, frozen=True, array_like=True, tag="waveform"):
+    """One packet of one stream: consecutive samples at a fixed rate. Lane W.
+
+    ``stream`` names what was recorded, as network, station, location and channel: ``NET.STA.LOC.CHA``. ``mono_ns`` and
+    ``wall_ns`` are of the first of ``samples`` samples, which follow each other at ``rate_hz``. ``payload`` holds them
+    as ``encoding`` says, for instance ``steim2``; spool, uplink and ingest never look into it.
+    """
+
+    stream: str
+    mono_ns: int
+    wall_ns: int | None
+    rate_hz: float
+    samples: int
+    encoding: str
+    payload: bytes
+
+
+Record = ScanRecord | AlarmRecord | ActionRecord | AuditRecord | FoldedRecord | WaveformRecord
 
 CRC_OCTETS = 4
 _encoder = msgspec.msgpack.Encoder()

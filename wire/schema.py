@@ -16,7 +16,7 @@ from typing import Any
 import msgspec
 
 from wire.codec import KINDS
-from wire.record import ActionRecord, AlarmRecord, AuditRecord, FoldedRecord, Layout, ScanRecord
+from wire.record import ActionRecord, AlarmRecord, AuditRecord, FoldedRecord, Layout, ScanRecord, WaveformRecord
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 FOLDER = Path(__file__).parent / "schemas"
@@ -27,6 +27,7 @@ RECORD_KINDS: Mapping[str, type[msgspec.Struct]] = {
     "record-action": ActionRecord,
     "record-audit": AuditRecord,
     "record-folded": FoldedRecord,
+    "record-waveform": WaveformRecord,
     "layout": Layout,
 }
 """What travels inside a batch, by the name of its schema file."""

@@ -17,6 +17,7 @@ import msgspec
 import zstandard
 
 from edge.errors import SpoolCorruptError, SpoolError, SpoolFullError
+from wire.record import LANES, Lane
 
 MAJOR = 1
 SCHEMA = """
@@ -185,8 +186,10 @@ def pack(items: object) -> bytes:
 
 def unpack(body: object, kind: type[list[T]]) -> list[T] | None:
     """Read what `pack` wrote; None if it is damaged."""
+    if not isinstance(body, bytes):
+        return None
     try:
-        return msgspec.msgpack.decode(_decompressor.decompress(octets(body)), type=kind)
+        return msgspec.msgpack.decode(_decompressor.decompress(body), type=kind)
     except (zstandard.ZstdError, msgspec.MsgspecError):
         return None
 
@@ -198,12 +201,21 @@ def split_ids(ids: object) -> list[bytes]:
 
 
 def whole(value: object) -> int:
-    """Take a column for the whole number that it is."""
-    assert isinstance(value, int)
+    """Take a column for the whole number that it is. Raises SpoolCorruptError: any column of SQLite takes anything."""
+    if not isinstance(value, int):
+        raise SpoolCorruptError(f"the spool is damaged: {value!r:.40} stands where a number should")
     return value
 
 
 def octets(value: object) -> bytes:
-    """Take a column for the octets that it is."""
-    assert isinstance(value, bytes)
+    """Take a column for the octets that it is. Raises SpoolCorruptError."""
+    if not isinstance(value, bytes):
+        raise SpoolCorruptError(f"the spool is damaged: {value!r:.40} stands where octets should")
     return value
+
+
+def lane_of(value: object) -> Lane:
+    """Take a column for the lane that it is. Raises SpoolCorruptError."""
+    if value not in LANES:
+        raise SpoolCorruptError(f"the spool is damaged: {value!r:.40} stands where a lane should")
+    return Lane(str(value))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from wire.record import ActionRecord, AlarmRecord, AuditRecord, FoldedRecord, Record, ScanRecord
+from wire.record import ActionRecord, AlarmRecord, AuditRecord, FoldedRecord, Record
 
 
 class Fold(msgspec.Struct, frozen=True, array_like=True):
@@ -27,15 +27,13 @@ def rule_of(event: Record) -> str:
             return event.event
         case FoldedRecord():
             return event.rule
-        case ScanRecord():
-            raise TypeError("a scan is no event")
+        case _:
+            raise TypeError(f"{type(event).__name__} is no event")
 
 
-def fold(entry: Fold | None, event: Record) -> Fold:
-    """Add an event to an entry."""
-    if entry is None:
-        return Fold(1, event.mono_ns, event.wall_ns, event)
-    return Fold(entry.count + 1, entry.first_mono_ns, entry.first_wall_ns, event)
+def fold(event: Record) -> Fold:
+    """Make an entry of one event."""
+    return Fold(1, event.mono_ns, event.wall_ns, event)
 
 
 def join(earlier: Fold | None, later: Fold) -> Fold:

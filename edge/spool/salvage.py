@@ -15,23 +15,29 @@ import sqlite3
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from types import UnionType
 
 import msgspec
 
-from edge.spool.file import Row, SpoolFile, unpack, whole
+from edge.spool.file import Row, SpoolFile, classify, unpack, whole
 from edge.spool.tombstones import Tombstones
 from wire.record import LANES, Lane
 
-TABLES = {
-    "epoch": ("n", "id", "boot", "offset_ns", "quality"),
-    "mark": ("lane", "n", "head", "committed"),
-    "layout": ("id", "body"),
-    "raised": ("alarm", "body"),
-    "folded": ("rule", "body"),
-    "retired": ("lane", "assigned", "tombstoned"),
-    "chunk": ("lane", "n", "first", "last", "stored_s", "layouts", "body"),
-    "tombstone": ("lane", "n", "first", "last", "reason", "from_ns", "to_ns", "layouts", "minutes"),
-}
+TABLES: dict[str, dict[str, type | UnionType]] = {
+    "epoch": {"n": int, "id": str, "boot": str, "offset_ns": int | None, "quality": str},
+    "mark": {"lane": str, "n": int, "head": int, "committed": int},
+    "layout": {"id": bytes, "body": bytes},
+    "raised": {"alarm": str, "body": bytes},
+    "folded": {"rule": str, "body": bytes},
+    "retired": {"lane": str, "assigned": int, "tombstoned": int},
+    "chunk": {
+        "lane": str, "n": int, "first": int, "last": int, "stored_s": int, "layouts": bytes, "body": bytes,
+    },
+    "tombstone": {
+        "lane": str, "n": int, "first": int, "last": int, "reason": str, "from_ns": int | None, "to_ns": int | None,
+        "layouts": bytes, "minutes": bytes,
+    },
+}  # fmt: skip
 PROBES_MOST = 20_000
 """Places looked at in one table: what a damaged page hides is passed over by halves."""
 SIDE_FILES = ("-wal", "-shm")
@@ -49,8 +55,7 @@ def resume(path: Path) -> None:
     """Finish what an earlier start could not: a salvaged spool that is complete and not yet in its place."""
     ready = path.with_name(f"{path.name}.salvaged")
     if ready.exists():
-        if path.exists():
-            move_aside(path)
+        move_aside(path)
         os.replace(ready, path)
         _sync(path.parent)
 
@@ -81,21 +86,20 @@ def move_aside(path: Path) -> Path:
     """
     stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
     aside = path.with_name(f"{path.name}.corrupt-{stamp}-{secrets.token_hex(2)}")
-    for suffix in SIDE_FILES:
-        extra = path.with_name(path.name + suffix)
-        if extra.exists():
-            os.replace(extra, aside.with_name(aside.name + suffix))
-    os.replace(path, aside)
+    for suffix in (*SIDE_FILES, ""):  # the file last: a log left behind would be taken for that of the new one
+        part = path.with_name(path.name + suffix)
+        if part.exists():
+            os.replace(part, aside.with_name(aside.name + suffix))
     return aside
 
 
 def _read_tables(path: Path) -> dict[str, list[Row]]:
     try:
-        db = sqlite3.connect(f"file:{path}?mode=ro", uri=True, isolation_level=None)
-    except sqlite3.Error:
-        return {}
+        db = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None)
+    except sqlite3.Error as error:  # no descriptor left, for instance: that is no damage
+        raise classify(error, path) from error
     try:
-        return {table: read_rows(db, table, columns) for table, columns in TABLES.items()}
+        return {table: read_rows(db, table, tuple(columns)) for table, columns in TABLES.items()}
     finally:
         db.close()
 
@@ -144,18 +148,24 @@ def _fill(file: SpoolFile, tables: dict[str, list[Row]]) -> tuple[int, int]:
 
 
 def _makes_sense(table: str, row: Row) -> bool:
-    if any(value is None for value in row) and table not in ("epoch", "tombstone", "retired"):
+    kinds = TABLES[table]
+    if not all(isinstance(value, kind) for value, kind in zip(row, kinds.values(), strict=True)):
+        return False
+    columns = dict(zip(kinds, row, strict=True))
+    if "lane" in columns and columns["lane"] not in LANES:
+        return False
+    if "first" in columns and not 1 <= whole(columns["first"]) <= whole(columns["last"]):
         return False
     if table == "chunk":
-        lane, _, first, last, _, _, body = row
-        items = unpack(body, list[bytes]) if isinstance(body, bytes) else None
-        return lane in LANES and items is not None and len(items) == whole(last) - whole(first) + 1
+        items = unpack(columns["body"], list[bytes])
+        return items is not None and len(items) == whole(columns["last"]) - whole(columns["first"]) + 1
     return True
 
 
 def _mend(file: SpoolFile, lane: Lane, n: int) -> int:
     """Bring a lane's mark in order and declare what is missing of it. Returns how many records that is."""
     where = (lane, n)
+    _drop_overlaps(file, lane, n)
     file.execute("INSERT OR IGNORE INTO mark VALUES (?, ?, 0, 0)", where)
     for table in ("chunk", "tombstone"):
         file.execute(
@@ -163,12 +173,26 @@ def _mend(file: SpoolFile, lane: Lane, n: int) -> int:
             " WHERE lane = ? AND n = ?",
             where * 2,
         )
-    file.execute("UPDATE mark SET committed = MIN(committed, head) WHERE lane = ? AND n = ?", where)
+    file.execute("UPDATE mark SET committed = MAX(0, MIN(committed, head)) WHERE lane = ? AND n = ?", where)
     ((head, committed),) = file.query("SELECT head, committed FROM mark WHERE lane = ? AND n = ?", where)
     count = "SELECT SUM(last - first + 1) FROM tombstone WHERE lane = ? AND n = ?"
     before = file.number(count, where)
     Tombstones(file).cover(lane, n, whole(committed), whole(head), "corrupt")
     return file.number(count, where) - before
+
+
+def _drop_overlaps(file: SpoolFile, lane: Lane, n: int) -> None:
+    """Leave no number to two rows: of rows that overlap, the one that begins in another goes."""
+    reached = 0
+    for table, row, first, last in file.query(
+        "SELECT 'chunk', id, first, last FROM chunk WHERE lane = ? AND n = ? UNION ALL"
+        " SELECT 'tombstone', id, first, last FROM tombstone WHERE lane = ? AND n = ? ORDER BY last, first DESC",
+        (lane, n, lane, n),
+    ):
+        if whole(first) > reached:
+            reached = whole(last)
+        else:
+            file.execute(f"DELETE FROM {table} WHERE id = ?", (row,))  # noqa: S608 - ours
 
 
 def _sync(folder: Path) -> None:

@@ -27,7 +27,7 @@ import msgspec
 
 from edge.errors import SpoolCorruptError, SpoolFullError
 from edge.spool.age import Age
-from edge.spool.file import SpoolFile, octets, pack, split_ids, unpack, whole
+from edge.spool.file import SpoolFile, lane_of, octets, pack, split_ids, unpack, whole
 from edge.spool.folding import Fold, fold, join, rule_of, unfold
 from edge.spool.layouts import Layouts
 from edge.spool.room import Room
@@ -134,7 +134,7 @@ class Spool:
     def _check_coverage(self) -> None:
         """Hold that every seq above a cursor has its place: an index that is damaged hides records in silence."""
         for lane, n, committed, head in self._file.query("SELECT lane, n, committed, head FROM mark"):
-            hole = self._tombstones.find_hole(Lane(str(lane)), whole(n), whole(committed), whole(head))
+            hole = self._tombstones.find_hole(lane_of(lane), whole(n), whole(committed), whole(head))
             if hole is not None:
                 raise SpoolCorruptError(f"spool {self._file.path} does not show records {hole[0]} to {hole[1]}")
 
@@ -233,7 +233,7 @@ class Spool:
         for event in events:
             if isinstance(event, Gone):
                 continue
-            entry = event if isinstance(event, Fold) else fold(None, event)
+            entry = event if isinstance(event, Fold) else fold(event)
             if isinstance(entry.last, AlarmRecord):
                 self._remember(entry.last)
             rule = rule_of(entry.last)
@@ -283,7 +283,7 @@ class Spool:
         return [
             Mark(
                 epoch=str(epoch),
-                lane=Lane(str(lane)),
+                lane=lane_of(lane),
                 first=min((whole(first) for first in firsts if first is not None), default=whole(head) + 1),
                 head=whole(head),
                 committed=whole(committed),

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 import msgspec
 
-from edge.spool.file import SpoolFile, octets, pack, split_ids, unpack, whole
+from edge.spool.file import SpoolFile, lane_of, octets, pack, split_ids, unpack, whole
 from edge.spool.minutes import merge
 from wire.conversation import Minute, Tombstone
 from wire.record import Lane
@@ -101,7 +101,7 @@ class Tombstones:
         for row, lane, n, first, last, reason, from_ns, to_ns in rows:
             self._file.execute("DELETE FROM tombstone WHERE id = ?", (row,))
             short = Tombstone(last=whole(last), reason=str(reason), from_ns=_time(from_ns), to_ns=_time(to_ns))
-            self.add(Lane(str(lane)), whole(n), whole(first), short)
+            self.add(lane_of(lane), whole(n), whole(first), short)
         return bool(rows)
 
     def cover(self, lane: Lane, n: int, after: int, head: int, reason: str) -> None:

@@ -98,13 +98,16 @@ def count_lost(session: Session, gateway: str) -> Mapping[str, int]:
     return {lane: int(count) for lane, count in session.execute(query)}
 
 
-def changed(session: Session, since_ns: int, to_ns: int, after: Tally | None, most: int) -> Sequence[Tally]:
-    """Return counts that changed from ``since_ns`` up to ``to_ns``, ``most`` of those that come after ``after``.
+def changed(
+    session: Session, lanes: Iterable[str], since_ns: int, to_ns: int, after: Tally | None, most: int
+) -> Sequence[Tally]:
+    """Return counts of these lanes that changed from ``since_ns`` up to ``to_ns``.
 
-    An hour that has changed again since is left to the next report.
+    These are ``most`` of those that come after ``after``. An hour that has changed again since is left to the next
+    report.
     """
     key = (Tally.hour_ns, Tally.gateway, Tally.lane)
-    query = sa.select(Tally).where(Tally.changed_ns >= since_ns, Tally.changed_ns < to_ns)
+    query = sa.select(Tally).where(Tally.lane.in_(lanes), Tally.changed_ns >= since_ns, Tally.changed_ns < to_ns)
     if after is not None:
         query = query.where(sa.tuple_(*key) > sa.tuple_(after.hour_ns, after.gateway, after.lane))
     return session.scalars(query.order_by(*key).limit(most)).all()

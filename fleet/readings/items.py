@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import msgspec
@@ -18,6 +19,7 @@ from wire.record import (
     Layout,
     Record,
     ScanRecord,
+    WaveformRecord,
     columns_of,
     decode_record,
 )
@@ -36,6 +38,7 @@ KINDS: dict[type[Record], str] = {
     ActionRecord: "action",
     AuditRecord: "audit",
     FoldedRecord: "folded",
+    WaveformRecord: "waveform",
 }
 LANE_OF: dict[type[Record], Lane] = {
     ScanRecord: Lane.MEASUREMENTS,
@@ -43,6 +46,7 @@ LANE_OF: dict[type[Record], Lane] = {
     ActionRecord: Lane.ALARMS,
     AuditRecord: Lane.ALARMS,
     FoldedRecord: Lane.ALARMS,
+    WaveformRecord: Lane.WAVEFORMS,
 }
 FindLayout = Callable[[bytes], Layout | None]
 
@@ -63,7 +67,7 @@ class Item(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def samples(self) -> int:
-        """How many values it holds."""
+        """How many values of tags it holds."""
         return len(self.record.values) if isinstance(self.record, ScanRecord) else 0
 
 
@@ -122,6 +126,10 @@ def _check_storable(record: Record) -> None:
             raise WireError(f"{name} {value} is out of range")
     if isinstance(record, AlarmRecord) and max(len(record.alarm), len(record.tag)) > NAME_MAX:
         raise WireError(f"an alarm's name has more than {NAME_MAX} characters")
+    if isinstance(record, WaveformRecord) and not (math.isfinite(record.rate_hz) and record.rate_hz > 0):
+        raise WireError(f"a waveform has a rate of {record.rate_hz} Hz")
+    if isinstance(record, WaveformRecord) and record.samples < 1:
+        raise WireError(f"a waveform has {record.samples} samples")
 
 
 def is_storable(layout: Layout) -> bool:

@@ -12,7 +12,16 @@ import msgspec
 from fleet.ledger.models import Tally
 from fleet.readings.items import quality_of, split_value
 from fleet.relay.service import Columns, OutboxRow
-from wire.record import ActionRecord, AlarmRecord, AuditRecord, FoldedRecord, ScanRecord, columns_of, decode_record
+from wire.record import (
+    ActionRecord,
+    AlarmRecord,
+    AuditRecord,
+    FoldedRecord,
+    ScanRecord,
+    WaveformRecord,
+    columns_of,
+    decode_record,
+)
 from wire.sample import Value, is_bad, quality_class
 
 FindColumns = Callable[[str, bytes], Columns | None]
@@ -102,6 +111,7 @@ def _describe_bounds(row: OutboxRow) -> dict[str, Any]:
 
 def _describe_body(row: OutboxRow, find_columns: FindColumns) -> dict[str, Any]:
     record = decode_record(row.body)
+    assert not isinstance(record, WaveformRecord), "lane W is not relayed"
     match record:
         case ScanRecord():
             return _describe_scan(record, find_columns(row.gateway, record.layout))

@@ -21,6 +21,7 @@ from fleet.ledger.models import Tally
 from fleet.relay import document, service
 from fleet.relay.delivery import DeliveryError, deliver
 from fleet.relay.models import Destination
+from fleet.relay.service import LANES
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -106,7 +107,7 @@ class Reporter:
 
 def _read(session: Session, report: Report, last: Tally | None) -> tuple[list[Tally], bool]:
     """Return the rows of the next part, and whether more come after it."""
-    rows = list(ledger.changed(session, report.since_ns, report.to_ns, last, ROWS + 1))
+    rows = list(ledger.changed(session, LANES, report.since_ns, report.to_ns, last, ROWS + 1))
     return rows[:ROWS], len(rows) > ROWS
 
 

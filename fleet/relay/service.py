@@ -17,6 +17,7 @@ from wire.record import Lane
 
 KINDS = ("http-json",)
 LANES = (Lane.ALARMS, Lane.MEASUREMENTS)
+"""What destinations get. Waveforms are kept here: no destination takes them."""
 EPOCHS_FAR = 20
 """How many starts of a gateway, before and after, are looked through for one that knew the time."""
 BEHIND_MOST = 100_000

@@ -151,7 +151,7 @@ class Running:
 
     def check_accounts(self) -> None:
         for name, count in self.collector.counts.items():
-            assert count.due == count.good + count.bad + count.missed, name
+            assert self.collector.groups()[name].difference == 0, name
             assert count.good + count.bad == len(self.of(name)), name
 
 

@@ -11,11 +11,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from drivers.base import Scan
 from drivers.errors import DeviceError, DriverError, FrameError, LinkError, LinkTimeoutError, SettingsError
 from edge.collect import BACKOFF_FIRST_S, BACKOFF_MOST_S, quality_of
 from edge.line import EXCHANGE_MOST_S
 from edge.silence import SHARED_MOST
-from tests.edge.lines import FakePolled, FakeStreaming, broken, collecting
+from tests.edge.lines import FakePolled, FakeStreaming, Running, broken, collecting
 from tests.edge.virtual import now_s, run
 from wire.sample import Quality
 
@@ -398,7 +399,7 @@ def test_scan_of_which_a_part_is_good_counts_as_good() -> None:
         driver = FakePolled()
         async with collecting(driver, {"a.x": 1.0}) as running:
             await asyncio.sleep(0.5)
-        assert running.collector.counts["a.x"].health().good == 1
+        assert running.collector.groups()["a.x"].good == 1
 
     run(story)
 
@@ -482,8 +483,32 @@ def test_due_is_good_and_bad_and_missed_whatever_the_instruments_do(groups, answ
             await asyncio.sleep(120)
             end = now_s()
         for name, period in groups.items():
-            due = running.collector.counts[name].due
+            due = running.collector.groups()[name].due
             assert due <= end / period + 2
             assert due >= (end - EXCHANGE_MOST_S * len(groups)) / period - 2
+
+    run(story)
+
+
+def test_reading_over_which_its_taker_breaks_down_is_due_still_and_counted_once() -> None:
+    async def story() -> None:
+        driver = FakePolled()
+        running = Running(driver, {"a.x": 1.0})
+        falls = iter([True])
+
+        def take(scan: Scan) -> None:
+            if next(falls, False):
+                raise RuntimeError("the taker broke down")
+            running._take(scan)
+
+        running.collector._sink = take
+        with pytest.raises(RuntimeError):
+            await running.collector.run()
+        again = asyncio.create_task(running.collector.run())
+        await asyncio.sleep(4.5)
+        again.cancel()
+        await asyncio.wait([again])
+        running.check_accounts()
+        assert running.collector.groups()["a.x"].due == 5
 
     run(story)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import copy
 import random
 from typing import Any
@@ -231,3 +232,20 @@ def test_derived_tag_raises_an_alarm_at_the_time_of_its_reading_and_a_new_window
     assert [alarm.change for alarm in kit.alarms] == ["raised", "cleared"]
     assert kit.alarms[-1].mono_ns > at(3 + 0.9 * 600), "5 m/s is the gust only once the window is known"
     assert "mast.derived-wind" in again.groups()
+
+
+async def test_scans_that_no_account_explains_are_told_once_and_a_balance_is_not(monkeypatch, caplog) -> None:
+    monkeypatch.setattr("edge.acquisition.ACCOUNTS_S", 0.001)
+    acquisition, kit = acquire()
+    told: list[tuple[str, str]] = []
+    monkeypatch.setattr(kit, "put_audit", lambda event, detail: told.append((event, detail)))
+    watching = asyncio.create_task(acquisition._watch_accounts())
+    acquisition.take(scan("mast.wind", 0, 5.0, 90.0))
+    await asyncio.sleep(0.02)
+    assert told == []
+    acquisition._pipeline._good["mast.derived-wind"] += 1
+    await asyncio.sleep(0.05)
+    watching.cancel()
+    assert [event for event, _ in told] == ["accounts-unbalanced"]
+    assert "mast.derived-wind: GroupHealth(due=1, good=1, bad=1, missed=0)" in told[0][1]
+    assert caplog.text.count("not accounted for") == 1

@@ -414,7 +414,7 @@ def spoil(path: Path, sql: str) -> None:
     db.close()
 
 
-@pytest.mark.parametrize("body", ["x'00'", "substr(body, 1, length(body) - 3)", "zeroblob(100)"])
+@pytest.mark.parametrize("body", ["x'00'", "substr(body, 1, length(body) - 3)", "zeroblob(100)", "'text'"])
 def test_damaged_chunk_becomes_a_tombstone_and_stops_nothing_behind_it(filled, body) -> None:
     spool = begin(filled)
     epoch = spool.marks()[0].epoch

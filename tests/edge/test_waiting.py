@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -10,9 +12,9 @@ from edge.losing import CALM_NS, LosingData
 from edge.spool import Fold, Gone
 from edge.waiting import Waiting
 from tests.edge.records import alarm, scan
-from wire.record import AlarmRecord, Lane, ScanRecord
+from wire.record import AlarmRecord, Lane, Record, ScanRecord, WaveformRecord
 
-A, M, _ = Lane
+A, M, W = Lane
 PUTS = st.lists(st.sampled_from([M, M, M, A]), max_size=60)
 
 
@@ -94,6 +96,53 @@ def test_what_is_put_back_comes_first_again() -> None:
     waiting.put(*scan(2))
     waiting.put_back(taken)
     assert waiting.take() == [scan(1), scan(2)]
+
+
+@given(st.lists(st.lists(st.sampled_from([A, M, W]), max_size=30), max_size=6), st.integers(1, 8))
+def test_commits_that_fail_make_it_no_longer_and_forget_nothing(rounds, most) -> None:
+    """Between each failed commit and the next records go on coming; each is whole, or has its place, or is folded."""
+    waiting = Waiting(most)
+    counts = Counter[Lane]()
+    number = 0
+    for lanes in rounds:
+        taken = waiting.take()
+        for lane in lanes:
+            number += 1
+            waiting.put(*some(number, lane))
+            counts[lane] += 1
+        waiting.put_back(taken)
+        whole = [entry for _, entry in waiting._entries if not isinstance(entry, Gone)]
+        assert len(whole) <= most
+    taken = waiting.take()
+    held = Counter[Lane]()
+    for lane, entry in taken:
+        held[lane] += entry.count if isinstance(entry, Gone | Fold) else 1
+    assert held == counts
+    assert sum(isinstance(entry, Fold) for _, entry in taken) <= 3
+    for lane in (M, W):
+        times = [entry.mono_ns for of, entry in taken if of is lane and isinstance(entry, ScanRecord | WaveformRecord)]
+        assert times == sorted(times)
+    assert waiting.dropped == number - sum(not isinstance(entry, Gone | Fold) for _, entry in taken)
+
+
+def some(number: int, lane: Lane) -> tuple[Lane, Record]:
+    if lane is W:
+        return W, WaveformRecord("XX.A..EHZ", number, None, 100.0, 1, "int8", b"0")
+    return scan(number) if lane is M else alarm(number, "raised", f"a:{number % 3}")
+
+
+@given(st.lists(st.sampled_from([M, W, A]), max_size=40), st.integers(1, 10))
+def test_no_measurement_goes_while_there_is_a_waveform_and_no_event_while_there_is_either(lanes, most) -> None:
+    waiting = Waiting(most)
+    for number, lane in enumerate(lanes):
+        waiting.put(*some(number, lane))
+    taken = waiting.take()
+    whole = {lane for lane, entry in taken if not isinstance(entry, Gone | Fold)}
+    lost = {lane for lane, entry in taken if isinstance(entry, Gone | Fold)}
+    if M in lost:
+        assert W not in whole
+    if A in lost:
+        assert not whole & {M, W}
 
 
 @pytest.mark.parametrize("before", [0, 40])

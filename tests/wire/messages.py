@@ -13,6 +13,7 @@ from wire.record import (
     Layout,
     Record,
     ScanRecord,
+    WaveformRecord,
     encode_record,
     layout_id,
 )
@@ -36,6 +37,7 @@ RECORDS: dict[str, Record] = {
     "record-action": ActionRecord(MONO_NS, WALL_NS, "siren", "on", "tank.level:high-high", 12_000_000, "没有应答"),
     "record-audit": AuditRecord(MONO_NS, None, "configured", "version 3"),
     "record-folded": FoldedRecord(MONO_NS, WALL_NS, "tank.level:high", 17, 1_000_000_000, WALL_NS - 4_000_000_000),
+    "record-waveform": WaveformRecord("XX.RS001.00.EHZ", MONO_NS, WALL_NS, 100.0, 3, "int32", bytes(range(12))),
 }
 
 MESSAGES = {

@@ -12,7 +12,17 @@ import pytest
 from tests.wire.messages import LAYOUT, MESSAGES, RECORDS
 from wire import codec
 from wire.conversation import Batch
-from wire.record import CRC_OCTETS, ScanRecord, columns_of, decode_record, layout_id
+from wire.record import (
+    CRC_OCTETS,
+    ActionRecord,
+    AlarmRecord,
+    AuditRecord,
+    FoldedRecord,
+    ScanRecord,
+    columns_of,
+    decode_record,
+    layout_id,
+)
 
 CASES = Path(__file__).parents[1] / "cases" / "wire"
 CAPTURED = sorted(CASES.glob("release-*/*.bin"))
@@ -41,7 +51,7 @@ def test_octets_of_an_earlier_release_mean_what_they_meant(case) -> None:
 
 def test_every_message_and_record_of_the_first_release_is_kept() -> None:
     kept = {case.stem for case in CAPTURED if case.parent.name == "release-0.1"}
-    assert kept >= {kind.value for kind in MESSAGES} | set(RECORDS) - {"layout", "record-folded"}
+    assert kept >= {kind.value for kind in MESSAGES} | set(RECORDS) - {"layout", "record-folded", "record-waveform"}
 
 
 class FirstScan(msgspec.Struct, array_like=True, tag="scan"):
@@ -60,6 +70,13 @@ def test_first_release_sees_too_few_values_in_a_scan_reported_in_part_and_refuse
     assert seen.layout == layout_id(LAYOUT)
     # Release 0.1 took a scan only if it had a value for each tag of its layout.
     assert len(seen.values) < len(LAYOUT.tags)
+
+
+def test_release_that_knows_no_waveforms_refuses_them_by_their_tag() -> None:
+    octets = (CASES / "release-0.3" / "record-waveform.bin").read_bytes()
+    known = FirstScan | AlarmRecord | ActionRecord | AuditRecord | FoldedRecord
+    with pytest.raises(msgspec.ValidationError, match="waveform"):
+        msgspec.msgpack.decode(octets[CRC_OCTETS:], type=known)
 
 
 def test_scan_reported_in_part_belongs_to_the_tags_that_its_map_names() -> None:

@@ -17,6 +17,7 @@ from wire.record import (
     Layout,
     Record,
     ScanRecord,
+    WaveformRecord,
     columns_of,
     decode_record,
     encode_record,
@@ -46,6 +47,9 @@ PARTS = {
     ActionRecord: st.builds(ActionRecord, INT64, WALLS, st.text(), st.text(), st.text(), INT64, st.text()),
     AuditRecord: st.builds(AuditRecord, INT64, WALLS, st.text(), st.text()),
     FoldedRecord: st.builds(FoldedRecord, INT64, WALLS, st.text(), st.integers(0, 2**63 - 1), INT64, WALLS),
+    WaveformRecord: st.builds(
+        WaveformRecord, st.text(), INT64, WALLS, st.floats(allow_nan=False), INT64, st.text(), st.binary()
+    ),
 }
 
 
