@@ -96,6 +96,19 @@ def _begin_sqlite(connection: Connection) -> None:
     connection.exec_driver_sql("BEGIN IMMEDIATE" if immediate else "BEGIN")
 
 
+TURN = 0x6665_6E67
+"""The lock by which writers of PostgreSQL take turns."""
+
+
+def take_turn(session: Session) -> None:
+    """Wait until no other transaction that took its turn is open, and keep them waiting until this one has ended.
+
+    Ids that are drawn after it become visible in their order. A writer of SQLite has had its turn since its beginning.
+    """
+    if session.get_bind().dialect.name == "postgresql":
+        session.execute(sa.select(sa.func.pg_advisory_xact_lock(TURN)))
+
+
 STATEMENT_FAULTS = ("22", "23", "54")
 """Classes of SQLSTATE that blame the statement's own values: data, constraint, a limit of the program exceeded."""
 

@@ -1,19 +1,16 @@
-"""Store committed records and the values in them; keep what could not be read."""
+"""Store committed records; keep what could not be read."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from fleet.readings.items import Item, Unreadable, escape_text, quality_of, split_value
-from fleet.readings.models import Quarantined, Reading, Record
+from fleet.readings.items import Item, Unreadable, escape_text
+from fleet.readings.models import Quarantined, Record
 from wire.conversation import Batch
-from wire.record import ScanRecord, columns_of
-from wire.sample import Quality, is_bad
 
 QUARANTINE_BODY_MAX = 64 * 1024
 """Octets kept of a message or item that cannot be read."""
@@ -21,14 +18,12 @@ REASON_MAX = 500
 """Characters kept of why."""
 
 
-def add_records(session: Session, gateway: str, batch: Batch, items: Sequence[Item], received_ns: int) -> list[int]:
-    """Insert records; returns their ids, which are their positions in the outbox.
+def add_records(session: Session, brought: Sequence[tuple[str, Batch, Sequence[Item], int]]) -> list[int]:
+    """Insert the records of some batches, each with its gateway and when it was received in ns.
 
-    Ids grow in the order of commits because there is one ingest process. With several, a position could become
-    visible after a higher one, and a relay that reads up to the highest would miss it: they would have to take turns.
+    Returns their ids in the same order. An id is a position in the outbox: the caller has taken its turn
+    (`fleet.db.take_turn`), so that no position becomes visible after a higher one.
     """
-    if not items:
-        return []
     rows = [
         {
             "gateway": gateway,
@@ -41,41 +36,11 @@ def add_records(session: Session, gateway: str, batch: Batch, items: Sequence[It
             "captured_ns": item.captured_ns,
             "body": item.body,
         }
+        for gateway, batch, items, received_ns in brought
         for item in items
     ]
     insert = sa.insert(Record).returning(Record.id, sort_by_parameter_order=True)
-    return list(session.scalars(insert, rows))
-
-
-def reading_rows(item: Item, record_id: int, tag_ids: Mapping[str, int]) -> list[dict[str, Any]]:
-    """Return the rows of a scan's values. A scan without a time has none: it stays a record until the time is known."""
-    record, layout = item.record, item.layout
-    if not isinstance(record, ScanRecord) or layout is None or item.captured_ns is None:
-        return []
-    rows = []
-    columns = columns_of(record, len(layout.tags))
-    for index, (column, raw) in enumerate(zip(columns, record.values, strict=True)):
-        value, text = split_value(raw)
-        quality = quality_of(record, index)
-        if value is None and text is None and not is_bad(quality):
-            quality = int(Quality.BAD_SENSOR)  # a number that is not finite is no value
-        rows.append(
-            {
-                "tag_id": tag_ids[layout.tags[column]],
-                "at_ns": item.captured_ns,
-                "record_id": record_id,
-                "value": value,
-                "text": text,
-                "quality": quality,
-            }
-        )
-    return rows
-
-
-def add_readings(session: Session, rows: Sequence[dict[str, Any]]) -> None:
-    """Insert values."""
-    if rows:
-        session.execute(sa.insert(Reading.__table__), rows)  # type: ignore[arg-type]
+    return list(session.scalars(insert, rows)) if rows else []
 
 
 def quarantine_items(
