@@ -13,13 +13,13 @@ from __future__ import annotations
 import logging
 import secrets
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import msgspec
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from fleet.alarms import journal, own
+from fleet.backlog import Incoming
 from fleet.burden import find_excess, weigh
 from fleet.conversation import WINDOW_OCTETS, GreetAgain, Refuse, decide
 from fleet.counts import Counting, Counts
@@ -49,14 +49,6 @@ TRANSACTION_ROWS = 4096
 TRANSACTION_OCTETS = 1024 * 1024
 """A transaction takes no further message once those it has decode to this much."""
 SHOWN_REASON = 300
-
-
-class Incoming(msgspec.Struct, frozen=True):
-    """A message as the broker delivered it."""
-
-    topic: str
-    payload: bytes
-    received_ns: int
 
 
 class Reply(msgspec.Struct, frozen=True):

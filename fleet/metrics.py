@@ -38,8 +38,11 @@ class IngestMetrics:
             "fengsui_ingest_unregistered", "Messages of gateways that are not registered.", registry=registry
         )
         self.dropped = Counter(
-            "fengsui_ingest_dropped", "Messages dropped because the database did not commit.", registry=registry
+            "fengsui_ingest_dropped",
+            "Messages dropped: the database did not commit, too many waited, or a worker died.",
+            registry=registry,
         )
+        self.worker_deaths = Counter("fengsui_ingest_worker_deaths", "Workers that died.", registry=registry)
         self.transactions = Counter("fengsui_ingest_transactions", "Transactions committed.", registry=registry)
         self.database_up = Gauge("fengsui_ingest_database_up", "1 if the last commit worked.", registry=registry)
         self.broker_up = Gauge("fengsui_ingest_broker_up", "1 while connected to the broker.", registry=registry)

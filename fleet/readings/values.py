@@ -1,8 +1,8 @@
 """Put the values of scans into their table, many at once and in the way that each database takes them fastest.
 
 A value costs more to hand over than to store, so nothing here works value by value where all of a scan are numbers.
-Those of one tag go one after the other, as the table has them: SQLite is four times as fast then. SQLite takes a hundred
-rows in one statement, PostgreSQL a stream in its binary COPY format.
+Those of one tag go one after the other, as the table has them: SQLite is four times as fast then. SQLite takes a
+hundred rows in one statement, PostgreSQL a stream in its binary COPY format.
 """
 
 from __future__ import annotations
@@ -115,7 +115,8 @@ _WIDTH = 5
 
 def _insert_sqlite(connection: sa.Connection, numbers: Columns, rows: Sequence[Row]) -> None:
     flat: list[float] = [0] * (len(numbers.value) * _WIDTH)
-    for place, column in enumerate(numbers):
+    columns: Sequence[Sequence[float]] = numbers
+    for place, column in enumerate(columns):
         flat[place::_WIDTH] = column
     whole = len(flat) - len(flat) % (STATEMENT_ROWS * _WIDTH)
     for statement, begin, end, step in (

@@ -12,9 +12,10 @@ from prometheus_client import CollectorRegistry
 from sqlalchemy.exc import DataError, OperationalError
 
 from fleet.alarms.models import Alarm, AlarmEvent
+from fleet.backlog import Incoming
 from fleet.bootstrap import Services
 from fleet.burden import find_excess
-from fleet.committer import Committer, DatabaseDownError, Incoming, Reply
+from fleet.committer import Committer, DatabaseDownError, Reply
 from fleet.db import Database, build_engine, is_outage
 from fleet.gateways import service as gateways
 from fleet.gateways.models import Cursor, Gateway, Tag
