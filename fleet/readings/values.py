@@ -12,11 +12,10 @@ from collections.abc import Callable, Mapping, Sequence
 from itertools import chain
 from typing import NamedTuple
 
-import psycopg
 import sqlalchemy as sa
-from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
+from fleet.db import copying
 from fleet.readings.items import VALUE_MAX, Item, quality_of, split_value
 from wire.record import ScanRecord, columns_of
 from wire.sample import Quality, is_bad
@@ -140,13 +139,8 @@ _LENGTH, _FLOAT, _INT = struct.Struct("!i"), struct.Struct("!id"), struct.Struct
 
 def _copy_postgresql(connection: sa.Connection, numbers: Columns, rows: Sequence[Row]) -> None:
     body = pack_numbers(numbers) + b"".join(map(pack_row, rows))
-    driver = connection.connection.driver_connection
-    assert isinstance(driver, psycopg.Connection)
-    try:
-        with driver.cursor() as cursor, cursor.copy(_COPY) as copy:
-            copy.write(_COPY_HEAD + body + _COPY_TAIL)
-    except psycopg.Error as error:
-        raise DBAPIError(_COPY, None, error) from error
+    with copying(connection, _COPY) as copy:
+        copy.write(_COPY_HEAD + body + _COPY_TAIL)
 
 
 def pack_numbers(numbers: Columns) -> bytes:
