@@ -370,6 +370,8 @@ class _Work:
 
     def finish(self) -> None:
         """Write down the records of all batches, and what follows from them."""
+        if not self._brought:
+            return
         session, committer, values = self._session, self._committer, Values()
         take_turn(session)
         ids = iter(store.add_records(session, self._brought))

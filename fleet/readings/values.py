@@ -42,7 +42,7 @@ class _Scans(NamedTuple):
 
     at_ns: list[int]
     record_id: list[int]
-    values: list[Sequence[float]]
+    values: list[list[float]]
     quality: list[bytes]
 
 
@@ -68,13 +68,15 @@ class Values:
             scans = self._scans.setdefault(ids, _Scans([], [], [], []))
             scans.at_ns.append(at_ns)
             scans.record_id.append(record_id)
-            scans.values.append(record.values)  # type: ignore[arg-type]
+            scans.values.append(list(map(float, record.values)))  # type: ignore[arg-type]
             scans.quality.append(record.quality or bytes(len(ids)))
         else:
             self._rows += _split(record, ids, at_ns, record_id)
 
     def insert(self, session: Session) -> None:
         """Insert what was taken. Raises SQLAlchemyError."""
+        if not self._scans and not self._rows:
+            return
         connection = session.connection()
         INSERT[connection.dialect.name](connection, self._arrange(), self._rows)
 

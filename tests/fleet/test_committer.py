@@ -226,6 +226,42 @@ def test_values_that_are_no_number_are_stored_as_what_they_are(fleet: Fleet) -> 
     ]  # fmt: skip
 
 
+def test_many_scans_keep_each_value_with_its_tag_and_time(fleet: Fleet) -> None:
+    session = fleet.open()
+    wide = Layout("g", names(30))
+    scans = [edge.scan(n, *(1000.0 * n + at for at in range(30)), layout=wide) for n in range(1, 12)]
+    scans[4] = edge.scan(5, *(None if at == 7 else 5000.0 + at for at in range(30)), layout=wide)
+    scans[5] = edge.scan(6, *(6000 + at for at in range(30)), quality=bytes(range(30)), layout=wide)
+    fleet.batch(session, 1, *scans, layouts={layout_id(wide): wide})
+    tags = {row.id: int(row.name.removeprefix("a.t")) for row in fleet.rows(sa.select(Tag))}
+    rows = fleet.rows(sa.select(Reading))
+    assert len(rows) == 11 * 30
+    seqs = {row.id: row.seq for row in fleet.rows(sa.select(Record))}
+    for row in rows:
+        n, at = (row.at_ns - START_NS) // 10**9, tags[row.tag_id]
+        missing = (n, at) == (5, 7)
+        assert row.value == (None if missing else 1000 * n + at)
+        assert row.quality == (Quality.BAD_SENSOR if missing else at if n == 6 else 0)
+        assert seqs[row.record_id] == n
+
+
+def test_the_largest_integers_are_stored_as_the_numbers_they_are(fleet: Fleet) -> None:
+    fleet.batch(fleet.open(), 1, edge.scan(1, 2**64 - 1, -(2**63)), edge.scan(2, True, 1))
+    rows = fleet.rows(sa.select(Reading).order_by(Reading.at_ns, Reading.tag_id))
+    assert [row.value for row in rows] == [2.0**64, -(2.0**63), 1.0, 1.0]
+    assert fleet.rows(sa.select(Quarantined)) == []
+
+
+def test_positions_in_the_outbox_go_on_after_records_were_pruned(fleet: Fleet) -> None:
+    session = fleet.open()
+    fleet.batch(session, 1, edge.scan(1, 1.0, 1.0), edge.scan(2, 1.0, 1.0))
+    last = max(row.id for row in fleet.rows(sa.select(Record)))
+    with fleet.services.database.writing() as writing:
+        writing.execute(sa.delete(Record))
+    fleet.batch(session, 3, edge.scan(3, 1.0, 1.0))
+    assert [row.id > last for row in fleet.rows(sa.select(Record))] == [True]
+
+
 def test_alarm_state_follows_the_journal(fleet: Fleet) -> None:
     session = fleet.open()
     fleet.batch(session, 1, edge.alarm(1, "raised"), edge.alarm(2, "raised", level="high-high"), lane=Lane.ALARMS)
