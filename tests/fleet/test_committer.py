@@ -3,6 +3,7 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import msgspec
@@ -16,7 +17,7 @@ from fleet.backlog import Incoming
 from fleet.bootstrap import Services
 from fleet.burden import find_excess
 from fleet.committer import Committer, DatabaseDownError, Reply
-from fleet.db import Database, build_engine, is_outage
+from fleet.db import Database, build_engine, is_outage, take_turn
 from fleet.gateways import service as gateways
 from fleet.gateways.models import Cursor, Gateway, Tag
 from fleet.ledger.models import Loss, Tally
@@ -26,9 +27,10 @@ from tests.fleet import edge
 from tests.fleet.conftest import START_NS, Clock, both_databases
 from wire.conversation import Ack, Batch, Greet, Minute, Refused, Tombstone, Welcome
 from wire.conversation import Clock as WireClock
+from wire.health import Health
 from wire.record import ActionRecord, AuditRecord, Lane, Layout, encode_record, layout_id
 from wire.sample import Quality
-from wire.topics import Up, format_topic
+from wire.topics import Down, Up, format_topic
 from wire.twin import TagInfo
 
 
@@ -617,3 +619,68 @@ def test_minutes_that_make_no_sense_are_left_out_and_the_loss_is_not(fleet: Flee
     assert ack.committed == 10
     assert fleet.rows(sa.select(LostMinute)) == []
     assert len(fleet.rows(sa.select(Loss))) == 1
+
+
+def test_minutes_that_the_database_refuses_do_not_hold_up_their_tombstone(
+    fleet: Fleet, services: Services, database_url: str
+) -> None:
+    refuse_on_sqlite(services, database_url, "lost_minute")
+    grave = Tombstone(last=10, reason="quota", minutes=(minute(0, 10, 1.0, 5.0, 2.0),))
+    ack = tombstone(fleet, fleet.open(), 1, grave, layouts={layout_id(edge.TANK): edge.TANK})
+    assert ack.committed == 10
+    assert [loss.records for loss in fleet.rows(sa.select(Loss))] == [10]
+    assert fleet.rows(sa.select(LostMinute)) == []
+
+
+def test_a_tombstone_that_tells_too_much_is_an_excess() -> None:
+    told = Minute(b"l", 0, (0,) * 1001, (), (), ())
+    grave = Tombstone(last=10, reason="quota", minutes=(told,) * 100)
+    assert "100100 sums" in find_excess(edge.batch("s", 1, tombstone=grave, layouts={}))
+
+
+@pytest.mark.parametrize("kind", [Up.LIVE, Down.ACK])
+def test_what_is_not_for_ingest_is_passed_over(fleet: Fleet, kind: Up | Down) -> None:
+    assert fleet.send(Incoming(format_topic(edge.GATEWAY, kind), b"\x00\x80", START_NS)) == []
+    assert fleet.rows(sa.select(Quarantined)) == []
+
+
+def test_health_is_written_down_every_five_seconds(fleet: Fleet, clock: Clock) -> None:
+    def say(uptime_s: int) -> int:
+        health = Health(release="0.1.0", uptime_s=uptime_s, clock="synced", lanes={}, groups={}, buses={}, outputs={})
+        assert fleet.send(edge.up(Up.HEALTH, health)) == []
+        (gateway,) = fleet.rows(sa.select(Gateway))
+        return int(gateway.health["uptime_s"])
+
+    assert [say(1), say(2)] == [1, 1]
+    clock.advance(5)
+    assert say(3) == 3
+
+
+def test_a_boot_that_comes_back_raises_an_alarm_once(fleet: Fleet) -> None:
+    for boot in ("boot-1", "boot-2", "boot-1", "boot-2"):
+        fleet.send(edge.up(Up.HELLO, msgspec.structs.replace(edge.hello(), boot=boot)))
+    assert [alarm.level for alarm in fleet.rows(sa.select(Alarm))] == ["clone"]
+    assert [event.kind for event in fleet.rows(sa.select(AlarmEvent))] == ["raised"]
+
+
+def test_a_batch_behind_a_welcome_needs_no_greeting(fleet: Fleet, clock: Clock) -> None:
+    session = fleet.open()
+    late = edge.up(Up.BATCH, edge.batch("earlier", 1, edge.scan(1, 1.0, 1.0)))
+    assert fleet.send(late) == []
+    assert fleet.batch(session, 1, edge.scan(1, 1.0, 1.0)).committed == 1
+    clock.advance(2.1)
+    assert isinstance(fleet.send(late)[0], Greet)
+
+
+def test_ids_of_records_are_drawn_in_turn(fleet: Fleet, services: Services, database_url: str) -> None:
+    if not database_url:
+        pytest.skip("a writer of SQLite has the database to itself")
+    session = fleet.open()
+    with services.database.writing() as other:
+        take_turn(other)
+        with ThreadPoolExecutor() as threads:
+            ack = threads.submit(fleet.batch, session, 1, edge.scan(1, 1.0, 1.0))
+            with pytest.raises(TimeoutError):
+                ack.result(timeout=0.3)
+            other.commit()
+            assert ack.result(timeout=20).committed == 1

@@ -159,6 +159,18 @@ async def test_a_worker_that_is_killed_is_replaced_and_its_gateways_are_greeted(
     assert (desk.count("worker_deaths"), desk.count("dropped")) == (1, 1)
 
 
+async def test_a_worker_that_died_while_nothing_was_to_do_is_noticed_by_the_next_turn(desk: Desk) -> None:
+    async with desk.running():
+        session = await desk.open()
+        killed = desk.shard.pid
+        os.kill(killed, signal.SIGKILL)
+        await until(lambda: not is_alive(killed), timeout_s=STARTS_S)
+        await asyncio.sleep(0.1)  # the loop hears of it
+        desk.put(Up.BATCH, edge.batch(session, 1, edge.scan(1, 1.0, 2.0)))
+        await until(lambda: desk.count("worker_deaths") == 1, timeout_s=STARTS_S)
+        assert await desk.open() != session
+
+
 async def test_a_worker_ends_with_its_shard(desk: Desk) -> None:
     async with desk.running():
         await desk.open()
