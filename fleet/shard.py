@@ -83,7 +83,11 @@ class Shard:
     @asynccontextmanager
     async def _worker(self) -> AsyncIterator[Process]:
         command = [sys.executable, "-m", "fleet.worker"]
-        process = await asyncio.create_subprocess_exec(*command, stdin=PIPE, stdout=PIPE, start_new_session=True)
+        try:
+            process = await asyncio.create_subprocess_exec(*command, stdin=PIPE, stdout=PIPE, start_new_session=True)
+        except OSError as error:
+            log.error("a worker cannot be started: %s", error)
+            raise WorkerDiedError from error
         self._process = process
         try:
             await _send(process, frame(Begin(self._url, logging.getLogger().getEffectiveLevel())))

@@ -100,9 +100,10 @@ class Total:
 
 
 def _read(stream: BinaryIO) -> bytes:
-    """Read a frame, b"" at the end."""
-    head = stream.read(LENGTH_OCTETS)
-    return stream.read(int.from_bytes(head, "big"))
+    """Read a frame, b"" at the end, be it in the middle of one."""
+    size = int.from_bytes(stream.read(LENGTH_OCTETS), "big")
+    body = stream.read(size)
+    return body if len(body) == size else b""
 
 
 def main() -> None:

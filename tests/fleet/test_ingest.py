@@ -6,6 +6,7 @@ import asyncio
 import io
 import os
 import signal
+import sys
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
@@ -171,6 +172,16 @@ async def test_a_worker_that_died_while_nothing_was_to_do_is_noticed_by_the_next
         assert await desk.open() != session
 
 
+async def test_a_worker_that_cannot_be_started_is_tried_again(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as broken:
+        broken.setattr(sys, "executable", "/nowhere/python")
+        running = desk.running()
+        await running.__aenter__()
+        await until(lambda: desk.count("worker_deaths") == 1, timeout_s=STARTS_S)
+    assert await desk.open()
+    await running.__aexit__(None, None, None)
+
+
 async def test_a_worker_ends_with_its_shard(desk: Desk) -> None:
     async with desk.running():
         await desk.open()
@@ -260,6 +271,13 @@ def test_a_worker_tells_why_the_database_does_not_commit(services: Services) -> 
     (outcome,) = outcomes(written.getvalue())
     assert (outcome.taken, outcome.answers) == (1, [])
     assert "gateway" in outcome.fault
+
+
+def test_a_turn_that_is_cut_short_is_not_committed(services: Services) -> None:
+    written = io.BytesIO()
+    whole = turns(services, [edge.up(Up.HELLO, edge.hello())]).getvalue()
+    serve(io.BytesIO(whole[:-1]), written)
+    assert written.getvalue() == b""
 
 
 def test_a_worker_ends_when_nobody_reads_its_answers(services: Services) -> None:
