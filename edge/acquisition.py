@@ -92,6 +92,7 @@ class Acquisition:
             for output in self._outputs.values():
                 name = f"output[{output.entry.name}]"
                 tasks.create_task(supervise(name, output.run, self._store.put_audit), name=name)
+            await asyncio.Event().wait()  # also where there is nothing to acquire
 
     def take(self, scan: Scan) -> None:
         """Take a scan, and what it derives: alarms and outputs first, then memory, then the spool. Never waits."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import asyncio
 import random
 from typing import Any
 
@@ -231,3 +232,13 @@ def test_derived_tag_raises_an_alarm_at_the_time_of_its_reading_and_a_new_window
     assert [alarm.change for alarm in kit.alarms] == ["raised", "cleared"]
     assert kit.alarms[-1].mono_ns > at(3 + 0.9 * 600), "5 m/s is the gust only once the window is known"
     assert "mast.derived-wind" in again.groups()
+
+
+async def test_acquisition_of_nothing_waits_until_it_is_ended() -> None:
+    acquisition, _ = acquire({"gateway": {"id": "gw-test-0001"}})
+    running = asyncio.create_task(acquisition.run())
+    done, _ = await asyncio.wait([running], timeout=0.05)
+    assert not done
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running
