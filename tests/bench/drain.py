@@ -68,7 +68,7 @@ def measure_drain() -> dict[str, float]:
     growth, queries = 0.0, 0.0
     for name in ("sqlite", "postgresql"):
         with ExitStack() as stack:
-            folder = Path(stack.enter_context(tempfile.TemporaryDirectory(dir=".", prefix=".drain-")))
+            folder = Path(stack.enter_context(tempfile.TemporaryDirectory(dir=".", prefix=".bench-")))
             url = ""
             if name == "postgresql":
                 programs = find_programs()
