@@ -295,7 +295,7 @@ class _Work:
             case Health() as health:
                 if self._committer.may_note_health(gateway.name):
                     gateways.note_health(gateway, health, message.received_ns)
-            case None:
+            case _:
                 self._spoiled(message, message.reason)
         return None
 
