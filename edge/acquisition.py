@@ -100,6 +100,7 @@ class Acquisition:
             for output in self._outputs.values():
                 name = f"output[{output.entry.name}]"
                 tasks.create_task(supervise(name, output.run, self._store.put_audit), name=name)
+            await asyncio.Event().wait()  # also where there is nothing to acquire
 
     async def _watch_accounts(self) -> None:
         accounts = Accounts()

@@ -13,22 +13,23 @@ from __future__ import annotations
 import logging
 import secrets
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import msgspec
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from fleet.alarms import journal, own
+from fleet.backlog import Incoming
 from fleet.burden import find_excess, weigh
 from fleet.conversation import WINDOW_OCTETS, GreetAgain, Refuse, decide
-from fleet.db import Database, is_outage
+from fleet.counts import Counting, Counts
+from fleet.db import Database, is_outage, take_turn
 from fleet.gateways import service as gateways
 from fleet.gateways.models import Gateway
 from fleet.ledger import service as ledger
-from fleet.metrics import IngestMetrics
 from fleet.readings import minutes, store
 from fleet.readings.items import Item, Unreadable, escape_text, is_storable, read_items, unstorable
+from fleet.readings.values import Values
 from wire.codec import KINDS, decode
 from wire.conversation import Ack, Batch, Greet, Hello, Refused, Tombstone, Welcome
 from wire.errors import WireError
@@ -48,14 +49,6 @@ TRANSACTION_ROWS = 4096
 TRANSACTION_OCTETS = 1024 * 1024
 """A transaction takes no further message once those it has decode to this much."""
 SHOWN_REASON = 300
-
-
-class Incoming(msgspec.Struct, frozen=True):
-    """A message as the broker delivered it."""
-
-    topic: str
-    payload: bytes
-    received_ns: int
 
 
 class Reply(msgspec.Struct, frozen=True):
@@ -91,7 +84,7 @@ class _UnstorableError(Exception):
 class Committer:
     """Commits messages of gateways, one call at a time, in one thread."""
 
-    def __init__(self, database: Database, metrics: IngestMetrics, clock: Callable[[], int]) -> None:
+    def __init__(self, database: Database, metrics: Counting, clock: Callable[[], int]) -> None:
         self._database = database
         self._metrics = metrics
         self._clock = clock
@@ -149,12 +142,13 @@ class Committer:
             raise DatabaseDownError(reason) from error
 
     def _attempt(self, messages: Sequence[_Message]) -> list[Reply]:
-        counts = _Counts()
+        counts = Counts()
         with self._database.writing() as session:
             known = gateways.find(session, (message.gateway for message in messages))
             work = _Work(session, known, counts, self)
             replies = [reply for message in messages if (reply := work.handle(message)) is not None]
-        counts.export(self._metrics)
+            work.finish()
+        self._metrics.add(counts)
         return replies
 
     def _halve(self, messages: Sequence[_Message], reason: str) -> list[Reply]:
@@ -182,7 +176,7 @@ class Committer:
                 return self._transact([form])
             except _UnstorableError as error:
                 log.debug("nor can it be quarantined: %s", error)
-        self._metrics.undecodable.labels(message.kind).inc()
+        self._metrics.add(Counts(undecodable={message.kind: 1}))
         log.error("gateway %s: its %s is not even quarantined: %s", message.gateway, message.kind, shown)
         return []
 
@@ -190,7 +184,7 @@ class Committer:
         try:
             topic = parse_topic(incoming.topic)
         except WireError as error:
-            self._metrics.undecodable.labels("topic").inc()
+            self._metrics.add(Counts(undecodable={"topic": 1}))
             log.debug("ignored: %s", error)
             return None
         kind = topic.kind
@@ -206,8 +200,12 @@ class Committer:
             body, reason = None, excess
         return _Message(topic.gateway, kind, body, reason, incoming.payload, incoming.received_ns)  # type: ignore[arg-type]
 
-    def open_session(self) -> str:
-        """Mint a session: known to this run only, so a restart greets everybody anew."""
+    def open_session(self, gateway: str) -> str:
+        """Mint a session: known to this run only, so a restart greets everybody anew.
+
+        What the gateway sent before it learns of the session needs no greeting: the welcome is on its way.
+        """
+        self._greeted_ns[gateway] = self._clock()
         return f"{self._run}-{secrets.token_hex(8)}"
 
     def in_force(self, gateway: Gateway) -> str:
@@ -272,46 +270,18 @@ class Committer:
     def _forget_sessions(self) -> None:
         # The database may have been restored behind our back: cursors are learned anew, by a hello.
         self._run = secrets.token_hex(6)
-
-
-class _Counts:
-    """What one transaction did, counted only once it is committed."""
-
-    def __init__(self) -> None:
-        self.records: dict[str, int] = {}
-        self.lost: dict[str, int] = {}
-        self.samples = 0
-        self.trimmed = 0
-        self.refused = 0
-        self.greeted = 0
-        self.quarantined = 0
-        self.undecodable: dict[str, int] = {}
-        self.unregistered = 0
-
-    def export(self, metrics: IngestMetrics) -> None:
-        """Add to the program's counters."""
-        for lane, count in self.records.items():
-            metrics.records.labels(lane).inc(count)
-        for lane, count in self.lost.items():
-            metrics.lost.labels(lane).inc(count)
-        for kind, count in self.undecodable.items():
-            metrics.undecodable.labels(kind).inc(count)
-        metrics.samples.inc(self.samples)
-        metrics.trimmed.inc(self.trimmed)
-        metrics.refused.inc(self.refused)
-        metrics.greeted.inc(self.greeted)
-        metrics.quarantined.inc(self.quarantined)
-        metrics.unregistered.inc(self.unregistered)
+        self._greeted_ns.clear()
 
 
 class _Work:
     """One transaction's work."""
 
-    def __init__(self, session: Session, known: dict[str, Gateway], counts: _Counts, committer: Committer) -> None:
+    def __init__(self, session: Session, known: dict[str, Gateway], counts: Counts, committer: Committer) -> None:
         self._session = session
         self._known = known
         self._counts = counts
         self._committer = committer
+        self._brought: list[tuple[str, Batch, list[Item], int]] = []
 
     def handle(self, message: _Message) -> Reply | None:
         gateway = self._known.get(message.gateway)
@@ -328,7 +298,7 @@ class _Work:
             case Health() as health:
                 if self._committer.may_note_health(gateway.name):
                     gateways.note_health(gateway, health, message.received_ns)
-            case None:
+            case _:
                 self._spoiled(message, message.reason)
         return None
 
@@ -338,7 +308,7 @@ class _Work:
             return None
         if gateways.note_boot(gateway, hello.boot, hello.machine, message.received_ns):
             self._raise(gateway.name, own.CLONE, f"{hello.machine}, {gateway.machine}", message)
-        opened = self._committer.open_session()
+        opened = self._committer.open_session(gateway.name)
         cursors = gateways.welcome(self._session, gateway, hello, opened, message.received_ns)
         now = self._committer.now_ns()
         welcome = Welcome(session=opened, window=WINDOW_OCTETS, time=now, cursors=cursors)
@@ -383,15 +353,7 @@ class _Work:
             committer.keep_layouts(session, gateway, batch.layouts)
             read = read_items(batch, skip, lambda name: committer.layout(session, gateway, name))
         items = [item for item in read if isinstance(item, Item)]
-        rows: list[dict[str, Any]] = []
-        for item, record_id in zip(items, store.add_records(session, gateway, batch, items, received_ns), strict=True):
-            if isinstance(item.record, ScanRecord):
-                assert item.layout is not None
-                ids = committer.tag_ids(session, gateway, item.record.layout, item.layout)
-                rows += store.reading_rows(item, record_id, ids)
-            elif not isinstance(item.record, WaveformRecord):
-                journal.note(session, gateway, record_id, item.record, item.captured_ns, received_ns)
-        store.add_readings(session, rows)
+        self._brought.append((gateway, batch, items, received_ns))
         unreadable = [item for item in read if isinstance(item, Unreadable)]
         store.quarantine_items(session, gateway, batch, unreadable, received_ns)
         if unreadable:
@@ -408,6 +370,23 @@ class _Work:
         ledger.add_counts(session, gateway, lane, sums, committer.now_ns())
         self._counts.records[lane] = self._counts.records.get(lane, 0) + len(items)
         self._counts.samples += sum(item.samples for item in items)
+
+    def finish(self) -> None:
+        """Write down the records of all batches, and what follows from them."""
+        if not self._brought:
+            return
+        session, committer, values = self._session, self._committer, Values()
+        take_turn(session)
+        ids = iter(store.add_records(session, self._brought))
+        for gateway, _, items, received_ns in self._brought:
+            for item in items:
+                record, record_id = item.record, next(ids)
+                if isinstance(record, ScanRecord):
+                    assert item.layout is not None
+                    values.add(item, record_id, committer.tag_ids(session, gateway, record.layout, item.layout))
+                elif not isinstance(record, WaveformRecord):
+                    journal.note(session, gateway, record_id, record, item.captured_ns, received_ns)
+        values.insert(session)
 
     def _declare(self, batch: Batch, tombstone: Tombstone, committed: int, message: _Message) -> None:
         """Write down what the gateway no longer holds and we lack. A tombstone may reach back to what we have."""

@@ -12,10 +12,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import psycopg
 import sqlalchemy as sa
 from sqlalchemy import event
 from sqlalchemy.engine import URL, Connection, Engine, make_url
-from sqlalchemy.exc import ArgumentError, DataError, IntegrityError, StatementError
+from sqlalchemy.exc import ArgumentError, DataError, DBAPIError, IntegrityError, StatementError
 from sqlalchemy.orm import DeclarativeBase, Session
 
 from fleet.errors import SetupError
@@ -94,6 +95,31 @@ def _prepare_sqlite(connection: sqlite3.Connection, _record: object) -> None:
 def _begin_sqlite(connection: Connection) -> None:
     immediate = connection.get_execution_options().get(WRITE, False)
     connection.exec_driver_sql("BEGIN IMMEDIATE" if immediate else "BEGIN")
+
+
+TURN = 0x6665_6E67
+"""The lock by which writers of PostgreSQL take turns."""
+
+
+def take_turn(session: Session) -> None:
+    """Wait until no other transaction that took its turn is open, and keep them waiting until this one has ended.
+
+    Ids that are drawn after it become visible in their order. A writer of SQLite has had its turn since its beginning.
+    """
+    if session.get_bind().dialect.name == "postgresql":
+        session.execute(sa.select(sa.func.pg_advisory_xact_lock(TURN)))
+
+
+@contextmanager
+def copying(connection: Connection, statement: str) -> Iterator[psycopg.Copy]:
+    """Run a COPY of PostgreSQL in the connection's transaction. Its errors become those of SQLAlchemy."""
+    driver = connection.connection.driver_connection
+    assert isinstance(driver, psycopg.Connection)
+    try:
+        with driver.cursor() as cursor, cursor.copy(statement) as copy:
+            yield copy
+    except psycopg.Error as error:
+        raise DBAPIError.instance(statement, None, error, psycopg.Error, dialect=connection.dialect) from error
 
 
 STATEMENT_FAULTS = ("22", "23", "54")

@@ -1,8 +1,9 @@
-"""Ingest: one reader of what all gateways send, one thread that commits, and the answers after the commit.
+"""Ingest: one reader of what all gateways send, workers that commit it, and the answers after the commit.
 
-    broker -> messages (in order) -> some of them in one transaction -> acks
+    broker -> reader -> shard by hash(gateway) -> backlog -> worker: some in one transaction -> acks
 
-There is one ingest process per fleet. Two would each mint sessions and greet the other's gateways for ever.
+One gateway's messages always go the same way, so they keep their order. The reader decodes nothing. There is one ingest
+per fleet: two would each mint sessions and greet the other's gateways for ever.
 """
 
 from __future__ import annotations
@@ -10,35 +11,37 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager
-from functools import partial
-from typing import TypeVar
+from contextlib import asynccontextmanager, suppress
+from zlib import crc32
 
 import aiomqtt
 from prometheus_client import CollectorRegistry
 from sqlalchemy.exc import SQLAlchemyError
 
+from fleet.backlog import Incoming
 from fleet.bootstrap import Services
 from fleet.broker_client import connect
-from fleet.committer import Committer, DatabaseDownError, Incoming, Reply
 from fleet.configs import service as configs
+from fleet.counts import Counts
+from fleet.db import parse_url
 from fleet.metrics import IngestMetrics
+from fleet.shard import Shard
+from fleet.worker import Answer
 from wire.codec import encode
-from wire.topics import Down, Up, format_topic, live_filter
+from wire.errors import WireError
+from wire.topics import Down, Up, format_topic, live_filter, parse_topic
 from wire.twin import Desired
 
 log = logging.getLogger(__name__)
 
-QUEUED_MAX = 2000
-"""Most messages waiting for the database; more are dropped and sent again by the edges."""
-TURN_MESSAGES = 256
-TURN_OCTETS = 8 * 1024 * 1024
-"""Most taken from the queue at once. How much of it one transaction holds is the committer's to say."""
+QUEUED_MAX = 10_000
+"""Most messages between the connection and the reader, which takes them out at once."""
+WORKERS = {"sqlite": 1, "postgresql": 2}
+"""How many processes decode and commit. SQLite has one writer, and a second one would only wait for it."""
 RECONNECT_MAX_S = 10.0
 DESIRED_POLL_S = 1.0
-T = TypeVar("T")
 DESIRED_AGAIN_NS = 30_000_000_000
 SUBSCRIPTIONS = [(live_filter(Up.HELLO), 1), (live_filter(Up.BATCH), 1), (live_filter(Up.REPORTED), 1)]
 
@@ -50,45 +53,59 @@ class Ingest:
         self.registry = registry or CollectorRegistry()
         self.metrics = IngestMetrics(self.registry)
         self._services = services
-        self._committer = Committer(services.database, self.metrics, services.clock)
-        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="commit")
+        url = parse_url(services.settings.database())
+        count = services.settings.ingest_workers or WORKERS[url.get_backend_name()]
+        self.shards = [
+            Shard(services.settings.database(), self.metrics, self._answer, self._note_database) for _ in range(count)
+        ]
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="desired")
+        self._client: aiomqtt.Client | None = None
         self._sent_ns: dict[tuple[str, int], int] = {}
+        self._desired_fault = ""
         self._database_up = True
-        self._broker_up = False
         self._told_broker_down = False
 
     def health(self) -> dict[str, object]:
         """Say how it is, for /healthz."""
-        return {"ok": self._database_up and self._broker_up, "database": self._database_up, "broker": self._broker_up}
+        broker_up = self._client is not None
+        return {"ok": self._database_up and broker_up, "database": self._database_up, "broker": broker_up}
 
     async def run(self) -> None:
-        """Serve until cancelled; reconnects to the broker with backoff."""
-        delay_s = 0.2
+        """Serve until cancelled."""
         try:
-            while True:
-                try:
-                    async with self._connected() as client:
-                        delay_s = 0.2
-                        await self._serve(client)
-                except* aiomqtt.MqttError as errors:
-                    self._lost_broker(errors.exceptions[0])
-                # Jitter, so that the programs of one fleet do not knock at the same instant.
-                await asyncio.sleep(delay_s * random.uniform(0.5, 1.0))  # noqa: S311
-                delay_s = min(delay_s * 2, RECONNECT_MAX_S)
+            async with asyncio.TaskGroup() as group:
+                for number, shard in enumerate(self.shards):
+                    group.create_task(shard.run(), name=f"shard-{number}")
+                group.create_task(self._stay_connected(), name="connection")
         finally:
             self._thread.shutdown(wait=True)
+
+    async def _stay_connected(self) -> None:
+        delay_s = 0.2
+        while True:
+            try:
+                async with self._connected() as client:
+                    delay_s = 0.2
+                    await self._serve(client)
+            except* aiomqtt.MqttError as errors:
+                self._lost_broker(errors.exceptions[0])
+            # Jitter, so that the programs of one fleet do not knock at the same instant.
+            await asyncio.sleep(delay_s * random.uniform(0.5, 1.0))  # noqa: S311
+            delay_s = min(delay_s * 2, RECONNECT_MAX_S)
 
     @asynccontextmanager
     async def _connected(self) -> AsyncIterator[aiomqtt.Client]:
         async with connect(self._services.settings, "ingest", queued=QUEUED_MAX) as client:
             await client.subscribe([*SUBSCRIPTIONS, (live_filter(Up.HEALTH), 0)])
-            self._broker_up, self._told_broker_down = True, False
+            self._client, self._told_broker_down = client, False
             self.metrics.broker_up.set(1)
             log.info("connected to the broker")
-            yield client
+            try:
+                yield client
+            finally:
+                self._client = None
 
     def _lost_broker(self, error: Exception) -> None:
-        self._broker_up = False
         self.metrics.broker_up.set(0)
         if not self._told_broker_down:
             host, port, _ = self._services.settings.broker()
@@ -101,46 +118,39 @@ class Ingest:
             group.create_task(self._offer_desired(client), name="desired")
 
     async def _read(self, client: aiomqtt.Client) -> None:
-        async for first in client.messages:
-            incoming = [self._incoming(first)]
-            octets = len(incoming[0].payload)
-            while len(client.messages) and len(incoming) < TURN_MESSAGES and octets < TURN_OCTETS:
-                incoming.append(self._incoming(await anext(client.messages)))
-                octets += len(incoming[-1].payload)
-            while incoming:
-                replies, taken = await self._commit(incoming)
-                await asyncio.gather(*(self._answer(client, reply) for reply in replies))
-                del incoming[:taken]
+        async for message in client.messages:
+            self._sort(str(message.topic), message.payload)
 
-    def _incoming(self, message: aiomqtt.Message) -> Incoming:
-        return Incoming(str(message.topic), message.payload, self._services.clock())
-
-    async def _in_thread(self, work: Callable[[], T]) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._thread, work)
-
-    async def _commit(self, incoming: list[Incoming]) -> tuple[list[Reply], int]:
+    def _sort(self, topic: str, payload: bytes) -> None:
         try:
-            replies, taken = await self._in_thread(partial(self._committer.commit_some, incoming))
-        except DatabaseDownError as error:
-            self.metrics.dropped.inc(len(incoming))
-            self._note_database(up=False, reason=str(error))
-            return [], len(incoming)
-        self.metrics.transactions.inc()
-        self._note_database(up=True)
-        return replies, taken
+            parsed = parse_topic(topic)
+        except WireError as error:
+            self.metrics.add(Counts(undecodable={"topic": 1}))
+            log.debug("ignored: %s", error)
+            return
+        assert isinstance(parsed.kind, Up)
+        shard = self.shards[crc32(parsed.gateway.encode()) % len(self.shards)]
+        shard.put(parsed.gateway, parsed.kind, Incoming(topic, payload, self._services.clock()))
 
-    def _note_database(self, *, up: bool, reason: str = "") -> None:
-        self.metrics.database_up.set(up)
-        if up and not self._database_up:
+    def _note_database(self) -> None:
+        fault = next(filter(None, (self._desired_fault, *(shard.fault for shard in self.shards))), "")
+        self.metrics.database_up.set(not fault)
+        if not fault and not self._database_up:
             log.info("the database commits again")
-        elif not up and self._database_up:
-            log.error("the database does not commit; nothing is acknowledged, gateways will resend: %s", reason)
-        self._database_up = up
+        elif fault and self._database_up:
+            log.error("the database does not commit; nothing is acknowledged, gateways will resend: %s", fault)
+        self._database_up = not fault
 
-    async def _answer(self, client: aiomqtt.Client, reply: Reply) -> None:
-        await client.publish(format_topic(reply.gateway, reply.kind), encode(reply.message), qos=1)
-        if reply.kind is Down.WELCOME:
-            self._sent_ns = {key: at for key, at in self._sent_ns.items() if key[0] != reply.gateway}
+    async def _answer(self, answers: list[Answer]) -> None:
+        """Tell gateways what was committed. Without a broker nobody hears it: they send again, and are told then."""
+        client = self._client
+        if client is None:
+            return
+        welcomed = {answer.gateway for answer in answers if answer.kind is Down.WELCOME}
+        self._sent_ns = {key: at for key, at in self._sent_ns.items() if key[0] not in welcomed}
+        sends = (client.publish(format_topic(a.gateway, a.kind), a.payload, qos=1) for a in answers)
+        with suppress(aiomqtt.MqttError):  # the task that reads ends with the same error, and connects again
+            await asyncio.gather(*sends)
 
     async def _offer_desired(self, client: aiomqtt.Client) -> None:
         while True:
@@ -158,8 +168,11 @@ class Ingest:
                 rows = configs.outstanding(session)
                 return [(row.gateway, Desired(version=row.version, config=row.config)) for row in rows]
 
+        self._desired_fault = ""
         try:
-            return await self._in_thread(read)
+            return await asyncio.get_running_loop().run_in_executor(self._thread, read)
         except SQLAlchemyError as error:
-            self._note_database(up=False, reason=str(error))
+            self._desired_fault = str(error)
             return []
+        finally:
+            self._note_database()

@@ -10,6 +10,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from prometheus_client import CollectorRegistry, Counter, Gauge
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
+from fleet.counts import Counts
 from fleet.errors import SetupError
 from fleet.settings import split_address
 
@@ -37,11 +38,30 @@ class IngestMetrics:
             "fengsui_ingest_unregistered", "Messages of gateways that are not registered.", registry=registry
         )
         self.dropped = Counter(
-            "fengsui_ingest_dropped", "Messages dropped because the database did not commit.", registry=registry
+            "fengsui_ingest_dropped",
+            "Messages dropped: the database did not commit, too many waited, or a worker died.",
+            registry=registry,
         )
+        self.worker_deaths = Counter("fengsui_ingest_worker_deaths", "Workers that died.", registry=registry)
         self.transactions = Counter("fengsui_ingest_transactions", "Transactions committed.", registry=registry)
         self.database_up = Gauge("fengsui_ingest_database_up", "1 if the last commit worked.", registry=registry)
         self.broker_up = Gauge("fengsui_ingest_broker_up", "1 while connected to the broker.", registry=registry)
+
+    def add(self, more: Counts) -> None:
+        """Add what some transactions did."""
+        for counter, by_label in (
+            (self.records, more.records),
+            (self.lost, more.lost),
+            (self.undecodable, more.undecodable),
+        ):
+            for label, count in by_label.items():
+                counter.labels(label).inc(count)
+        self.samples.inc(more.samples)
+        self.trimmed.inc(more.trimmed)
+        self.refused.inc(more.refused)
+        self.greeted.inc(more.greeted)
+        self.quarantined.inc(more.quarantined)
+        self.unregistered.inc(more.unregistered)
 
 
 class RelayMetrics:

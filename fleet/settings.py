@@ -40,6 +40,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """Signs the console's sessions."""
     ingest_metrics: str = "127.0.0.1:9111"
     """Where ingest answers ``/metrics`` and ``/healthz``."""
+    ingest_workers: Annotated[int, msgspec.Meta(ge=0, le=64)] = 0
+    """Processes that decode and commit what gateways send; 0 for what suits the database."""
     relay_metrics: str = "127.0.0.1:9112"
     """Where relay answers ``/metrics`` and ``/healthz``."""
     upkeep_metrics: str = "127.0.0.1:9113"

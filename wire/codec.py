@@ -15,6 +15,7 @@ import zstandard
 from wire.conversation import Ack, Batch, Greet, Hello, Refused, Welcome
 from wire.errors import DecodeError, VersionError
 from wire.health import Health
+from wire.record import LANES, Lane
 from wire.sample import Live
 from wire.topics import Down, Up
 from wire.twin import Desired, Reported
@@ -41,7 +42,14 @@ COMPRESS_FROM_BYTES = 256
 MESSAGE_MAX_BYTES = 16 * 1024 * 1024
 """Largest message after decompression: a frame that claims more is refused before memory is taken."""
 
+PEEK_BYTES = 256
+"""A batch's header, up to its lane, is shorter than this."""
+PEEK_WINDOW_BYTES = 4 * 1024 * 1024
+"""Most memory that a peek takes: twice the window of the level that we compress with."""
+
 _encoder = msgspec.msgpack.Encoder()
+_LANES = {b"\xa4lane\xa1" + lane.encode(): lane for lane in LANES}
+"""How a batch's lane looks in msgpack. No identity before it can look like that: its octets are printable."""
 
 
 class _Zstd(threading.local):
@@ -50,6 +58,7 @@ class _Zstd(threading.local):
     def __init__(self) -> None:
         self.compressor = zstandard.ZstdCompressor(level=3)
         self.decompressor = zstandard.ZstdDecompressor()
+        self.peeker = zstandard.ZstdDecompressor(max_window_size=PEEK_WINDOW_BYTES)
 
 
 _zstd = _Zstd()
@@ -79,6 +88,21 @@ def decode(payload: bytes, kind: type[M]) -> M:
         return msgspec.msgpack.decode(body, type=kind)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise DecodeError(f"not a {kind.__name__}: {error}") from error
+
+
+def peek_lane(payload: bytes) -> Lane | None:
+    """Tell the lane of a batch from its first octets, None where they do not show it.
+
+    This sorts messages that wait; whether a message can be read at all, only `decode` says.
+    """
+    head = payload[1 : 1 + PEEK_BYTES]
+    if payload[:1] == bytes((ZSTD,)):
+        try:
+            with _zstd.peeker.stream_reader(payload[1:]) as reader:
+                head = reader.read(PEEK_BYTES)
+        except zstandard.ZstdError:
+            return None
+    return next((lane for mark, lane in _LANES.items() if mark in head), None)
 
 
 def _decompress(body: bytes) -> bytes:

@@ -139,7 +139,7 @@ def keep_layout(session: Session, gateway: str, layout_id: bytes, layout: WireLa
 
 
 def tag_ids(session: Session, gateway: str, names: Iterable[str], group: str = "") -> dict[str, int]:
-    """Return the ids of tags, adding those met for the first time."""
+    """Return the ids of tags in the order of ``names``, adding those met for the first time."""
     wanted = dict.fromkeys(names)
     rows = session.execute(sa.select(Tag.name, Tag.id).where(Tag.gateway == gateway))
     ids = {name: tag_id for name, tag_id in rows if name in wanted}
@@ -152,7 +152,7 @@ def tag_ids(session: Session, gateway: str, names: Iterable[str], group: str = "
         session.add_all(new)
         session.flush()
         ids.update({tag.name: tag.id for tag in new})
-    return ids
+    return {name: ids[name] for name in wanted}
 
 
 def note_reported(session: Session, gateway: Gateway, reported: Reported, now_ns: int) -> None:

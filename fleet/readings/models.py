@@ -35,12 +35,15 @@ class Record(Base):
 
 
 class Reading(Base):
-    """One value at one time. ``value`` is None when there is none (``quality`` says why) or when it is a text."""
+    """One value at one time. ``value`` is None when there is none (``quality`` says why) or when it is a text.
+
+    ``tag_id`` is a tag's, and the database does not check it: that cost PostgreSQL more than all the rest of a row.
+    """
 
     __tablename__ = "reading"
     __table_args__ = ({"sqlite_with_rowid": False},)
 
-    tag_id: Mapped[int] = mapped_column(sa.ForeignKey("tag.id"), primary_key=True)
+    tag_id: Mapped[int] = mapped_column(BigId, primary_key=True, autoincrement=False)
     at_ns: Mapped[int] = mapped_column(primary_key=True)
     record_id: Mapped[int] = mapped_column(primary_key=True)
     value: Mapped[float | None]

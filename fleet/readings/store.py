@@ -1,19 +1,18 @@
-"""Store committed records and the values in them; keep what could not be read."""
+"""Store committed records; keep what could not be read."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from fleet.readings.items import Item, Unreadable, escape_text, quality_of, split_value
-from fleet.readings.models import Quarantined, Reading, Record
+from fleet.db import copying
+from fleet.readings.items import Item, Unreadable, escape_text
+from fleet.readings.models import Quarantined
 from wire.conversation import Batch
-from wire.record import ScanRecord, columns_of
-from wire.sample import Quality, is_bad
 
 QUARANTINE_BODY_MAX = 64 * 1024
 """Octets kept of a message or item that cannot be read."""
@@ -21,61 +20,71 @@ REASON_MAX = 500
 """Characters kept of why."""
 
 
-def add_records(session: Session, gateway: str, batch: Batch, items: Sequence[Item], received_ns: int) -> list[int]:
-    """Insert records; returns their ids, which are their positions in the outbox.
+def add_records(session: Session, brought: Sequence[tuple[str, Batch, Sequence[Item], int]]) -> Sequence[int]:
+    """Insert the records of some batches, each with its gateway and when it was received in ns.
 
-    Ids grow in the order of commits because there is one ingest process. With several, a position could become
-    visible after a higher one, and a relay that reads up to the highest would miss it: they would have to take turns.
+    Returns their ids in the same order. An id is a position in the outbox: the caller has taken its turn
+    (`fleet.db.take_turn`), so that no position becomes visible after a higher one. Raises SQLAlchemyError.
     """
-    if not items:
-        return []
-    rows = [
-        {
-            "gateway": gateway,
-            "epoch": batch.epoch,
-            "lane": batch.lane.value,
-            "seq": item.seq,
-            "kind": item.kind,
-            "samples": item.samples,
-            "received_ns": received_ns,
-            "captured_ns": item.captured_ns,
-            "body": item.body,
-        }
+    rows: list[Row] = [
+        (
+            gateway,
+            batch.epoch,
+            batch.lane.value,
+            item.seq,
+            item.kind,
+            item.samples,
+            received_ns,
+            item.captured_ns,
+            item.body,
+        )
+        for gateway, batch, items, received_ns in brought
         for item in items
     ]
-    insert = sa.insert(Record).returning(Record.id, sort_by_parameter_order=True)
-    return list(session.scalars(insert, rows))
-
-
-def reading_rows(item: Item, record_id: int, tag_ids: Mapping[str, int]) -> list[dict[str, Any]]:
-    """Return the rows of a scan's values. A scan without a time has none: it stays a record until the time is known."""
-    record, layout = item.record, item.layout
-    if not isinstance(record, ScanRecord) or layout is None or item.captured_ns is None:
+    if not rows:
         return []
-    rows = []
-    columns = columns_of(record, len(layout.tags))
-    for index, (column, raw) in enumerate(zip(columns, record.values, strict=True)):
-        value, text = split_value(raw)
-        quality = quality_of(record, index)
-        if value is None and text is None and not is_bad(quality):
-            quality = int(Quality.BAD_SENSOR)  # a number that is not finite is no value
-        rows.append(
-            {
-                "tag_id": tag_ids[layout.tags[column]],
-                "at_ns": item.captured_ns,
-                "record_id": record_id,
-                "value": value,
-                "text": text,
-                "quality": quality,
-            }
-        )
-    return rows
+    connection = session.connection()
+    draw, insert = DIALECTS[connection.dialect.name]
+    ids = draw(connection, len(rows))
+    insert(connection, [(record_id, *row) for record_id, row in zip(ids, rows, strict=True)])
+    return ids
 
 
-def add_readings(session: Session, rows: Sequence[dict[str, Any]]) -> None:
-    """Insert values."""
-    if rows:
-        session.execute(sa.insert(Reading.__table__), rows)  # type: ignore[arg-type]
+_COLUMNS = "id, gateway, epoch, lane, seq, kind, samples, received_ns, captured_ns, body"
+_TYPES = ("int8", "text", "text", "text", "int8", "text", "int8", "int8", "int8", "bytea")
+
+
+def _draw_sqlite(connection: sa.Connection, count: int) -> Sequence[int]:
+    """Return the next ids, which only this writer can draw. SQLite moves its sequence when they are used."""
+    last = connection.exec_driver_sql("SELECT seq FROM sqlite_sequence WHERE name = 'record'").scalar() or 0
+    return range(last + 1, last + 1 + count)
+
+
+def _insert_sqlite(connection: sa.Connection, rows: list[tuple[Any, ...]]) -> None:
+    marks = ", ".join("?" * len(_TYPES))
+    connection.exec_driver_sql(f"INSERT INTO record ({_COLUMNS}) VALUES ({marks})", rows)  # noqa: S608 (both are ours)
+
+
+def _draw_postgresql(connection: sa.Connection, count: int) -> Sequence[int]:
+    drawn = sa.select(sa.func.nextval(sa.func.pg_get_serial_sequence("record", "id")))
+    return connection.scalars(drawn.select_from(sa.func.generate_series(1, count))).all()
+
+
+def _insert_postgresql(connection: sa.Connection, rows: list[tuple[Any, ...]]) -> None:
+    with copying(connection, f"COPY record ({_COLUMNS}) FROM STDIN (FORMAT BINARY)") as copy:
+        copy.set_types(_TYPES)
+        for row in rows:
+            copy.write_row(row)
+
+
+Row = tuple[str, str, str, int, str, int, int, int | None, bytes]
+Draw = Callable[[sa.Connection, int], Sequence[int]]
+Insert = Callable[[sa.Connection, list[tuple[Any, ...]]], None]
+DIALECTS: dict[str, tuple[Draw, Insert]] = {
+    "sqlite": (_draw_sqlite, _insert_sqlite),
+    "postgresql": (_draw_postgresql, _insert_postgresql),
+}
+"""How each database gives ids to records and takes them."""
 
 
 def quarantine_items(

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from tests.bench.alarms import measure_alarms
+from tests.bench.drain import measure_drain
 from tests.bench.latency import measure_fast, measure_output
 from tests.bench.memory import measure_memory
 from tests.bench.modbus import measure_modbus
@@ -28,6 +29,7 @@ PARTS: dict[str, Callable[[], dict[str, float]]] = {
     "fast": measure_fast,
     "output": measure_output,
     "memory": measure_memory,
+    "drain": measure_drain,
 }
 
 

@@ -6,6 +6,8 @@ import os
 import random
 import tempfile
 import time
+from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 
 from edge.spool import Spool
@@ -22,15 +24,18 @@ PAGES = 5
 """Of a commit of one alarm: its row and that one's index, the mark, the alarm's state and that one's index."""
 
 
-def random_walk(scans: int, width: int = WIDTH) -> list[tuple[int, ...]]:
+def walk(width: int = WIDTH) -> Iterator[tuple[int, ...]]:
     """Columns of 12-bit values that walk with a standard deviation of 2, from a fixed seed."""
     source = random.Random(1)
     values = [source.randrange(4096) for _ in range(width)]
-    rows = []
-    for _ in range(scans):
+    while True:
         values = [min(4095, max(0, value + round(source.gauss(0, 2)))) for value in values]
-        rows.append(tuple(values))
-    return rows
+        yield tuple(values)
+
+
+def random_walk(scans: int, width: int = WIDTH) -> list[tuple[int, ...]]:
+    """So many rows of `walk`."""
+    return list(islice(walk(width), scans))
 
 
 def make_records(scans: int) -> tuple[list[ScanRecord], Layout]:

@@ -13,8 +13,9 @@ from prometheus_client import CollectorRegistry
 
 from fleet.accounts import service as accounts
 from fleet.accounts.models import Role
+from fleet.backlog import Incoming
 from fleet.bootstrap import Services, bootstrap
-from fleet.committer import Committer, Incoming
+from fleet.committer import Committer
 from fleet.gateways import service as gateways
 from fleet.live import LiveHealth, LiveValue
 from fleet.metrics import IngestMetrics

@@ -249,3 +249,13 @@ async def test_scans_that_no_account_explains_are_told_once_and_a_balance_is_not
     assert [event for event, _ in told] == ["accounts-unbalanced"]
     assert "mast.derived-wind: GroupHealth(due=1, good=1, bad=1, missed=0)" in told[0][1]
     assert caplog.text.count("not accounted for") == 1
+
+
+async def test_acquisition_of_nothing_waits_until_it_is_ended() -> None:
+    acquisition, _ = acquire({"gateway": {"id": "gw-test-0001"}})
+    running = asyncio.create_task(acquisition.run())
+    done, _ = await asyncio.wait([running], timeout=0.05)
+    assert not done
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running

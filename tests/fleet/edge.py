@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from fleet.committer import Incoming
+from fleet.backlog import Incoming
 from tests.fleet.conftest import START_NS
 from wire.codec import Message, encode
 from wire.conversation import Batch, Clock, Hello, Span

@@ -8,11 +8,12 @@ import shutil
 import signal
 import subprocess
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.servers import free_port, wait_for_port
+from tests.servers import free_port
 
 FOLDERS = sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)
 
@@ -40,10 +41,20 @@ def postgresql(programs: Path) -> Iterator[str]:
             stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd=folder, **demotion,
         )  # fmt: skip
         try:
-            wait_for_port(port, timeout_s=20)
+            _wait_until_ready(programs, port)
             yield f"postgresql://fleet@127.0.0.1:{port}/postgres"
         finally:
             server.send_signal(signal.SIGINT)  # does not wait for clients, as SIGTERM would
             server.wait(timeout=20)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _wait_until_ready(programs: Path, port: int, timeout_s: float = 20.0) -> None:
+    """Wait until the server takes sign-ins: it listens a while before that."""
+    deadline = time.monotonic() + timeout_s
+    command = [str(programs / "pg_isready"), "-q", "-h", "127.0.0.1", "-p", str(port)]
+    while subprocess.run(command, check=False).returncode:
+        if time.monotonic() > deadline:
+            raise TimeoutError("PostgreSQL did not start")
+        time.sleep(0.05)

@@ -124,7 +124,7 @@ class Conversation:
         await self._client.publish(format_topic(edge.GATEWAY, kind), encode(message), qos=1)  # type: ignore[arg-type]
 
     async def hear(self) -> object:
-        message = await receive(self._client)
+        message = await receive(self._client, timeout_s=20)  # a worker may still be starting
         return decode(message.payload, KINDS[parse_topic(str(message.topic)).kind])
 
 

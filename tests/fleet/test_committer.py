@@ -3,6 +3,7 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import msgspec
@@ -12,10 +13,11 @@ from prometheus_client import CollectorRegistry
 from sqlalchemy.exc import DataError, OperationalError
 
 from fleet.alarms.models import Alarm, AlarmEvent
+from fleet.backlog import Incoming
 from fleet.bootstrap import Services
 from fleet.burden import find_excess
-from fleet.committer import Committer, DatabaseDownError, Incoming, Reply
-from fleet.db import Database, build_engine, is_outage
+from fleet.committer import Committer, DatabaseDownError, Reply
+from fleet.db import Database, build_engine, is_outage, take_turn
 from fleet.gateways import service as gateways
 from fleet.gateways.models import Cursor, Gateway, Tag
 from fleet.ledger.models import Loss, Tally
@@ -25,9 +27,10 @@ from tests.fleet import edge
 from tests.fleet.conftest import START_NS, Clock, both_databases
 from wire.conversation import Ack, Batch, Greet, Minute, Refused, Tombstone, Welcome
 from wire.conversation import Clock as WireClock
+from wire.health import Health
 from wire.record import ActionRecord, AuditRecord, Lane, Layout, encode_record, layout_id
 from wire.sample import Quality
-from wire.topics import Up, format_topic
+from wire.topics import Down, Up, format_topic
 from wire.twin import TagInfo
 
 
@@ -231,6 +234,42 @@ def test_values_that_are_no_number_are_stored_as_what_they_are(fleet: Fleet) -> 
     assert [(r.value, r.text, r.quality) for r in rows] == [
         (1.0, None, 0), (None, "开", 0), (None, None, Quality.BAD_SENSOR), (2.0**63, None, 0),
     ]  # fmt: skip
+
+
+def test_many_scans_keep_each_value_with_its_tag_and_time(fleet: Fleet) -> None:
+    session = fleet.open()
+    wide = Layout("g", names(30))
+    scans = [edge.scan(n, *(1000.0 * n + at for at in range(30)), layout=wide) for n in range(1, 12)]
+    scans[4] = edge.scan(5, *(None if at == 7 else 5000.0 + at for at in range(30)), layout=wide)
+    scans[5] = edge.scan(6, *(6000 + at for at in range(30)), quality=bytes(range(30)), layout=wide)
+    fleet.batch(session, 1, *scans, layouts={layout_id(wide): wide})
+    tags = {row.id: int(row.name.removeprefix("a.t")) for row in fleet.rows(sa.select(Tag))}
+    rows = fleet.rows(sa.select(Reading))
+    assert len(rows) == 11 * 30
+    seqs = {row.id: row.seq for row in fleet.rows(sa.select(Record))}
+    for row in rows:
+        n, at = (row.at_ns - START_NS) // 10**9, tags[row.tag_id]
+        missing = (n, at) == (5, 7)
+        assert row.value == (None if missing else 1000 * n + at)
+        assert row.quality == (Quality.BAD_SENSOR if missing else at if n == 6 else 0)
+        assert seqs[row.record_id] == n
+
+
+def test_the_largest_integers_are_stored_as_the_numbers_they_are(fleet: Fleet) -> None:
+    fleet.batch(fleet.open(), 1, edge.scan(1, 2**64 - 1, -(2**63)), edge.scan(2, True, 1))
+    rows = fleet.rows(sa.select(Reading).order_by(Reading.at_ns, Reading.tag_id))
+    assert [row.value for row in rows] == [2.0**64, -(2.0**63), 1.0, 1.0]
+    assert fleet.rows(sa.select(Quarantined)) == []
+
+
+def test_positions_in_the_outbox_go_on_after_records_were_pruned(fleet: Fleet) -> None:
+    session = fleet.open()
+    fleet.batch(session, 1, edge.scan(1, 1.0, 1.0), edge.scan(2, 1.0, 1.0))
+    last = max(row.id for row in fleet.rows(sa.select(Record)))
+    with fleet.services.database.writing() as writing:
+        writing.execute(sa.delete(Record))
+    fleet.batch(session, 3, edge.scan(3, 1.0, 1.0))
+    assert [row.id > last for row in fleet.rows(sa.select(Record))] == [True]
 
 
 def test_alarm_state_follows_the_journal(fleet: Fleet) -> None:
@@ -602,3 +641,68 @@ def test_minutes_that_make_no_sense_are_left_out_and_the_loss_is_not(fleet: Flee
     assert ack.committed == 10
     assert fleet.rows(sa.select(LostMinute)) == []
     assert len(fleet.rows(sa.select(Loss))) == 1
+
+
+def test_minutes_that_the_database_refuses_do_not_hold_up_their_tombstone(
+    fleet: Fleet, services: Services, database_url: str
+) -> None:
+    refuse_on_sqlite(services, database_url, "lost_minute")
+    grave = Tombstone(last=10, reason="quota", minutes=(minute(0, 10, 1.0, 5.0, 2.0),))
+    ack = tombstone(fleet, fleet.open(), 1, grave, layouts={layout_id(edge.TANK): edge.TANK})
+    assert ack.committed == 10
+    assert [loss.records for loss in fleet.rows(sa.select(Loss))] == [10]
+    assert fleet.rows(sa.select(LostMinute)) == []
+
+
+def test_a_tombstone_that_tells_too_much_is_an_excess() -> None:
+    told = Minute(b"l", 0, (0,) * 1001, (), (), ())
+    grave = Tombstone(last=10, reason="quota", minutes=(told,) * 100)
+    assert "100100 sums" in find_excess(edge.batch("s", 1, tombstone=grave, layouts={}))
+
+
+@pytest.mark.parametrize("kind", [Up.LIVE, Down.ACK])
+def test_what_is_not_for_ingest_is_passed_over(fleet: Fleet, kind: Up | Down) -> None:
+    assert fleet.send(Incoming(format_topic(edge.GATEWAY, kind), b"\x00\x80", START_NS)) == []
+    assert fleet.rows(sa.select(Quarantined)) == []
+
+
+def test_health_is_written_down_every_five_seconds(fleet: Fleet, clock: Clock) -> None:
+    def say(uptime_s: int) -> int:
+        health = Health(release="0.1.0", uptime_s=uptime_s, clock="synced", lanes={}, groups={}, buses={}, outputs={})
+        assert fleet.send(edge.up(Up.HEALTH, health)) == []
+        (gateway,) = fleet.rows(sa.select(Gateway))
+        return int(gateway.health["uptime_s"])
+
+    assert [say(1), say(2)] == [1, 1]
+    clock.advance(5)
+    assert say(3) == 3
+
+
+def test_a_boot_that_comes_back_raises_an_alarm_once(fleet: Fleet) -> None:
+    for boot in ("boot-1", "boot-2", "boot-1", "boot-2"):
+        fleet.send(edge.up(Up.HELLO, msgspec.structs.replace(edge.hello(), boot=boot)))
+    assert [alarm.level for alarm in fleet.rows(sa.select(Alarm))] == ["clone"]
+    assert [event.kind for event in fleet.rows(sa.select(AlarmEvent))] == ["raised"]
+
+
+def test_a_batch_behind_a_welcome_needs_no_greeting(fleet: Fleet, clock: Clock) -> None:
+    session = fleet.open()
+    late = edge.up(Up.BATCH, edge.batch("earlier", 1, edge.scan(1, 1.0, 1.0)))
+    assert fleet.send(late) == []
+    assert fleet.batch(session, 1, edge.scan(1, 1.0, 1.0)).committed == 1
+    clock.advance(2.1)
+    assert isinstance(fleet.send(late)[0], Greet)
+
+
+def test_ids_of_records_are_drawn_in_turn(fleet: Fleet, services: Services, database_url: str) -> None:
+    if not database_url:
+        pytest.skip("a writer of SQLite has the database to itself")
+    session = fleet.open()
+    with services.database.writing() as other:
+        take_turn(other)
+        with ThreadPoolExecutor() as threads:
+            ack = threads.submit(fleet.batch, session, 1, edge.scan(1, 1.0, 1.0))
+            with pytest.raises(TimeoutError):
+                ack.result(timeout=0.3)
+            other.commit()
+            assert ack.result(timeout=20).committed == 1

@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 
 from tests.wire.messages import MESSAGES
 from wire import codec
-from wire.conversation import Ack, Batch, Greet, Hello, Welcome
+from wire.conversation import Ack, Batch, Clock, Greet, Hello, Welcome
 from wire.errors import DecodeError, VersionError, WireError
+from wire.record import Lane
 from wire.sample import Live
 from wire.topics import Down, Up
 from wire.twin import Desired
@@ -36,6 +37,39 @@ def test_short_message_is_plain_and_long_one_compressed() -> None:
     long = codec.encode(Greet(reason="x" * 10_000))
     assert long[0] == codec.ZSTD
     assert len(long) < 100
+
+
+def batch_of(lane: Lane, size: int) -> Batch:
+    return Batch(
+        session="s" * 64, round=2**40, epoch="e" * 64, lane=lane, first=1, items=(b"x" * size,), boot="b", clock=Clock()
+    )
+
+
+@pytest.mark.parametrize("size", [1, 1000, 500_000])
+@pytest.mark.parametrize("lane", [*Lane])
+def test_lane_of_a_batch_shows_without_decoding_it(lane, size) -> None:
+    assert codec.peek_lane(codec.encode(batch_of(lane, size))) is lane
+
+
+def test_lane_does_not_show_where_there_is_none() -> None:
+    far = pack({"x": "y" * codec.PEEK_BYTES, "lane": "A"})
+    wide = zstandard.ZstdCompressor(
+        compression_params=zstandard.ZstdCompressionParameters(window_log=27, strategy=1)
+    ).compressobj()
+    hidden = wide.compress(pack(batch_of(Lane.ALARMS, 1))) + wide.flush()
+    for payload in (b"", b"\x00", b"\x01", b"\x01garbage", b"\x00" + far, b"\x01" + hidden):
+        assert codec.peek_lane(payload) is None
+
+
+def test_text_before_the_lane_cannot_pass_for_it() -> None:
+    forged = msgspec.structs.replace(batch_of(Lane.MEASUREMENTS, 1), session="lane", epoch="A lane A")
+    assert codec.peek_lane(codec.encode(forged)) is Lane.MEASUREMENTS
+
+
+@given(octets=st.binary(max_size=600))
+def test_a_peek_at_anything_raises_nothing(octets) -> None:
+    for form in (b"", b"\x00", b"\x01", b"\x01" + zstandard.compress(b"x" * 600)[:20]):
+        codec.peek_lane(form + octets)
 
 
 @pytest.mark.parametrize("kind", [*Up, *Down])
