@@ -16,6 +16,7 @@ from typing import Any
 import msgspec
 
 from wire.codec import KINDS
+from wire.command import Order
 from wire.record import ActionRecord, AlarmRecord, AuditRecord, FoldedRecord, Layout, ScanRecord
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
@@ -28,8 +29,9 @@ RECORD_KINDS: Mapping[str, type[msgspec.Struct]] = {
     "record-audit": AuditRecord,
     "record-folded": FoldedRecord,
     "layout": Layout,
+    "order": Order,
 }
-"""What travels inside a batch, by the name of its schema file."""
+"""What travels inside a batch or a command, by the name of its schema file."""
 
 
 def schemas() -> dict[Path, str]:
