@@ -114,7 +114,7 @@ BUGS = (
     Bug(
         "a greeting is ignored",
         "edge/conversation.py",
-        "        if self.session is not None:\n            self.connect(now)",
+        "        if self.session is not None:\n            self._close_session(now)",
         "        return",
         "kill-ingest",
     ),
