@@ -21,6 +21,7 @@ from sqlalchemy.orm import Session
 
 from fleet.alarms import journal, own
 from fleet.burden import find_excess, weigh
+from fleet.commands import service as commands
 from fleet.conversation import WINDOW_OCTETS, GreetAgain, Refuse, decide
 from fleet.db import Database, is_outage
 from fleet.gateways import service as gateways
@@ -33,6 +34,7 @@ from wire.codec import KINDS, decode
 from wire.conversation import Ack, Batch, Greet, Hello, Refused, Tombstone, Welcome
 from wire.errors import WireError
 from wire.health import Health
+from wire.parts import Assembler, Part
 from wire.record import Layout, ScanRecord, layout_id
 from wire.topics import Down, Up, parse_topic
 from wire.twin import Reported
@@ -101,6 +103,7 @@ class Committer:
         self._greeted_ns: dict[str, int] = {}
         self._health_ns: dict[str, int] = {}
         self._spoiled: dict[str, tuple[int, int]] = {}
+        self._parts = Assembler()
 
     def commit(self, incoming: Sequence[Incoming]) -> list[Reply]:
         """Commit all messages in their order and return the replies, as `commit_some` does."""
@@ -190,18 +193,25 @@ class Committer:
             self._metrics.undecodable.labels("topic").inc()
             log.debug("ignored: %s", error)
             return None
-        kind = topic.kind
-        if not isinstance(kind, Up) or kind is Up.LIVE:
+        if not isinstance(topic.kind, Up) or topic.kind is Up.LIVE:
             return None
-        body, reason = None, ""
+        return self._join(topic.gateway, topic.kind, incoming)
+
+    def _join(self, gateway: str, kind: Up, incoming: Incoming) -> _Message | None:
+        """Decode a message; of a part, the message that it completes, or None if none is complete yet."""
+        payload = incoming.payload
         try:
-            body = decode(incoming.payload, KINDS[kind])
+            if kind is Up.PART:
+                whole = self._parts.take(gateway, decode(payload, Part))
+                if whole is None:
+                    return None
+                kind, payload = whole
+            body, reason = decode(payload, KINDS[kind]), ""
         except WireError as error:
-            reason = str(error)
-        assert not isinstance(body, (Welcome, Ack, Refused, Greet))
+            body, reason = None, str(error)
         if excess := find_excess(body):
             body, reason = None, excess
-        return _Message(topic.gateway, kind, body, reason, incoming.payload, incoming.received_ns)  # type: ignore[arg-type]
+        return _Message(gateway, kind, body, reason, payload, incoming.received_ns)  # type: ignore[arg-type]
 
     def open_session(self) -> str:
         """Mint a session: known to this run only, so a restart greets everybody anew."""
@@ -338,7 +348,9 @@ class _Work:
         opened = self._committer.open_session()
         cursors = gateways.welcome(self._session, gateway, hello, opened, message.received_ns)
         now = self._committer.now_ns()
-        welcome = Welcome(session=opened, window=WINDOW_OCTETS, time=now, cursors=cursors)
+        welcome = Welcome(
+            session=opened, window=WINDOW_OCTETS, time=now, cursors=cursors, joins_parts=True, hello=hello.id
+        )
         return Reply(gateway.name, Down.WELCOME, welcome)
 
     def _batch(self, gateway: Gateway, batch: Batch, message: _Message) -> Reply | None:
@@ -388,6 +400,7 @@ class _Work:
                 rows += store.reading_rows(item, record_id, ids)
             else:
                 journal.note(session, gateway, record_id, item.record, item.captured_ns, received_ns)
+                commands.note_answer(session, gateway, record_id, item.record, received_ns)
         store.add_readings(session, rows)
         unreadable = [item for item in read if isinstance(item, Unreadable)]
         store.quarantine_items(session, gateway, batch, unreadable, received_ns)

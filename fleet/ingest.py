@@ -22,6 +22,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from fleet.bootstrap import Services
 from fleet.broker_client import connect
+from fleet.commands.courier import Courier
 from fleet.committer import Committer, DatabaseDownError, Incoming, Reply
 from fleet.configs import service as configs
 from fleet.metrics import IngestMetrics
@@ -40,7 +41,7 @@ RECONNECT_MAX_S = 10.0
 DESIRED_POLL_S = 1.0
 T = TypeVar("T")
 DESIRED_AGAIN_NS = 30_000_000_000
-SUBSCRIPTIONS = [(live_filter(Up.HELLO), 1), (live_filter(Up.BATCH), 1), (live_filter(Up.REPORTED), 1)]
+SUBSCRIPTIONS = [(live_filter(kind), 1) for kind in (Up.HELLO, Up.BATCH, Up.REPORTED, Up.PART)]
 
 
 class Ingest:
@@ -52,6 +53,7 @@ class Ingest:
         self._services = services
         self._committer = Committer(services.database, self.metrics, services.clock)
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="commit")
+        self._courier = Courier(services, self._in_thread)
         self._sent_ns: dict[tuple[str, int], int] = {}
         self._database_up = True
         self._broker_up = False
@@ -99,6 +101,7 @@ class Ingest:
         async with asyncio.TaskGroup() as group:
             group.create_task(self._read(client), name="read")
             group.create_task(self._offer_desired(client), name="desired")
+            group.create_task(self._courier.run(client), name="commands")
 
     async def _read(self, client: aiomqtt.Client) -> None:
         async for first in client.messages:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
+from typing import TypeVar
 
 import sqlalchemy as sa
 from sqlalchemy.exc import SQLAlchemyError
@@ -25,6 +26,7 @@ from fleet.relay import service as relay
 from wire.record import Lane
 
 log = logging.getLogger(__name__)
+T = TypeVar("T")
 
 EVERY_S = 60.0
 BREATH_S = 0.05
@@ -69,7 +71,7 @@ class Upkeep:
         while await self._write(work):
             await asyncio.sleep(BREATH_S)
 
-    async def _write[T](self, work: Callable[[Session], T]) -> T:
+    async def _write(self, work: Callable[[Session], T]) -> T:
         def write() -> T:
             with self._services.database.writing() as session:
                 return work(session)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import msgspec
 from flask import url_for
 
+from fleet.alarms import own
 from fleet.console.drawing import Bar, Trend, draw_bar, draw_trend, find_scale
 from fleet.console.notation import NS, write_age, write_figure, write_limit, write_value
-from fleet.alarms import own
 from fleet.console.words import GATEWAY, LEVELS, SPOOL, find_word, name_quality
 from fleet.overview.figures import Alarm, Label, Reading, TagRow
 from wire.sample import quality_class

@@ -45,9 +45,7 @@ def prune_records(session: Session, before_ns: int, taken: int | None) -> int:
 def prune_values(session: Session, tag_id: int, before_ns: int) -> int:
     """Put the oldest raw values of a tag together by minutes, those before ``before_ns``. Returns how many went."""
     rows = _oldest(session, Reading, tag_id, before_ns - before_ns % MINUTE_NS)
-    usable = [
-        one(row.at_ns, row.value) for row in rows if row.value is not None and row.quality < int(Quality.BAD)
-    ]
+    usable = [one(row.at_ns, row.value) for row in rows if row.value is not None and row.quality < int(Quality.BAD)]
     _merge(session, ReadingMinute, tag_id, fold(usable, MINUTE_NS))
     return _delete(session, Reading, tag_id, rows)
 
@@ -95,7 +93,5 @@ def _figures(part: Part) -> dict[str, float]:
 def _delete(session: Session, table: type[Reading] | Table, tag_id: int, rows: Sequence[Any]) -> int:
     if rows:
         columns = table.__table__
-        session.execute(
-            sa.delete(table).where(columns.c.tag_id == tag_id, columns.c.at_ns <= rows[-1].at_ns)
-        )
+        session.execute(sa.delete(table).where(columns.c.tag_id == tag_id, columns.c.at_ns <= rows[-1].at_ns))
     return len(rows)

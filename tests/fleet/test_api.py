@@ -139,7 +139,7 @@ def test_the_openapi_document_describes_every_route(client: FlaskClient) -> None
     assert document is not None
     assert document["openapi"] == "3.1.0"
     rules = {rule.rule for rule in client.application.url_map.iter_rules() if rule.rule.startswith("/api/")}
-    expected = {rule.replace("<name>", "{name}") for rule in rules} - {"/api/openapi.json"}
+    expected = {rule.translate(str.maketrans("<>", "{}")) for rule in rules} - {"/api/openapi.json"}
     assert set(document["paths"]) == expected
 
 
