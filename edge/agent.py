@@ -3,6 +3,7 @@
     store      group commit               one thread owns the spool
     acquire    collectors, alarms, outputs of the running configuration; replaced when the twin changes
     uplink     the conversation with the fleet
+    commands   what the fleet wants done once
     health     /healthz and /metrics
 
 Shutdown follows the flow: acquisition first, then the spool takes what is left, the uplink gets a moment to send it.
@@ -20,22 +21,29 @@ from contextlib import AsyncExitStack, suppress
 from pathlib import Path
 
 import msgspec
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from drivers.profile import OWN_FOLDER
 from edge.acquisition import Acquisition
 from edge.clock import SystemClock
+from edge.command_ledger import CommandLedger
+from edge.commands import Commander
 from edge.configuration import read_desired
-from edge.errors import EdgeError, SpoolError, TwinError
+from edge.errors import DocumentError, EdgeError, SpoolError
+from edge.handlers import make_handlers
 from edge.health import HealthServer, State
 from edge.live import Newest
 from edge.mistakes import Mistakes
 from edge.places import format_place
 from edge.release import RELEASE
+from edge.sender import Identity
 from edge.settings import BootSettings, Configuration
 from edge.store import Store
 from edge.supervise import end, supervise
 from edge.twin import Twin
-from edge.uplink import Identity, Uplink
+from edge.uplink import Uplink
+from provisioning.signing import read_public_key
+from wire.command import Command
 from wire.health import Health
 from wire.record import AlarmRecord
 from wire.twin import AlarmInfo, Desired, DeviceInfo, Reported
@@ -56,7 +64,14 @@ class Agent:
     """Everything a gateway runs. Built by `run`."""
 
     def __init__(
-        self, boot: BootSettings, seed: Configuration, twin: Twin, store: Store, clock: SystemClock, folder: Path
+        self,
+        boot: BootSettings,
+        seed: Configuration,
+        twin: Twin,
+        ledger: CommandLedger,
+        store: Store,
+        clock: SystemClock,
+        folder: Path,
     ) -> None:
         self._boot = boot
         self._twin = twin
@@ -83,8 +98,11 @@ class Agent:
             health=self.health,
             report=self.report,
             take_desired=self.take_desired,
+            take_command=self.take_command,
             jitter=self._jitter,
         )
+        key = read_command_key(folder / uplink.command_key_file) if uplink.command_key_file else None
+        self._commander = Commander(boot.gateway.id, key, ledger, store, clock, make_handlers(self.uplink))
 
     def _choose(self, seed: Configuration) -> Configuration:
         """The twin rules once it has a version; the file is only the seed."""
@@ -110,10 +128,13 @@ class Agent:
             async with asyncio.TaskGroup() as tasks:
                 commit = tasks.create_task(supervise("store", self._store.commit_forever), name="store")
                 uplink = tasks.create_task(supervise("uplink", self.uplink.run, self._store.put_audit), name="uplink")
+                commands = tasks.create_task(
+                    supervise("commands", self._commander.run, self._store.put_audit), name="commands"
+                )
                 acquire = tasks.create_task(self._acquire(), name="acquire")
                 await stop.wait()
                 log.info("stopping")
-                await end(acquire)
+                await end(acquire, commands)
                 self._store.put_audit("stopped", "asked to stop")
                 await self._store.commit()
                 await self._send_rest()
@@ -187,13 +208,17 @@ class Agent:
                 self.uplink.ask_report()
                 return
             self._twin.accept(desired.version, desired.config)
-        except TwinError as error:
+        except DocumentError as error:
             log.error("configuration version %d could not be kept: %s", desired.version, error)
             return
         log.info("configuration version %d is applied", desired.version)
         self._store.put_audit("configured", f"version {desired.version}")
         self._configuration = configuration
         self._changed.set()
+
+    def take_command(self, command: Command) -> None:
+        """Take what the fleet wants done once."""
+        self._commander.take(command)
 
     def report(self) -> Reported:
         """Describe what runs."""
@@ -215,6 +240,7 @@ class Agent:
             ),
             refused=self._twin.refused,
             reason=self._twin.reason,
+            commands=self._commander.names,
         )
 
     def health(self) -> Health:
@@ -234,6 +260,7 @@ class Agent:
             live_tags=len(self._newest),
             spool_written_bytes=self._store.figures.written_bytes,
             spool_written_per_record=self._store.figures.written_per_record,
+            link=self.uplink.link(),
         )
 
     def state(self) -> State:
@@ -246,6 +273,7 @@ class Agent:
             uplink_fault=self.uplink.fault,
             dropped=self._store.dropped,
             rejected=self.uplink.rejected,
+            commands_ignored=self._commander.ignored,
             config_version=self._twin.version,
             alarms_raised=len(self._acquisition.raised) if self._acquisition else 0,
         )
@@ -288,6 +316,18 @@ def read_token(path: Path) -> str:
         ) from error
 
 
+def read_command_key(path: Path) -> Ed25519PublicKey:
+    """Read the key by which commands are known for the fleet's. Raises EdgeError if it cannot be read."""
+    try:
+        return read_public_key(path.read_bytes())
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise EdgeError(
+            f"command key {path} cannot be read: {reason}",
+            hint="put the key there that 'fengsui-fleet gateway add' wrote, or leave command_key_file out",
+        ) from error
+
+
 async def run(boot: BootSettings, seed: Configuration, data: Path, folder: Path) -> None:
     """Run the agent until SIGTERM or SIGINT. ``folder`` is where relative paths of the settings start."""
     stop = asyncio.Event()
@@ -296,9 +336,11 @@ async def run(boot: BootSettings, seed: Configuration, data: Path, folder: Path)
         loop.add_signal_handler(number, stop.set)
     clock = SystemClock()
     twin = Twin(data / "twin.json")
+    ledger = CommandLedger(data / "commands.json")
     store = await Store.open(data / "spool.sqlite3", boot.spool, clock)
     try:
-        await Agent(boot, seed, twin, store, clock, folder).run(stop)
+        await Agent(boot, seed, twin, ledger, store, clock, folder).run(stop)
     finally:
         await store.close()
+        ledger.close()
         twin.close()

@@ -27,8 +27,8 @@ class SpoolCorruptError(SpoolError):
     """The file is not a spool. It is moved aside, never deleted, and a new one is begun."""
 
 
-class TwinError(EdgeError):
-    """The twin's file cannot be read or written. The agent keeps running what it runs."""
+class DocumentError(EdgeError):
+    """The file of the twin or of the commands cannot be read or written. The agent keeps running what it runs."""
 
 
 class UplinkError(EdgeError):

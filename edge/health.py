@@ -25,6 +25,7 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
     rejected: int
     config_version: int
     alarms_raised: int
+    commands_ignored: dict[str, int]
 
 
 class _Exporter:
@@ -65,6 +66,20 @@ class _Exporter:
         rejected = CounterMetricFamily("fengsui_edge_messages_rejected", "Messages of the fleet that could not be read")
         rejected.add_metric([], state.rejected)
         yield rejected
+        yield from _counters(health, state)
+
+
+def _counters(health: Health, state: State) -> Iterator[Metric]:
+    simple: dict[str, tuple[str, float]] = {
+        "fengsui_edge_link_sent_bytes": ("Octets sent, with what the link adds, estimated", health.link.sent_bytes),
+        "fengsui_edge_link_overdrawn_bytes": ("Octets that alarms took beyond the budget", health.link.overdrawn_bytes),
+    }
+    for name, (help_text, value) in simple.items():
+        yield CounterMetricFamily(name, help_text, value=value)
+    ignored = CounterMetricFamily("fengsui_edge_commands_ignored", "Commands that did nothing", labels=["reason"])
+    for reason, count in state.commands_ignored.items():
+        ignored.add_metric([reason], count)
+    yield ignored
 
 
 def _gauges(health: Health, state: State) -> Iterator[Metric]:
@@ -79,6 +94,8 @@ def _gauges(health: Health, state: State) -> Iterator[Metric]:
         "fengsui_edge_connected": ("1 while connected to the broker", state.is_connected),
         "fengsui_edge_session": ("1 while the fleet has welcomed this gateway", state.has_session),
         "fengsui_edge_alarms_raised": ("Alarms that are up", state.alarms_raised),
+        "fengsui_edge_link_rate_bytes_per_second": ("Rate of the link as last measured", health.link.rate_bytes_per_s),
+        "fengsui_edge_link_alarms_only": ("1 while only alarms are sent", bool(health.link.alarms_only)),
         "fengsui_edge_config_version": ("Version of the configuration that runs", state.config_version),
     }
     for name, (help_text, value) in simple.items():
@@ -90,6 +107,12 @@ def _gauges(health: Health, state: State) -> Iterator[Metric]:
     for of, counted in accounts:
         unaccounted.add_metric([of], counted.difference)
     yield unaccounted
+    if health.link.budget_left_bytes is not None:
+        yield GaugeMetricFamily(
+            "fengsui_edge_link_budget_left_bytes",
+            "Octets that the budget has now, below 0 where alarms have gone beyond",
+            value=health.link.budget_left_bytes,
+        )
     buses = GaugeMetricFamily("fengsui_edge_bus_up", "1 while the line is open", labels=["bus", "kind"])
     for bus, account in health.buses.items():
         buses.add_metric([bus, account.kind], account.up)

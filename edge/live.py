@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Callable, Collection, Iterable, Sequence
-from itertools import repeat
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from itertools import islice, repeat
 
 from drivers.base import Scan
 from wire.sample import Live
@@ -14,6 +14,10 @@ TAGS_PER_S = 5000
 """Above this the values of a tag are not all sent, but the newest of each again and again."""
 BURST_S = 0.2
 """A gateway that sends less than that may send this much of a second's worth at once."""
+
+
+TAG_OCTETS = 48
+"""What a tag takes in a live message, about: its name, value, quality and time."""
 
 
 class Pace:
@@ -67,3 +71,10 @@ class Newest:
 
     def __len__(self) -> int:
         return sum(len(tags) for tags, _ in self._all.values())
+
+
+def split(live: Live, size_bytes: int) -> Iterator[Live]:
+    """Take a message apart into messages of about ``size_bytes``, at least one tag each."""
+    tags = iter(live.tags.items())
+    while some := dict(islice(tags, max(1, size_bytes // TAG_OCTETS))):
+        yield Live(tags=some)

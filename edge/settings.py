@@ -55,7 +55,8 @@ class UplinkSettings(msgspec.Struct, frozen=True, kw_only=True):
     """[uplink]: the fleet's broker. ``url`` is mqtt://host[:port] or mqtts://host[:port].
 
     ``token_file`` holds the gateway's password, relative to the configuration file; ``ca_file`` the CA of an mqtts
-    broker; ``live_s`` is how long new values gather into one live message.
+    broker; ``live_s`` is how long new values gather into one live message. ``budget_bytes_per_day`` is what a metered
+    link may carry up, alarms excepted (`edge.metering`).
     """
 
     url: Annotated[str, Meta(description="mqtt://host[:port] or mqtts://host[:port]")]
@@ -65,9 +66,31 @@ class UplinkSettings(msgspec.Struct, frozen=True, kw_only=True):
     ca_file: Annotated[
         str, Meta(description="CA of an mqtts broker, relative to the configuration file; the system's if empty")
     ] = ""
+    command_key_file: Annotated[
+        str,
+        Meta(
+            description="the fleet's public key, relative to the configuration file: commands signed with it are"
+            " carried out; none are if empty"
+        ),
+    ] = ""
     keepalive_s: Annotated[int, Meta(ge=5, le=3600, description="silence after which the broker is asked")] = 20
     live_s: Annotated[Seconds, Meta(description="time in which new values gather into one live message")] = 0.002
-    health_s: Annotated[Period, Meta(description="time between two health messages")] = 5.0
+    health_s: Annotated[
+        Period, Meta(description="time between two health messages; longer where that would take a tenth of the link")
+    ] = 5.0
+    budget_bytes_per_day: Annotated[
+        int,
+        Meta(
+            ge=0,
+            description="octets up in a day on a metered link, its overhead included; alarms go beyond; 0 for no limit",
+        ),
+    ] = 0
+    burst_bytes: Annotated[
+        int, Meta(ge=65_536, description="of the budget, what may be sent at once after a quiet time")
+    ] = 262_144
+    alarms_only_below_bytes_per_s: Annotated[
+        int, Meta(ge=0, description="measured rate of the link below which only alarms are sent; 0 for never")
+    ] = 0
 
     def __post_init__(self) -> None:
         if not _is_broker(self.url):

@@ -1,21 +1,18 @@
 """The twin on the gateway: the newest desired configuration that ran, and the newest that was refused.
 
-Kept in TinyDB on a storage that never overwrites in place: temporary file, fsync, rename, fsync of the folder.
+Kept in TinyDB on a storage that never overwrites in place (`edge.document`).
 """
 
 from __future__ import annotations
 
-import json
-import os
 from pathlib import Path
 from typing import Any
 
 import msgspec
-from tinydb import Storage, TinyDB
+from tinydb import TinyDB
 
-from edge.errors import TwinError
-
-MOVE_AWAY = "move the file away: the gateway then starts from its configuration file"
+from edge.document import MOVE_AWAY, AtomicStorage
+from edge.errors import DocumentError
 
 
 class State(msgspec.Struct, frozen=True, kw_only=True):
@@ -27,46 +24,6 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
     reason: str = ""
 
 
-class AtomicStorage(Storage):
-    """A TinyDB storage of which a power cut leaves either the old or the new content, never a mixture."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        path.parent.mkdir(parents=True, exist_ok=True)
-
-    def read(self) -> dict[str, dict[str, Any]] | None:
-        """Return the content, or None if there is none yet. Raises TwinError if it cannot be read."""
-        try:
-            text = self._path.read_text("utf-8")
-        except FileNotFoundError:
-            return None
-        except OSError as error:
-            raise TwinError(f"{self._path} cannot be read: {error.strerror}") from error
-        except UnicodeDecodeError as error:
-            raise TwinError(f"{self._path} is not UTF-8", hint=MOVE_AWAY) from error
-        try:
-            return msgspec.convert(json.loads(text), dict[str, dict[str, Any]] | None)
-        except (ValueError, RecursionError) as error:
-            raise TwinError(f"{self._path} is not readable JSON: {error}", hint=MOVE_AWAY) from error
-
-    def write(self, data: dict[str, dict[str, Any]]) -> None:
-        """Replace the content. Raises TwinError, and the old content stays."""
-        draft = self._path.with_name(self._path.name + ".new")
-        try:
-            with draft.open("w", encoding="utf-8") as file:
-                json.dump(data, file, ensure_ascii=False)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(draft, self._path)
-            folder = os.open(self._path.parent, os.O_RDONLY | os.O_DIRECTORY)
-            try:
-                os.fsync(folder)
-            finally:
-                os.close(folder)
-        except OSError as error:
-            raise TwinError(f"{self._path} cannot be written: {error.strerror}", hint="free disk space") from error
-
-
 class Twin:
     """What the fleet wants and what runs. ``version`` 0 is the configuration file."""
 
@@ -76,7 +33,7 @@ class Twin:
         try:
             state = msgspec.convert(tables.get("_default", {}).get("1", {}), State)
         except msgspec.ValidationError as error:
-            raise TwinError(f"{path} holds no twin: {error}", hint=MOVE_AWAY) from error
+            raise DocumentError(f"{path} holds no twin: {error}", hint=MOVE_AWAY) from error
         self._take(state)
 
     def _take(self, state: State) -> None:
@@ -95,11 +52,11 @@ class Twin:
         return version > max(self.version, self.refused or 0)
 
     def accept(self, version: int, config: dict[str, Any]) -> None:
-        """Keep a configuration that passed its checks. Durable when this returns; raises TwinError."""
+        """Keep a configuration that passed its checks. Durable when this returns; raises DocumentError."""
         self._save(version, config, None, "")
 
     def refuse(self, version: int, reason: str) -> None:
-        """Keep why a version was not applied. Raises TwinError."""
+        """Keep why a version was not applied. Raises DocumentError."""
         self._save(self.version, self.config, version, reason)
 
     def _save(self, version: int, config: dict[str, Any] | None, refused: int | None, reason: str) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from wire.conversation import BATCH_ITEMS_MOST, Batch
+from wire.conversation import BATCH_ITEMS_MOST, Batch, Hello
 from wire.twin import Reported
 
 TAGS_MOST = 20_000
@@ -27,6 +27,8 @@ def weigh(body: object, payload: bytes) -> Burden:
         return Burden(rows, len(payload) + sum(map(len, body.items)))
     if isinstance(body, Reported):
         return Burden(1 + len(body.tags), len(payload))
+    if isinstance(body, Hello):
+        return Burden(1 + len(body.epochs), len(payload))
     return Burden(1, len(payload))
 
 

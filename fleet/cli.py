@@ -16,6 +16,8 @@ from fleet import backup, founding
 from fleet.accounts import service as accounts
 from fleet.accounts.models import Role
 from fleet.bootstrap import Services, bootstrap, check_database, describe
+from fleet.commands import cli as cli_commands
+from fleet.commands.keys import PUBLIC_FILE, write_public
 from fleet.errors import FleetError
 from fleet.gateways import service as gateways
 from fleet.relay import service as destinations
@@ -58,6 +60,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_init(commands)
     _add_programs(commands)
     _add_gateway(commands)
+    cli_commands.add(commands, _command, _with_services)
     _add_site(commands)
     _add_destination(commands)
     _add_account(commands)
@@ -154,7 +157,12 @@ def _add_gateway(commands: Commands[argparse.ArgumentParser]) -> None:
     parser.add_argument("name", help="7 to 63 of a-z, 0-9 and '-'")
     parser.add_argument("--title", default="", help="its name for people")
     parser.add_argument("--site", metavar="KEY", help="the site where it stands")
-    parser.add_argument("--token-file", type=Path, metavar="FILE", help="write the token there instead of printing it")
+    parser.add_argument(
+        "--token-file",
+        type=Path,
+        metavar="FILE",
+        help=f"write the token there instead of printing it, and {PUBLIC_FILE} beside it",
+    )
     parser.set_defaults(run=_gateway_add)
 
 
@@ -163,9 +171,11 @@ def _gateway_add(arguments: argparse.Namespace) -> None:
         with services.database.writing() as session:
             _, token = gateways.register(session, arguments.name, arguments.title, arguments.site, services.clock())
             if arguments.token_file:
+                write_public(services.settings.data_dir, arguments.token_file.with_name(PUBLIC_FILE))
                 founding.write_token(arguments.token_file, token)
         if arguments.token_file:
             print(f"gateway {arguments.name} is registered, its token is in {arguments.token_file}")
+            print(f"the key by which it knows our commands is in {arguments.token_file.with_name(PUBLIC_FILE)}")
         else:
             print(f"gateway {arguments.name} is registered, its token (shown this once) is: {token}")
 

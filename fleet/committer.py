@@ -21,6 +21,7 @@ from sqlalchemy.orm import Session
 from fleet.alarms import journal, own
 from fleet.backlog import Incoming
 from fleet.burden import find_excess, weigh
+from fleet.commands import service as commands
 from fleet.conversation import WINDOW_OCTETS, GreetAgain, Refuse, decide
 from fleet.counts import Counting, Counts
 from fleet.db import Database, is_outage, take_turn
@@ -34,6 +35,7 @@ from wire.codec import KINDS, decode
 from wire.conversation import Ack, Batch, Greet, Hello, Refused, Tombstone, Welcome
 from wire.errors import WireError
 from wire.health import Health
+from wire.parts import Part
 from wire.record import Layout, ScanRecord, WaveformRecord, layout_id
 from wire.topics import Down, Up, parse_topic
 from wire.twin import Reported
@@ -196,6 +198,8 @@ class Committer:
         except WireError as error:
             reason = str(error)
         assert not isinstance(body, (Welcome, Ack, Refused, Greet))
+        if isinstance(body, Part):
+            body, reason = None, "a part of no message that can be"
         if excess := find_excess(body):
             body, reason = None, excess
         return _Message(topic.gateway, kind, body, reason, incoming.payload, incoming.received_ns)  # type: ignore[arg-type]
@@ -311,7 +315,9 @@ class _Work:
         opened = self._committer.open_session(gateway.name)
         cursors = gateways.welcome(self._session, gateway, hello, opened, message.received_ns)
         now = self._committer.now_ns()
-        welcome = Welcome(session=opened, window=WINDOW_OCTETS, time=now, cursors=cursors)
+        welcome = Welcome(
+            session=opened, window=WINDOW_OCTETS, time=now, cursors=cursors, joins_parts=True, hello=hello.id
+        )
         return Reply(gateway.name, Down.WELCOME, welcome)
 
     def _batch(self, gateway: Gateway, batch: Batch, message: _Message) -> Reply | None:
@@ -386,6 +392,7 @@ class _Work:
                     values.add(item, record_id, committer.tag_ids(session, gateway, record.layout, item.layout))
                 elif not isinstance(record, WaveformRecord):
                     journal.note(session, gateway, record_id, record, item.captured_ns, received_ns)
+                    commands.note_answer(session, gateway, record_id, record, received_ns)
         values.insert(session)
 
     def _declare(self, batch: Batch, tombstone: Tombstone, committed: int, message: _Message) -> None:

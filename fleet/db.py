@@ -47,6 +47,7 @@ def load_models() -> None:
     """Import every table, so that ``Base.metadata`` is whole."""
     from fleet.accounts import models as accounts
     from fleet.alarms import models as alarms
+    from fleet.commands import models as commands
     from fleet.configs import models as configs
     from fleet.gateways import models as gateways
     from fleet.ledger import models as ledger
@@ -54,7 +55,7 @@ def load_models() -> None:
     from fleet.relay import models as relay
     from fleet.sites import models as sites
 
-    _ = (accounts, alarms, configs, gateways, ledger, readings, relay, sites)
+    _ = (accounts, alarms, commands, configs, gateways, ledger, readings, relay, sites)
 
 
 def parse_url(text: str) -> URL:

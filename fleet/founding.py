@@ -11,6 +11,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from fleet.accounts import service as accounts
 from fleet.accounts.models import Role
 from fleet.bootstrap import Services, bootstrap, describe
+from fleet.commands.keys import found_key
 from fleet.db import parse_url
 from fleet.errors import SetupError
 from fleet.migrations import revisions
@@ -29,6 +30,7 @@ def found(data_dir: Path, database_url: str, admin: str, password: str | None) -
     services = bootstrap(settings)
     try:
         _close_to_others(settings)
+        _found_key(settings.data_dir)
         revisions.upgrade(services.database.engine)
         return _first_account(services, admin, password)
     except SQLAlchemyError as error:
@@ -70,6 +72,13 @@ def _close_to_others(settings: Settings) -> None:
             file.chmod(0o600)
     except OSError as error:
         raise SetupError(f"cannot protect {settings.data_dir}: {error.strerror}", hint="who owns it?") from error
+
+
+def _found_key(data_dir: Path) -> None:
+    try:
+        found_key(data_dir)
+    except OSError as error:
+        raise SetupError(f"cannot write to {data_dir}: {error.strerror}", hint="who owns it?") from error
 
 
 def _first_account(services: Services, admin: str, password: str | None) -> str | None:

@@ -2,8 +2,9 @@
 
     broker -> reader -> shard by hash(gateway) -> backlog -> worker: some in one transaction -> acks
 
-One gateway's messages always go the same way, so they keep their order. The reader decodes nothing. There is one ingest
-per fleet: two would each mint sessions and greet the other's gateways for ever.
+One gateway's messages always go the same way, so they keep their order. The reader puts parts together and
+decodes nothing else. There is one ingest per fleet: two would each mint sessions and greet the other's gateways for
+ever.
 """
 
 from __future__ import annotations
@@ -11,9 +12,10 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, suppress
+from typing import TypeVar
 from zlib import crc32
 
 import aiomqtt
@@ -23,14 +25,16 @@ from sqlalchemy.exc import SQLAlchemyError
 from fleet.backlog import Incoming
 from fleet.bootstrap import Services
 from fleet.broker_client import connect
+from fleet.commands.courier import Courier
 from fleet.configs import service as configs
 from fleet.counts import Counts
 from fleet.db import parse_url
 from fleet.metrics import IngestMetrics
 from fleet.shard import Shard
 from fleet.worker import Answer
-from wire.codec import encode
+from wire.codec import decode, encode
 from wire.errors import WireError
+from wire.parts import Assembler, Part
 from wire.topics import Down, Up, format_topic, live_filter, parse_topic
 from wire.twin import Desired
 
@@ -43,7 +47,8 @@ WORKERS = {"sqlite": 1, "postgresql": 2}
 RECONNECT_MAX_S = 10.0
 DESIRED_POLL_S = 1.0
 DESIRED_AGAIN_NS = 30_000_000_000
-SUBSCRIPTIONS = [(live_filter(Up.HELLO), 1), (live_filter(Up.BATCH), 1), (live_filter(Up.REPORTED), 1)]
+T = TypeVar("T")
+SUBSCRIPTIONS = [(live_filter(kind), 1) for kind in (Up.HELLO, Up.BATCH, Up.REPORTED, Up.PART)]
 
 
 class Ingest:
@@ -58,8 +63,10 @@ class Ingest:
         self.shards = [
             Shard(services.settings.database(), self.metrics, self._answer, self._note_database) for _ in range(count)
         ]
-        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="desired")
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="downlink")
         self._client: aiomqtt.Client | None = None
+        self._parts = Assembler()
+        self._courier = Courier(services, self._in_thread)
         self._sent_ns: dict[tuple[str, int], int] = {}
         self._desired_fault = ""
         self._database_up = True
@@ -116,6 +123,7 @@ class Ingest:
         async with asyncio.TaskGroup() as group:
             group.create_task(self._read(client), name="read")
             group.create_task(self._offer_desired(client), name="desired")
+            group.create_task(self._courier.run(client), name="commands")
 
     async def _read(self, client: aiomqtt.Client) -> None:
         async for message in client.messages:
@@ -129,8 +137,19 @@ class Ingest:
             log.debug("ignored: %s", error)
             return
         assert isinstance(parsed.kind, Up)
-        shard = self.shards[crc32(parsed.gateway.encode()) % len(self.shards)]
-        shard.put(parsed.gateway, parsed.kind, Incoming(topic, payload, self._services.clock()))
+        whole = self._join(parsed.gateway, payload) if parsed.kind is Up.PART else (parsed.kind, payload)
+        if whole is not None:
+            kind, payload = whole
+            shard = self.shards[crc32(parsed.gateway.encode()) % len(self.shards)]
+            incoming = Incoming(format_topic(parsed.gateway, kind), payload, self._services.clock())
+            shard.put(parsed.gateway, kind, incoming)
+
+    def _join(self, gateway: str, payload: bytes) -> tuple[Up, bytes] | None:
+        """Return the message that a part completes. One that belongs to none goes on as it is, into quarantine."""
+        try:
+            return self._parts.take(gateway, decode(payload, Part))
+        except WireError:
+            return Up.PART, payload
 
     def _note_database(self) -> None:
         fault = next(filter(None, (self._desired_fault, *(shard.fault for shard in self.shards))), "")
@@ -170,9 +189,12 @@ class Ingest:
 
         self._desired_fault = ""
         try:
-            return await asyncio.get_running_loop().run_in_executor(self._thread, read)
+            return await self._in_thread(read)
         except SQLAlchemyError as error:
             self._desired_fault = str(error)
             return []
         finally:
             self._note_database()
+
+    async def _in_thread(self, work: Callable[[], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._thread, work)

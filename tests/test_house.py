@@ -98,7 +98,7 @@ def test_settings_modules_name_units() -> None:
     """A number without a unit in its name is a question at three in the morning."""
     from edge.settings import SpoolSettings, UplinkSettings
 
-    allowed = re.compile(r".*_(s|h|ms|ns|bytes)$")
+    allowed = re.compile(r".*_(s|h|ms|ns|bytes|bytes_per_day)$")
     for model in (SpoolSettings, UplinkSettings):
         for name, kind in model.__annotations__.items():
             if "int" in str(kind) or "float" in str(kind) or "Seconds" in str(kind) or "Period" in str(kind):

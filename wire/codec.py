@@ -12,15 +12,17 @@ from typing import TypeVar
 import msgspec
 import zstandard
 
+from wire.command import Command
 from wire.conversation import Ack, Batch, Greet, Hello, Refused, Welcome
 from wire.errors import DecodeError, VersionError
 from wire.health import Health
+from wire.parts import Part
 from wire.record import LANES, Lane
 from wire.sample import Live
 from wire.topics import Down, Up
 from wire.twin import Desired, Reported
 
-Message = Hello | Welcome | Batch | Ack | Refused | Greet | Live | Reported | Desired | Health
+Message = Hello | Welcome | Batch | Ack | Refused | Greet | Live | Reported | Desired | Health | Part | Command
 M = TypeVar("M")
 
 KINDS: dict[Up | Down, type[Message]] = {
@@ -29,11 +31,13 @@ KINDS: dict[Up | Down, type[Message]] = {
     Up.LIVE: Live,
     Up.REPORTED: Reported,
     Up.HEALTH: Health,
+    Up.PART: Part,
     Down.WELCOME: Welcome,
     Down.ACK: Ack,
     Down.REFUSED: Refused,
     Down.GREET: Greet,
     Down.DESIRED: Desired,
+    Down.COMMAND: Command,
 }
 """The message that each topic carries: the one table from which schemas, docs and dispatch are made."""
 

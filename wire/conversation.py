@@ -7,6 +7,8 @@
     fleet -> refused  a gap: send again from `expected`
     fleet -> greet    I do not know your session: say hello
 
+Commands go their own way (`wire.command`), and what is large for the link goes in parts (`wire.parts`).
+
 Evolution: fields are added with a default and never change meaning; unknown fields are ignored. A change that an
 older reader would misread is a new major version, which is a new topic root (`wire.topics`).
 """
@@ -48,7 +50,11 @@ class Span(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Hello(msgspec.Struct, frozen=True, kw_only=True):
-    """Repeated with backoff until a welcome comes. ``epochs``: {epoch: {lane: Span}} with anything pending."""
+    """Repeated with backoff until a welcome comes. ``epochs``: {epoch: {lane: Span}} with anything pending.
+
+    Of very many epochs it names some; the rest are named in further hellos once these are delivered. ``id`` is what
+    the welcome repeats, so that a late one is not taken for the answer to a later hello.
+    """
 
     gateway: Word
     boot: Word
@@ -56,16 +62,20 @@ class Hello(msgspec.Struct, frozen=True, kw_only=True):
     machine: Text
     clock: Clock
     epochs: dict[Word, dict[Lane, Span]]
+    id: Word = ""
 
 
 class Welcome(msgspec.Struct, frozen=True, kw_only=True):
     """Opens a session. ``window``: most octets in flight; ``time``: the fleet's UTC in ns;
-    ``cursors``: {epoch: {lane: last committed seq}}, 0 or absent where nothing is committed."""
+    ``cursors``: {epoch: {lane: last committed seq}}, 0 or absent where nothing is committed.
+    ``joins_parts`` says that the fleet puts together what comes in parts; ``hello`` is the id of the hello answered."""
 
     session: Word
     window: int
     time: int
     cursors: dict[Word, dict[Lane, Seq]]
+    joins_parts: bool = False
+    hello: Word = ""
 
 
 class Minute(msgspec.Struct, frozen=True, array_like=True):

@@ -54,6 +54,21 @@ class OutputHealth(msgspec.Struct, frozen=True, kw_only=True):
     error: str = ""
 
 
+class LinkHealth(msgspec.Struct, frozen=True, kw_only=True):
+    """The uplink, in octets as the link carries them, estimated, since the agent started.
+
+    ``alarms_only`` is why only lane A goes: ``budget`` (it is used up), ``rate`` (the link is too slow) or empty.
+    ``budget_left_bytes`` is what may go now, below 0 where alarms have gone beyond; None without a budget.
+    ``overdrawn_bytes`` counts what alarms took beyond it. ``rate_bytes_per_s`` is the rate last measured.
+    """
+
+    sent_bytes: int = 0
+    rate_bytes_per_s: float = 0.0
+    alarms_only: str = ""
+    budget_left_bytes: int | None = None
+    overdrawn_bytes: int = 0
+
+
 class Health(msgspec.Struct, frozen=True, kw_only=True):
     """``clock`` as in `wire.conversation.Clock.quality`; sizes in octets; ``uptime_s`` of the agent.
 
@@ -73,3 +88,4 @@ class Health(msgspec.Struct, frozen=True, kw_only=True):
     live_tags: int = 0
     spool_written_bytes: int = 0
     spool_written_per_record: float = 0.0
+    link: LinkHealth = LinkHealth()

@@ -95,12 +95,14 @@ class AuditRecord(msgspec.Struct, frozen=True, array_like=True, tag="audit"):
     """Something the gateway did or met that somebody will ask about later. Lane A.
 
     ``event`` is a word such as ``started``, ``configured``, ``refused``, ``losing-data``; ``detail`` is for people.
+    ``command`` is the id of the command that this answers (`wire.command.ANSWERS`), empty for any other event.
     """
 
     mono_ns: int
     wall_ns: int | None
     event: str
     detail: str = ""
+    command: str = ""
 
 
 class FoldedRecord(msgspec.Struct, frozen=True, array_like=True, tag="folded"):

@@ -16,6 +16,7 @@ from typing import Any
 import msgspec
 
 from wire.codec import KINDS
+from wire.command import Order
 from wire.record import ActionRecord, AlarmRecord, AuditRecord, FoldedRecord, Layout, ScanRecord, WaveformRecord
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
@@ -29,8 +30,9 @@ RECORD_KINDS: Mapping[str, type[msgspec.Struct]] = {
     "record-folded": FoldedRecord,
     "record-waveform": WaveformRecord,
     "layout": Layout,
+    "order": Order,
 }
-"""What travels inside a batch, by the name of its schema file."""
+"""What travels inside a batch or a command, by the name of its schema file."""
 
 
 def schemas() -> dict[Path, str]:

@@ -28,6 +28,7 @@ class Up(StrEnum):
     LIVE = "live"
     REPORTED = "reported"
     HEALTH = "health"
+    PART = "part"
 
 
 class Down(StrEnum):
@@ -38,6 +39,7 @@ class Down(StrEnum):
     REFUSED = "refused"
     GREET = "greet"
     DESIRED = "desired"
+    COMMAND = "command"
 
 
 class Topic(msgspec.Struct, frozen=True):

@@ -52,7 +52,8 @@ class Reported(msgspec.Struct, frozen=True, kw_only=True):
     """What runs. ``version`` 0 is the file the gateway was seeded with.
 
     ``refused``/``reason``: the newest desired version that was not applied, and why. ``config`` is the running
-    configuration in the form of `Desired.config`; the lists describe it for a console.
+    configuration in the form of `Desired.config`; the lists describe it for a console. ``commands`` names those that
+    the gateway carries out; none without a key to check them by.
     """
 
     version: int
@@ -66,3 +67,4 @@ class Reported(msgspec.Struct, frozen=True, kw_only=True):
     devices: tuple[DeviceInfo, ...] = ()
     refused: int | None = None
     reason: str = ""
+    commands: tuple[str, ...] = ()

@@ -17,14 +17,14 @@ class Fold(msgspec.Struct, frozen=True, array_like=True):
 
 
 def rule_of(event: Record) -> str:
-    """Name what an event belongs to: its alarm, its output, or the word of an audit event."""
+    """Name what an event belongs to: its alarm, its output, the command it answers, or the word of an audit event."""
     match event:
         case AlarmRecord():
             return event.alarm
         case ActionRecord():
             return event.output
         case AuditRecord():
-            return event.event
+            return f"command:{event.command}" if event.command else event.event
         case FoldedRecord():
             return event.rule
         case _:

@@ -41,6 +41,8 @@ log = logging.getLogger(__name__)
 
 FULL_PART = 0.9
 """Above this part of the quota, delivered records go before their time."""
+EPOCHS_KEPT = 64
+"""Newest starts whose epochs stay though nothing is held of them any more: as many as one hello names."""
 Event = Record | Gone | Fold
 Entry = tuple[Lane, Event]
 
@@ -421,12 +423,15 @@ class Spool:
         return removed
 
     def _retire_epochs(self) -> None:
-        """Drop epochs of earlier starts that are delivered and forgotten; their sums stay in the accounts."""
+        """Drop epochs that are delivered and forgotten; their sums stay in the accounts.
+
+        Not those of the newest starts: their heads are all that tells a fleet restored to before them what it lacks.
+        """
         rows = self._file.query(
-            "SELECT epoch.n FROM epoch WHERE epoch.n <> ?"
+            "SELECT epoch.n FROM epoch WHERE epoch.n <= ?"
             " AND NOT EXISTS (SELECT 1 FROM chunk WHERE chunk.n = epoch.n)"
             " AND NOT EXISTS (SELECT 1 FROM mark WHERE mark.n = epoch.n AND mark.committed < mark.head)",
-            (self._n,),
+            (self._n - EPOCHS_KEPT,),
         )
         for (n,) in rows:
             self._file.execute(

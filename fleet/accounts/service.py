@@ -69,9 +69,14 @@ def is_empty(session: Session) -> bool:
     return session.scalar(sa.select(Account.id).limit(1)) is None
 
 
+def may_write(identity: Identity) -> bool:
+    """Tell whether the account may change something."""
+    return identity.role in WRITERS
+
+
 def require_writer(identity: Identity) -> None:
     """Raise DeniedError unless the account may change something."""
-    if identity.role not in WRITERS:
+    if not may_write(identity):
         raise DeniedError(f"'{identity.name}' may only read", hint="ask an administrator or an operator")
 
 

@@ -103,6 +103,7 @@ def describe_page() -> dict[str, Any]:
         "now_ms": find_console().services.clock() // 1_000_000,
         "tick_words": {"h": gettext("h"), "min": gettext("min"), "d": gettext("d")},
         "menu": describe_menu,
+        "may_write": lambda: accounts.may_write(current_user._get_current_object()),
         "user_name": getattr(current_user, "name", ""),
         "asset": find_asset,
     }
@@ -155,6 +156,9 @@ def add_filters(app: Flask) -> None:
         clock_word=partial(words.find_word, words.CLOCKS),
         lane_word=partial(words.find_word, words.LANES),
         loss_word=partial(words.find_word, words.LOSSES),
+        mode_word=partial(words.find_word, words.MODES),
+        command_word=partial(words.find_word, words.COMMANDS),
+        command_state_word=partial(words.find_word, words.COMMAND_STATES),
         output_word=partial(words.find_word, words.OUTPUTS),
         state_word=partial(words.find_word, words.STATES),
         short_title=tagview.shorten_title,

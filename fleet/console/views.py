@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -15,6 +16,8 @@ from flask_wtf.csrf import CSRFProtect
 
 from fleet.accounts import service as accounts
 from fleet.api import INT_MAX
+from fleet.commands import service as commands
+from fleet.commands.keys import load_key
 from fleet.console.drawing import draw_still
 from fleet.console.notation import NS, count_decimals, write_limit
 from fleet.console.state import find_console
@@ -22,7 +25,7 @@ from fleet.console.streams import Draw, Held, stream_changes
 from fleet.console.tagview import view_change, view_row
 from fleet.console.troubles import TROUBLES, show_status
 from fleet.console.words import LEVELS, SPANS, find_word
-from fleet.errors import FleetError
+from fleet.errors import FleetError, InvalidError
 from fleet.overview import service as overview
 from fleet.overview.counts import find_counts
 from fleet.overview.figures import Label, Point, TagRow
@@ -43,6 +46,8 @@ OPEN = {"console.sign_in", "console.prefer", "console.static"}
 LANGUAGES = {"zh": "zh_Hans_CN", "en": "en"}
 THEMES = ("auto", "light", "dark")
 LEAST_URGENT = 4
+PRESETS: dict[str, dict[str, Any]] = {"report": {}, "reconnect": {}, "log-level": {"level": "debug", "minutes": 10}}
+"""The arguments of the commands that a page offers."""
 
 
 @blueprint.before_request
@@ -177,7 +182,23 @@ def gateway(name: str) -> str:
     with find_console().reading() as sources:
         page = overview.find_gateway(sources, name, request.args.get("show", ""))
         address = url_for("console.gateway_events", name=name)
-        return render_template("console/gateway.html", page=page, now_ns=sources.now_ns, events=address)
+        return render_template(
+            "console/gateway.html", page=page, now_ns=sources.now_ns, events=address, presets=PRESETS
+        )
+
+
+@blueprint.post("/gateways/<name>/commands")
+def command(name: str) -> ResponseReturnValue:
+    """Ask a gateway to do something once, then show its page, where the command is pending."""
+    accounts.require_writer(current_user._get_current_object())
+    chosen = request.form.get("command", "")
+    if chosen not in PRESETS:
+        raise InvalidError(gettext("There is no such command."))
+    services = find_console().services
+    key = partial(load_key, services.settings.data_dir)
+    with services.database.writing() as db:
+        commands.issue(db, key, name, chosen, PRESETS[chosen], current_user.name, commands.LIFETIME_S, services.clock())
+    return redirect(url_for("console.gateway", name=name))
 
 
 @blueprint.get("/gateways/<name>/losses")

@@ -84,6 +84,23 @@ STATES = {
     "online": lazy_gettext("Online"),
     **CLASSES,
 }
+MODES = {
+    "budget": lazy_gettext("the budget of its link is used up"),
+    "rate": lazy_gettext("its link is too slow"),
+}
+COMMANDS = {
+    "report": lazy_gettext("Report again"),
+    "reconnect": lazy_gettext("Connect anew"),
+    "log-level": lazy_gettext("Log more for 10 min"),
+}
+COMMAND_STATES = {
+    "pending": lazy_pgettext("command", "pending"),
+    "done": lazy_pgettext("command", "done"),
+    "failed": lazy_pgettext("command", "failed"),
+    "refused": lazy_pgettext("command", "refused"),
+    "interrupted": lazy_pgettext("command", "interrupted"),
+    "expired": lazy_pgettext("command", "expired"),
+}
 PRIORITIES = {
     1: lazy_gettext("Urgent"),
     2: lazy_gettext("High"),

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import msgspec
 
+from fleet.overview.commands import CommandLine
 from fleet.overview.figures import Access, Alarm, Label, Point, Reading, TagRow
+from wire.health import LinkHealth
 from wire.record import Lane
 
 
@@ -109,7 +111,10 @@ class OutputLine(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class GatewayPage(msgspec.Struct, frozen=True, kw_only=True):
-    """One gateway. ``rows`` are the tags shown, ``tags`` all of them; ``states``: (key, how many)."""
+    """One gateway. ``rows`` are the tags shown, ``tags`` all of them; ``states``: (key, how many).
+
+    ``command_names`` are the commands that it carries out, ``commands`` the newest that it was sent.
+    """
 
     name: str
     title: str
@@ -131,6 +136,9 @@ class GatewayPage(msgspec.Struct, frozen=True, kw_only=True):
     buses: tuple[BusLine, ...]
     outputs: tuple[OutputLine, ...]
     recent: tuple[Alarm, ...]
+    link: LinkHealth | None = None
+    command_names: tuple[str, ...] = ()
+    commands: tuple[CommandLine, ...] = ()
 
     @property
     def states(self) -> tuple[tuple[str, int], ...]:

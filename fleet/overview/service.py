@@ -8,6 +8,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from fleet.commands import service as commands
 from fleet.errors import NotFoundError
 from fleet.gateways.models import Gateway
 from fleet.overview.alarms import (
@@ -18,6 +19,7 @@ from fleet.overview.alarms import (
     list_journal,
     worst_by_tag,
 )
+from fleet.overview.commands import list_commands
 from fleet.overview.figures import Access, TagRow
 from fleet.overview.known import ONLINE_WITHIN_S, Known, list_known, read_health
 from fleet.overview.labels import name_places, read_labels
@@ -205,6 +207,9 @@ def find_gateway(sources: Sources, name: str, show: str = "") -> GatewayPage:
         buses=_list_buses(health),
         outputs=_list_outputs(health, reported),
         recent=list_journal(sources, gateway=name, most=5),
+        link=health.link if health else None,
+        command_names=commands.names(sources.session, name),
+        commands=list_commands(sources, name),
     )
 
 

@@ -12,6 +12,7 @@ import aiomqtt
 from wire import codec
 from wire.conversation import Ack, Batch, Greet, Hello, Refused, Welcome
 from wire.health import Health
+from wire.parts import Assembler, Part
 from wire.record import Lane, Record, decode_record
 from wire.sample import Live
 from wire.topics import Down, Up, format_topic, parse_topic, up_filter
@@ -30,6 +31,8 @@ class ScriptedFleet:
         self.live: dict[str, object] = {}
         self.reports: list[Reported] = []
         self.healths: list[Health] = []
+        self.parts = 0
+        self._assembler = Assembler()
         self.forget_acks = 0
         self.lose_batches = 0
         self.is_deaf = False
@@ -65,9 +68,14 @@ class ScriptedFleet:
             case Up.HELLO:
                 self.hellos.append(codec.decode(payload, Hello))
                 if not self.is_deaf:
-                    await self._welcome(gateway)
+                    await self._welcome(gateway, self.hellos[-1].id)
             case Up.BATCH:
                 await self._take_batch(gateway, codec.decode(payload, Batch))
+            case Up.PART:
+                self.parts += 1
+                whole = self._assembler.take(gateway, codec.decode(payload, Part))
+                if whole is not None:
+                    await self._take(gateway, *whole)
             case Up.LIVE:
                 self.live.update(codec.decode(payload, Live).tags)
             case Up.REPORTED:
@@ -75,10 +83,17 @@ class ScriptedFleet:
             case Up.HEALTH:
                 self.healths.append(codec.decode(payload, Health))
 
-    async def _welcome(self, gateway: str) -> None:
+    async def _welcome(self, gateway: str, hello: str) -> None:
         self._session += 1
         cursors = {epoch: dict(lanes) for epoch, lanes in self.cursors.items()}
-        welcome = Welcome(session=str(self._session), window=131072, time=time.time_ns(), cursors=cursors)
+        welcome = Welcome(
+            session=str(self._session),
+            window=131072,
+            time=time.time_ns(),
+            cursors=cursors,
+            joins_parts=True,
+            hello=hello,
+        )
         await self.send(gateway, Down.WELCOME, welcome)
 
     async def _take_batch(self, gateway: str, batch: Batch) -> None:

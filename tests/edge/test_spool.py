@@ -213,7 +213,23 @@ def test_record_is_read_anew_when_its_row_takes_the_place_of_a_delivered_one(spo
     assert read_all(spool, spool.epoch, M, after=1) == [2]
 
 
-def test_delivered_epoch_of_an_earlier_start_is_retired_with_its_sums_kept(path) -> None:
+def test_delivered_and_forgotten_epoch_is_still_offered_and_declared_to_a_fleet_restored_to_before_it(path) -> None:
+    first = begin(path)
+    first.append([scan(1), scan(2)], LAYOUTS)
+    first.set_committed([(first.epoch, M, 2)])
+    first.close()
+    second = begin(path)
+    second.prune(-10)
+    assert spans(second.marks()) == {first.epoch: {M: Span(first=3, head=2)}}
+    second.set_committed([(first.epoch, M, 0)])
+    told = second.read(first.epoch, M, 0, 1000)
+    assert told is not None
+    assert (told.first, told.tombstone) == (1, Tombstone(last=2, reason="forgotten"))
+    second.close()
+
+
+def test_delivered_epoch_of_long_ago_is_retired_with_its_sums_kept(path, monkeypatch) -> None:
+    monkeypatch.setattr("edge.spool.spool.EPOCHS_KEPT", 1)
     first = begin(path)
     first.append([scan(1), scan(2), event(3)], LAYOUTS)
     first.set_committed([(first.epoch, M, 2), (first.epoch, A, 1)])

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from edge.errors import TwinError
+from edge.errors import DocumentError
 from edge.twin import Twin
 
 WRITER = """
@@ -85,7 +85,7 @@ DAMAGE = {
 def test_damaged_file_is_named_with_what_to_do_and_left_as_it_is(content, tmp_path: Path) -> None:
     path = tmp_path / "twin.json"
     path.write_bytes(content)
-    with pytest.raises(TwinError, match=r"twin\.json") as caught:
+    with pytest.raises(DocumentError, match=r"twin\.json") as caught:
         Twin(path)
     assert "move the file away" in caught.value.hint
     assert path.read_bytes() == content
@@ -101,7 +101,7 @@ def test_file_without_a_version_is_a_gateway_that_runs_its_seed(content, tmp_pat
 
 def test_folder_in_the_place_of_the_file_is_named(tmp_path: Path) -> None:
     (tmp_path / "twin.json").mkdir()
-    with pytest.raises(TwinError, match=r"twin\.json cannot be read"):
+    with pytest.raises(DocumentError, match=r"twin\.json cannot be read"):
         Twin(tmp_path / "twin.json")
 
 
@@ -122,8 +122,8 @@ def test_full_disk_keeps_the_old_version(tmp_path: Path, monkeypatch) -> None:
     def refuse(*_: object, **__: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("edge.twin.os.replace", refuse)
-    with pytest.raises(TwinError, match="No space left"):
+    monkeypatch.setattr("edge.document.os.replace", refuse)
+    with pytest.raises(DocumentError, match="No space left"):
         twin.accept(2, {"bus": []})
     assert twin.version == 1
     assert json.loads((tmp_path / "twin.json").read_text())["_default"]["1"]["version"] == 1

@@ -114,7 +114,8 @@ BUGS = (
     Bug(
         "a greeting is ignored",
         "edge/conversation.py",
-        '        if self.session is not None and message.session in ("", self.session):\n            self.connect(now)',
+        '        if self.session is not None and message.session in ("", self.session):\n'
+        "            self._close_session(now)",
         "        return",
         "kill-ingest",
     ),

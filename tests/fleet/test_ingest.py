@@ -33,8 +33,9 @@ from fleet.worker import LENGTH_OCTETS, Answer, Begin, Outcome, frame, serve
 from tests.fleet import edge
 from tests.fleet.broker_fixtures import until
 from tests.fleet.conftest import both_databases
-from wire.codec import KINDS, decode
+from wire.codec import KINDS, decode, encode
 from wire.conversation import Ack, Batch, Greet, Hello, Welcome
+from wire.parts import cut
 from wire.record import Lane
 from wire.topics import Down, Up, format_topic
 
@@ -408,3 +409,22 @@ async def test_a_broker_that_cannot_be_reached_is_told_once(services: Services, 
     for _ in range(2):
         ingest._lost_broker(OSError("refused"))
     assert caplog.text.count("cannot be reached") == 1
+
+
+def waiting(ingest: Ingest) -> list[tuple[str, bytes]]:
+    return [(entry.incoming.topic, entry.incoming.payload) for entry in ingest.shards[0]._backlog.take()]
+
+
+def test_message_in_parts_waits_like_a_whole_one_and_a_part_of_none_goes_on_to_quarantine(services: Services) -> None:
+    ingest = Ingest(services)
+    hello = encode(edge.hello())
+    parts = [encode(part) for part in cut(Up.HELLO, 1, hello, 20)]
+    assert len(parts) > 2
+    topic = format_topic(edge.GATEWAY, Up.PART)
+    for payload in parts[:-1]:
+        ingest._sort(topic, payload)
+    assert waiting(ingest) == []
+    ingest._sort(topic, b"no part")
+    assert waiting(ingest) == [(topic, b"no part")]
+    ingest._sort(topic, parts[-1])
+    assert waiting(ingest) == [(format_topic(edge.GATEWAY, Up.HELLO), hello)]

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from wire.command import Command, Order, encode_order
 from wire.conversation import Ack, Batch, Clock, Greet, Hello, Minute, Refused, Span, Tombstone, Welcome
-from wire.health import BusHealth, GroupHealth, Health, LaneHealth, OutputHealth
+from wire.health import BusHealth, GroupHealth, Health, LaneHealth, LinkHealth, OutputHealth
+from wire.parts import Part
 from wire.record import (
     ActionRecord,
     AlarmRecord,
@@ -27,6 +29,16 @@ WALL_NS = 1_790_000_000_000_000_000
 CLOCK = Clock(offset_ns=WALL_NS - MONO_NS, quality="synced")
 LAYOUT = Layout("tank.fast", ("tank.level", "tank.温度", "tank.mode"))
 
+ORDER = Order(
+    id="a1" * 16,
+    gateway="gw-test-0001",
+    name="log-level",
+    arguments={"level": "debug", "minutes": 10},
+    issued_ns=WALL_NS,
+    expires_ns=WALL_NS + 3_600_000_000_000,
+    author="李工",
+)
+
 RECORDS: dict[str, Record] = {
     "record-scan": ScanRecord(
         layout_id(LAYOUT), MONO_NS, WALL_NS, (52.5, None, "auto"), bytes((0, Quality.BAD_TIMEOUT, Quality.UNCERTAIN))
@@ -35,7 +47,7 @@ RECORDS: dict[str, Record] = {
         MONO_NS, WALL_NS, "tank.level:high-high", "tank.level", "high-high", "raised", 1, 95.5, 90.0, 0x41
     ),
     "record-action": ActionRecord(MONO_NS, WALL_NS, "siren", "on", "tank.level:high-high", 12_000_000, "没有应答"),
-    "record-audit": AuditRecord(MONO_NS, None, "configured", "version 3"),
+    "record-audit": AuditRecord(MONO_NS, None, "command-done", "report of 李工: reported again", "a1" * 16),
     "record-folded": FoldedRecord(MONO_NS, WALL_NS, "tank.level:high", 17, 1_000_000_000, WALL_NS - 4_000_000_000),
     "record-waveform": WaveformRecord("XX.RS001.00.EHZ", MONO_NS, WALL_NS, 100.0, 3, "int32", bytes(range(12))),
 }
@@ -48,6 +60,7 @@ MESSAGES = {
         machine="machine-1",
         clock=CLOCK,
         epochs={EPOCH: {Lane.ALARMS: Span(first=1, head=3), Lane.MEASUREMENTS: Span(first=10, head=99)}},
+        id="5e1f",
     ),
     Up.BATCH: Batch(
         session="7",
@@ -95,6 +108,7 @@ MESSAGES = {
         devices=(DeviceInfo(name="tank", title="1# 罐", bus="plc", profile="acme_tank"),),
         refused=2,
         reason="bus[1].kind: there is no driver 'modbuss'",
+        commands=("log-level", "report"),
     ),
     Up.HEALTH: Health(
         release="0.1.0",
@@ -107,10 +121,26 @@ MESSAGES = {
         spool_bytes=4096,
         spool_max_bytes=1_000_000,
         live_tags=3,
+        link=LinkHealth(
+            sent_bytes=9000,
+            rate_bytes_per_s=1000.5,
+            alarms_only="budget",
+            budget_left_bytes=-300,
+            overdrawn_bytes=300,
+        ),
     ),
-    Down.WELCOME: Welcome(session="7", window=65536, time=WALL_NS, cursors={EPOCH: {Lane.MEASUREMENTS: 9}}),
+    Up.PART: Part(kind="reported", number=4, index=1, count=3, octets=b"\x01\x00\xff"),
+    Down.WELCOME: Welcome(
+        session="7",
+        window=65536,
+        time=WALL_NS,
+        cursors={EPOCH: {Lane.MEASUREMENTS: 9}},
+        joins_parts=True,
+        hello="5e1f",
+    ),
     Down.ACK: Ack(session="7", epoch=EPOCH, lane=Lane.MEASUREMENTS, committed=13),
     Down.REFUSED: Refused(session="7", round=2, epoch=EPOCH, lane=Lane.MEASUREMENTS, expected=4),
     Down.GREET: Greet(reason="ingest restarted"),
+    Down.COMMAND: Command(order=encode_order(ORDER), signature=bytes(range(64))),
     Down.DESIRED: Desired(version=4, config={"bus": [{"name": "plc", "kind": "modbus", "timeout_s": 0.5}]}),
 }

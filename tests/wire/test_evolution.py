@@ -12,6 +12,7 @@ import pytest
 from tests.wire.messages import LAYOUT, MESSAGES, RECORDS
 from wire import codec
 from wire.conversation import Batch
+from wire.errors import DecodeError
 from wire.record import (
     CRC_OCTETS,
     ActionRecord,
@@ -23,6 +24,7 @@ from wire.record import (
     decode_record,
     layout_id,
 )
+from wire.topics import parse_topic
 
 CASES = Path(__file__).parents[1] / "cases" / "wire"
 CAPTURED = sorted(CASES.glob("release-*/*.bin"))
@@ -51,7 +53,35 @@ def test_octets_of_an_earlier_release_mean_what_they_meant(case) -> None:
 
 def test_every_message_and_record_of_the_first_release_is_kept() -> None:
     kept = {case.stem for case in CAPTURED if case.parent.name == "release-0.1"}
-    assert kept >= {kind.value for kind in MESSAGES} | set(RECORDS) - {"layout", "record-folded", "record-waveform"}
+    assert kept >= ({kind.value for kind in MESSAGES} | set(RECORDS)) - {
+        "layout",
+        "record-folded",
+        "record-waveform",
+        "part",
+        "command",
+    }
+
+
+class FirstAudit(msgspec.Struct, array_like=True, tag="audit"):
+    """The audit event of release 0.1, which knew no commands."""
+
+    mono_ns: int
+    wall_ns: int | None
+    event: str
+    detail: str = ""
+
+
+def test_first_release_reads_the_answer_to_a_command_as_the_audit_event_that_it_is() -> None:
+    octets = (CASES / "release-0.3" / "record-audit.bin").read_bytes()
+    seen = msgspec.msgpack.decode(octets[CRC_OCTETS:], type=FirstAudit)
+    assert (seen.event, seen.detail[:6]) == ("command-done", "report")
+
+
+@pytest.mark.parametrize("kind", ["up/part", "down/command"])
+def test_kind_of_message_that_a_release_does_not_know_is_refused_as_a_topic(kind) -> None:
+    """What release 0.1 did with these two: its table of kinds was this one, less them."""
+    with pytest.raises(DecodeError, match="no message kind"):
+        parse_topic(f"fs/1/gw-test-0001/{kind}s")
 
 
 class FirstScan(msgspec.Struct, array_like=True, tag="scan"):

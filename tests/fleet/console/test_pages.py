@@ -8,6 +8,7 @@ import shlex
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
+from prometheus_client import CollectorRegistry
 
 from fleet import cli
 from fleet.accounts import service as accounts
@@ -15,13 +16,21 @@ from fleet.accounts.models import Role
 from fleet.alarms import journal, own
 from fleet.app import create_app
 from fleet.bootstrap import Services
+from fleet.commands import service as commands
+from fleet.commands.keys import found_key
+from fleet.committer import Committer
 from fleet.console import views
 from fleet.gateways import service as gateways
 from fleet.ledger.models import Loss, Tally
+from fleet.metrics import IngestMetrics
 from fleet.readings import store
 from fleet.readings.models import Quarantined
-from wire.health import Health, LaneHealth
-from wire.record import AlarmRecord, Lane
+from tests.fleet import edge
+from wire.codec import Message
+from wire.command import DONE
+from wire.health import Health, LaneHealth, LinkHealth
+from wire.record import AlarmRecord, AuditRecord, Lane
+from wire.topics import Up
 
 PASSWORD = "correct horse battery"
 
@@ -313,3 +322,77 @@ def test_alarm_of_the_spool_leads_to_the_ledger(client: FlaskClient, services: S
         page = client.get(path).text
         assert "网关缓存" in page, path
         assert "/gateways/gw-yufu-0001/losses" in page, path
+
+
+def speak(services: Services, kind: Up, message: Message) -> None:
+    Committer(services.database, IngestMetrics(CollectorRegistry()), services.clock).commit([edge.up(kind, message)])
+
+
+@pytest.fixture
+def commanded(services: Services, client: FlaskClient) -> FlaskClient:
+    """Signed in, with a gateway that carries out commands."""
+    found_key(services.settings.data_dir)
+    with services.database.writing() as session:
+        gateways.register(session, edge.GATEWAY, "", None, services.clock())
+    speak(services, Up.REPORTED, edge.reported(commands=("later-one", "report")))
+    return client
+
+
+def order(client: FlaskClient, command: str) -> tuple[int, str]:
+    form = {"command": command, "csrf_token": csrf(client)}
+    answer = client.post(f"/gateways/{edge.GATEWAY}/commands", data=form)
+    return answer.status_code, answer.headers.get("Location", "")
+
+
+def csrf(client: FlaskClient) -> str:
+    found = re.search(r'name="csrf_token" value="([^"]+)"', client.get("/").text)
+    assert found is not None
+    return found.group(1)
+
+
+def test_command_from_the_page_is_pending_until_the_gateway_answers(commanded: FlaskClient, services: Services) -> None:
+    page = commanded.get(f"/gateways/{edge.GATEWAY}").text
+    assert 'value="report"' in page
+    assert "later-one" not in page, "a command of a later release has no words here"
+    assert order(commanded, "report") == (302, f"/gateways/{edge.GATEWAY}")
+    page = commanded.get(f"/gateways/{edge.GATEWAY}").text
+    assert "重新上报" in page
+    assert "待执行" in page
+    assert "wang" in page
+    with services.database.writing() as session:
+        (row,) = commands.list_newest(session, edge.GATEWAY, 5)
+        answer = AuditRecord(1, None, DONE, "report of wang: reported again", row.id)
+        commands.note_answer(session, edge.GATEWAY, 1, answer, services.clock())
+    page = commanded.get(f"/gateways/{edge.GATEWAY}").text
+    assert "已完成" in page
+    assert "reported again" in page
+
+
+def test_command_that_no_page_offers_or_the_gateway_lacks_is_refused(commanded: FlaskClient) -> None:
+    assert order(commanded, "explode")[0] == 400
+    assert order(commanded, "reconnect")[0] == 400
+    assert commanded.post(f"/gateways/{edge.GATEWAY}/commands", data={"command": "report"}).status_code == 400
+
+
+@pytest.mark.usefixtures("commanded")
+def test_auditor_sees_commands_and_gives_none(app: Flask, services: Services) -> None:
+    with services.database.writing() as session:
+        accounts.add(session, "audit", PASSWORD, Role.AUDITOR, services.clock())
+    auditor = app.test_client()
+    form = {"name": "audit", "password": PASSWORD, "csrf_token": token(auditor)}
+    assert auditor.post("/sign-in", data=form).status_code == 302
+    assert 'value="report"' not in auditor.get(f"/gateways/{edge.GATEWAY}").text
+    assert order(auditor, "report")[0] == 403
+
+
+def test_page_says_that_only_alarms_are_sent_and_what_the_link_has_left(
+    commanded: FlaskClient, services: Services
+) -> None:
+    link = LinkHealth(sent_bytes=5_000_000, alarms_only="budget", budget_left_bytes=-100, overdrawn_bytes=100)
+    health = Health(release="1", uptime_s=1, clock="synced", lanes={}, groups={}, buses={}, outputs={}, link=link)
+    speak(services, Up.HEALTH, health)
+    page = commanded.get(f"/gateways/{edge.GATEWAY}").text
+    assert "仅发送报警：链路流量配额已用完。" in page
+    assert "已发 5" in page
+    commanded.set_cookie("language", "en")
+    assert "Only alarms are sent: the budget of its link is used up." in commanded.get(f"/gateways/{edge.GATEWAY}").text

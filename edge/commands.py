@@ -1,0 +1,174 @@
+"""Commands of the fleet: verify, judge, remember, carry out, answer (docs/adr/0008).
+
+A command whose signature is not the fleet's, that is another gateway's, or that has expired, is ignored: captured
+octets sent again do nothing and say next to nothing. What is taken is remembered on disk before anything is done, so
+that it is done at most once, and answered by an event in lane A, which is the truth of what was done.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import math
+from collections.abc import Mapping
+
+import msgspec
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
+from edge.clock import SystemClock
+from edge.command_ledger import CommandLedger
+from edge.errors import DocumentError
+from edge.handlers import Handler
+from edge.store import Store
+from provisioning.signing import verify
+from wire.command import DONE, FAILED, INTERRUPTED, LIFETIME_MOST_NS, REFUSED, Command, Order
+from wire.errors import DecodeError
+from wire.record import AuditRecord
+
+log = logging.getLogger(__name__)
+
+WAITING_MOST = 16
+"""Commands that wait for their turn; more are dropped, and the fleet sends them again."""
+AHEAD_MOST_NS = 300_000_000_000
+"""A command issued so far in the future says that this gateway's clock, or the fleet's, is wrong."""
+TELL_IGNORED_S = 3600.0
+"""Ignored commands are counted, and told in lane A at most once in this time: anybody may send them again and again."""
+DETAIL_MOST = 300
+
+
+def why_ignored(order: Order, gateway: str, now_ns: int | None, floor_ns: int) -> str:
+    """Say why a command of the fleet's is none for this gateway now, "" if it is. Pure.
+
+    Without a time of its own only the floor tells that it has expired.
+    """
+    if order.gateway != gateway:
+        return "another gateway's"
+    if order.expires_ns <= floor_ns or (now_ns is not None and order.expires_ns <= now_ns):
+        return "expired"
+    if order.expires_ns - order.issued_ns > LIFETIME_MOST_NS:
+        return "lives too long"
+    return ""
+
+
+def why_refused(order: Order, now_ns: int | None, handlers: Mapping[str, Handler]) -> str:
+    """Say why a command cannot be carried out, "" if it can. Pure."""
+    if now_ns is None:
+        return "the clock of the gateway is unset: whether the command has expired is not known"
+    if order.issued_ns > now_ns + AHEAD_MOST_NS:
+        return "it was issued in the future: the clock of the gateway or of the fleet is wrong"
+    if order.name not in handlers:
+        return f"there is no command '{order.name}'"
+    return ""
+
+
+class Commander:
+    """Hand commands to `take`, and run `run` as a task."""
+
+    def __init__(
+        self,
+        gateway: str,
+        key: Ed25519PublicKey | None,
+        ledger: CommandLedger,
+        store: Store,
+        clock: SystemClock,
+        handlers: Mapping[str, Handler],
+    ) -> None:
+        self._gateway = gateway
+        self._key = key
+        self._ledger = ledger
+        self._store = store
+        self._clock = clock
+        self._handlers = handlers
+        self._waiting: asyncio.Queue[Command] = asyncio.Queue(WAITING_MOST)
+        self._told_at = -math.inf
+        self.ignored: dict[str, int] = {}
+        """Commands that did nothing, by reason."""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The commands that are carried out; none without a key."""
+        return tuple(sorted(self._handlers)) if self._key is not None else ()
+
+    def take(self, command: Command) -> None:
+        """Take a command as it came; never waits."""
+        try:
+            self._waiting.put_nowait(command)
+        except asyncio.QueueFull:
+            log.warning("too many commands at once: one is dropped, the fleet sends it again")
+
+    async def run(self) -> None:
+        """Carry out commands one after the other, until cancelled."""
+        for taken in self._ledger.unanswered:
+            detail = f"{taken.name} of {taken.author}: the agent ended meanwhile"
+            await self._answer(taken.id, INTERRUPTED, detail)
+        while True:
+            command = await self._waiting.get()
+            try:
+                await self.carry_out(command)
+            except DocumentError as error:  # nothing was done: the fleet sends it again
+                log.error("a command cannot be remembered, so it is not carried out: %s", error)
+
+    async def carry_out(self, command: Command) -> None:
+        """Do what a command says, if it is to be done. Raises DocumentError; then nothing was done."""
+        order = self._read(command)
+        if order is None:
+            return
+        now_ns = self._clock.wall_at(self._clock.mono_ns())
+        if reason := why_ignored(order, self._gateway, now_ns, self._ledger.floor_ns):
+            self._ignore(reason)
+        elif not self._ledger.knows(order.id):
+            if now_ns is not None:
+                self._ledger.forget(now_ns)
+            if self._ledger.is_full:
+                self._ignore("too many")
+                return
+            self._ledger.take(order)
+            await self._answer(order.id, *await self._act(order, now_ns))
+
+    def _read(self, command: Command) -> Order | None:
+        if self._key is None:
+            self._ignore("no key")
+            return None
+        try:
+            order = verify(self._key, command)
+        except DecodeError as error:  # signed, but by a later release
+            log.warning("a command cannot be read: %s", error)
+            self._ignore("unreadable")
+            return None
+        if order is None:
+            self._ignore("badly signed")
+        return order
+
+    async def _act(self, order: Order, now_ns: int | None) -> tuple[str, str]:
+        by = f"{order.name} of {order.author}"
+        if reason := why_refused(order, now_ns, self._handlers):
+            return REFUSED, f"{by}: {reason}"
+        handler = self._handlers[order.name]
+        try:
+            arguments = msgspec.convert(order.arguments, handler.arguments)
+        except msgspec.ValidationError as error:
+            return REFUSED, f"{by}: {error}"
+        log.info("command %s", by)
+        try:
+            return DONE, f"{by}: {await handler.act(arguments)}"
+        except (OSError, ValueError, RuntimeError) as error:
+            return FAILED, f"{by}: {error}"
+
+    async def _answer(self, command_id: str, event: str, detail: str) -> None:
+        """Answer in lane A, and note that once it is durable; else the next start answers that it was interrupted."""
+        mono = self._clock.mono_ns()
+        log.info("%s: %s", event, detail)
+        self._store.put_event(AuditRecord(mono, self._clock.wall_at(mono), event, detail[:DETAIL_MOST], command_id))
+        if await self._store.commit():
+            try:
+                self._ledger.note_answer(command_id)
+            except DocumentError as error:
+                log.error("that command %s was answered cannot be remembered: %s", command_id, error)
+
+    def _ignore(self, reason: str) -> None:
+        self.ignored[reason] = self.ignored.get(reason, 0) + 1
+        now_s = self._clock.mono_ns() / 1e9
+        if now_s - self._told_at >= TELL_IGNORED_S:
+            self._told_at = now_s
+            log.warning("a command was ignored: %s", reason)
+            self._store.put_audit("command-ignored", reason)

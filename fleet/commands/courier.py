@@ -1,0 +1,73 @@
+"""Sends commands to gateways, again and again with growing pauses, until they are answered or have expired."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+
+import aiomqtt
+from sqlalchemy.exc import SQLAlchemyError
+
+from fleet.bootstrap import Services
+from fleet.commands import service
+from wire.codec import encode
+from wire.command import Command
+from wire.topics import Down, format_topic
+
+log = logging.getLogger(__name__)
+
+POLL_S = 1.0
+AGAIN_FIRST_NS = 10_000_000_000
+AGAIN_MOST_NS = 300_000_000_000
+Outstanding = list[tuple[str, str, Command]]
+"""Gateway, id of the command, and what is sent."""
+InThread = Callable[[Callable[[], Outstanding]], Awaitable[Outstanding]]
+
+
+class Turns:
+    """When each command is due again. Pure; forgets those that are no longer outstanding."""
+
+    def __init__(self) -> None:
+        self._due: dict[str, tuple[int, int]] = {}
+
+    def take_due(self, outstanding: Outstanding, now_ns: int) -> Outstanding:
+        """Return those to send now, and note that they are sent."""
+        self._due = {key: self._due.get(key, (now_ns, AGAIN_FIRST_NS)) for _, key, _ in outstanding}
+        due = [entry for entry in outstanding if self._due[entry[1]][0] <= now_ns]
+        for _, key, _ in due:
+            pause_ns = self._due[key][1]
+            self._due[key] = (now_ns + pause_ns, min(pause_ns * 2, AGAIN_MOST_NS))
+        return due
+
+
+class Courier:
+    """A task of ingest. ``in_thread`` runs a database transaction where it holds nobody up."""
+
+    def __init__(self, services: Services, in_thread: InThread) -> None:
+        self._services = services
+        self._in_thread = in_thread
+        self._turns = Turns()
+        self._database_up = True
+
+    async def run(self, client: aiomqtt.Client) -> None:
+        """Send what is due, until cancelled."""
+        while True:
+            for gateway, _, command in self._turns.take_due(await self._outstanding(), self._services.clock()):
+                await client.publish(format_topic(gateway, Down.COMMAND), encode(command), qos=1)
+            await asyncio.sleep(POLL_S)
+
+    async def _outstanding(self) -> Outstanding:
+        def read() -> Outstanding:
+            with self._services.database.reading() as session:
+                return service.outstanding(session, self._services.clock())
+
+        try:
+            found = await self._in_thread(read)
+            self._database_up = True
+            return found
+        except SQLAlchemyError as error:
+            if self._database_up:
+                log.error("commands cannot be read, so none is sent: %s", error)
+            self._database_up = False
+            return []
