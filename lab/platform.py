@@ -123,6 +123,10 @@ class Book:
         found = {lane: list(seqs.missing(1, seqs.highest)) for lane, seqs in self._seqs.items()}
         return {lane: ranges for lane, ranges in found.items() if ranges}
 
+    def missing(self, lane: Lane, first: int, last: int) -> list[tuple[int, int]]:
+        """List the seqs of a range that never came."""
+        return list(self._seqs.get(lane, Numbers()).missing(first, last))
+
     @property
     def samples(self) -> int:
         """Usable values in the scans of the known streams, each counted once."""

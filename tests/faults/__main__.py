@@ -16,7 +16,8 @@ from pathlib import Path
 import msgspec
 
 from lab.errors import LabError
-from tests.faults.trials import run, say
+from tests.faults.scene import say
+from tests.faults.trials import run
 
 SCALE = (
     "scale: what lasts up to 300 s in the field is 1 to 15 s here, a day's outage of a platform 3 to 12 s; the fleet is"

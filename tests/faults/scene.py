@@ -6,13 +6,17 @@ import asyncio
 import os
 import random
 import signal
-from collections.abc import Awaitable, Callable
+import sys
+import time
+from collections.abc import Awaitable, Callable, Mapping
 
 from lab.district import District
 from lab.errors import LabError
 from lab.gateway_side import GatewaySide
 from lab.processes import descendants
+from tests.faults.alarms import Alarms
 from tests.faults.disk import Disk
+from tests.faults.verdict import Healthy
 
 Fault = Callable[[], Awaitable[None]]
 PROGRAMS = {"ingest": "fleet.cli ingest", "relay": "fleet.cli relay", "web": "fleet.cli web", "broker": "fleet.broker"}
@@ -20,15 +24,25 @@ ACT_S = 3.0
 """How long a fault without a time of its own is left to act."""
 
 
-class Scene:
-    """A running district, and one of its gateways on a disk of its own if that could be had."""
+def say(text: str) -> None:
+    """Tell people how it goes."""
+    print(text, file=sys.stderr, flush=True)
 
-    def __init__(self, district: District, source: random.Random, disk: Disk | None = None) -> None:
+
+class Scene:
+    """A running district. ``disks`` are those of its gateways, if file systems can be mounted here."""
+
+    def __init__(self, district: District, source: random.Random, disks: Mapping[str, Disk]) -> None:
         self.district = district
         self.source = source
-        self.disk = disk
+        self.disks = disks
+        self.alarms = Alarms(district, random.Random(source.random()))
         self.has_lost_memory = False
         """An agent has lost what it had read and not yet stored."""
+        self.was_restored = False
+        """The fleet has forgotten what the platform got."""
+        self.healthy: list[Healthy] = []
+        """Times in which nothing kept a gateway's alarms from the fleet."""
 
     @property
     def any_gateway(self) -> GatewaySide:
@@ -36,13 +50,27 @@ class Scene:
         return self.source.choice(self.district.gateways)
 
     @property
-    def disk_gateway(self) -> GatewaySide:
-        """The one whose data are on the disk of its own."""
-        assert self.disk is not None
-        return next(side for side in self.district.gateways if self.disk.folder.parent == side.folder)
+    def quiet_gateway(self) -> GatewaySide:
+        """One without an alarm, by chance: one that forgets that an alarm is up raises it again, and rightly so."""
+        return self.source.choice([side for side in self.district.gateways if self.is_quiet(side)])
+
+    def is_quiet(self, side: GatewaySide) -> bool:
+        """Tell whether no alarm is up or under way at a gateway."""
+        return self.alarms.is_quiet(side.station.gateway)
+
+    def gateway(self, name: str) -> GatewaySide:
+        """The one of that name."""
+        return next(side for side in self.district.gateways if side.station.gateway == name)
+
+    def disk(self, side: GatewaySide) -> Disk:
+        """The disk of a gateway."""
+        return self.disks[side.station.gateway]
 
     def pid(self, name: str) -> int:
         """Find a program of the fleet. Raises LabError."""
+        apart = self.district.fleet.programs.get(name)
+        if apart is not None and apart.is_running:
+            return apart.pid
         words = PROGRAMS[name]
         for pid, command in descendants(self.district.fleet.pid).items():
             if f"-m {words} " in f"{command} ":
@@ -52,6 +80,17 @@ class Scene:
     async def pause(self, least_s: float, most_s: float) -> None:
         """Let something act for a time by chance."""
         await asyncio.sleep(self.source.uniform(least_s, most_s))
+
+    async def expect_alarms(self, gateway: str | None, for_s: float) -> None:
+        """Let alarms begin while nothing keeps them from the fleet: each must be there in time.
+
+        Of one gateway, or of all that have causes of alarms.
+        """
+        from_ns = time.monotonic_ns()
+        for _ in range(2):
+            await self.alarms.start(gateway)
+        await asyncio.sleep(for_s)
+        self.healthy.append(Healthy(gateway, from_ns, time.monotonic_ns()))
 
     async def kill_agent(self, side: GatewaySide) -> None:
         """End an agent with SIGKILL. It stays down."""

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import random
 import shutil
-import sys
 import time
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import msgspec
@@ -16,34 +17,45 @@ from lab.district import District
 from lab.errors import LabError
 from tests.faults import beyond, network, processes, storage
 from tests.faults.disk import Disk
-from tests.faults.scene import Fault, Scene
-from tests.faults.verdict import is_complete, judge
+from tests.faults.recovery import RECOVER_S, drain, recovers
+from tests.faults.scene import Fault, Scene, say
+from tests.faults.storms import STORMS
+from tests.faults.verdict import judge
+from tests.faults.watch import Watch
 
-RECOVER_S = 60.0
-DRAIN_S = 120.0
-LOOK_S = 0.25
-QUIET_S = 6.0
-"""No scan that was served at the platform for so long means that nothing is under way: longer than a resend takes."""
-DISK_GATEWAY = "gw-yufu-0001"
+ALARMS_EVERY_S = (4.0, 10.0)
+CALM_S = 12.0
+"""At the end, when all is well, alarms begin once more: they have to be at the platform in time."""
 
 
 class Counts(msgspec.Struct, frozen=True, kw_only=True):
-    """The last line. All is well if the five after ``kinds`` are 0; ``declared`` were lost with their disk and told."""
+    """The last line. All is well if those from ``lost`` to ``unbounded`` are 0.
+
+    ``declared`` were lost with their disk, or for want of room, and told. The rest are the most that a process held.
+    """
 
     trials: int
     kinds: int
     lost: int
     duplicated: int
     undeclared: int
+    misdeclared: int
     missed_alarms: int
     not_recovered: int
+    unbounded: int
     declared: int
+    alarms: int
     seed: int
+    agent_mb: float
+    agent_descriptors: int
+    ingest_mb: float
+    ingest_descriptors: int
 
     @property
     def is_well(self) -> bool:
         """Whether nothing failed."""
-        return not (self.lost or self.duplicated or self.undeclared or self.missed_alarms or self.not_recovered)
+        failures = (self.lost, self.duplicated, self.undeclared, self.misdeclared, self.missed_alarms)
+        return not any((*failures, self.not_recovered, self.unbounded))
 
 
 def find_kinds(scene: Scene) -> Mapping[str, Fault]:
@@ -56,27 +68,34 @@ def find_kinds(scene: Scene) -> Mapping[str, Fault]:
     }
 
 
-def say(text: str) -> None:
-    """Tell people how it goes."""
-    print(text, file=sys.stderr, flush=True)
-
-
 async def run(folder: Path, trials: int, seed: int, kind: str | None) -> Counts:
     """Run the trials and count. Raises KeyError for a kind that is not there."""
-    disk = Disk(folder / "disk.img", folder / "district" / DISK_GATEWAY / "data")
-    district = District(folder / "district", say)
     source = random.Random(seed)
+    async with _district(folder, source) as scene:
+        watch = Watch(scene)
+        watching = asyncio.create_task(watch.go_on())
+        try:
+            not_recovered, kinds = await _act(scene, trials, kind)
+            await scene.expect_alarms(None, CALM_S)
+        finally:
+            watching.cancel()
+        await drain(scene.district)
+        return _count(scene, watch, not_recovered, trials=trials, kinds=kinds, seed=seed)
+
+
+@asynccontextmanager
+async def _district(folder: Path, source: random.Random) -> AsyncIterator[Scene]:
+    district = District(folder / "district", say)
+    disks: dict[str, Disk] = {}
     try:
-        scene = Scene(district, source, disk if await _can_mount(folder) else None)
-        faults = find_kinds(scene)
-        chosen = [kind] * trials if kind else spread(list(faults), trials, source)
-        if kind is not None:
-            _ = faults[kind]
-        await _open(district, scene.disk)
-        return await _run_on(scene, faults, chosen, seed)
+        await district.open()
+        if await _can_mount(folder):
+            disks = await _give_disks(folder, district)
+        yield Scene(district, source, disks)
     finally:
         await district.close()
-        await disk.unmount()
+        for disk in disks.values():
+            await disk.unmount()
 
 
 async def _can_mount(folder: Path) -> bool:
@@ -90,86 +109,85 @@ async def _can_mount(folder: Path) -> bool:
     return True
 
 
-async def _open(district: District, disk: Disk | None) -> None:
-    """Open the district, one gateway's data on a disk of its own."""
-    await district.open()
-    if disk is None:
-        return
-    side = next(side for side in district.gateways if side.station.gateway == DISK_GATEWAY)
-    await side.agent.stop()
-    kept = side.folder / "kept"
-    disk.folder.rename(kept)
-    await disk.make()
-    shutil.copytree(kept, disk.folder, dirs_exist_ok=True)
-    await side.start_agent()
+async def _give_disks(folder: Path, district: District) -> dict[str, Disk]:
+    """Put the data of each gateway on a disk of its own."""
+    disks: dict[str, Disk] = {}
+    for side in district.gateways:
+        await side.agent.stop()
+        disk = Disk(folder / f"{side.station.gateway}.img", side.folder / "data")
+        kept = side.folder / "kept"
+        disk.folder.rename(kept)
+        await disk.make()
+        shutil.copytree(kept, disk.folder, dirs_exist_ok=True)
+        await side.start_agent()
+        disks[side.station.gateway] = disk
+    return disks
 
 
-async def _run_on(scene: Scene, faults: Mapping[str, Fault], chosen: list[str], seed: int) -> Counts:
-    district = scene.district
-    scenarios = [district.overfill, district.leak, district.quake]
+async def _act(scene: Scene, trials: int, kind: str | None) -> tuple[int, int]:
+    """Let the faults act. Returns how many were not recovered from, and of how many kinds they were."""
+    faults = find_kinds(scene)
+    if kind in STORMS:
+        if kind == "power-cut":
+            _ = faults[kind]
+        return await STORMS[kind](scene, trials), 1
+    if kind is not None:
+        _ = faults[kind]
+    chosen = [kind] * trials if kind else spread(list(faults), trials, scene.source)
+    alarms = asyncio.create_task(scene.alarms.go_on(*ALARMS_EVERY_S))
+    try:
+        return await _one_by_one(scene, [(name, faults[name]) for name in chosen]), len(set(chosen))
+    finally:
+        alarms.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await alarms
+
+
+async def _one_by_one(scene: Scene, chosen: list[tuple[str, Fault]]) -> int:
     not_recovered = 0
-    for number, name in enumerate(chosen, 1):
+    for number, (name, fault) in enumerate(chosen, 1):
         began = time.monotonic()
-        if number <= len(scenarios):  # an alarm is under way while the first faults act
-            await scenarios[number - 1]()
-        await faults[name]()
+        await fault()
         acted_s = time.monotonic() - began
-        is_well = await recovers(district)
+        is_well = await recovers(scene.district)
         not_recovered += not is_well
         took_s = time.monotonic() - began - acted_s
         words = f"recovered in {took_s:.1f} s" if is_well else f"NOT RECOVERED in {RECOVER_S:g} s"
         say(f"trial {number} of {len(chosen)}: {name} for {acted_s:.1f} s, {words}")
-    await drain(scene)
-    verdict, words_found = judge(
+    return not_recovered
+
+
+def _count(scene: Scene, watch: Watch, not_recovered: int, *, trials: int, kinds: int, seed: int) -> Counts:
+    district = scene.district
+    verdict, words = judge(
         district.ledgers,
         district.book,
-        district.fleet.database,
+        district.fleet.database_url,
         district.truth,
+        scene.healthy,
         has_lost_memory=scene.has_lost_memory,
+        was_restored=scene.was_restored,
     )
-    for line in words_found:
+    for line in words:
         say(line)
     return Counts(
-        trials=len(chosen),
-        kinds=len(set(chosen)),
+        trials=trials,
+        kinds=kinds,
         lost=verdict.lost,
         duplicated=verdict.duplicated,
         undeclared=verdict.undeclared,
+        misdeclared=verdict.misdeclared,
         missed_alarms=verdict.missed_alarms,
         not_recovered=not_recovered,
+        unbounded=sum(not peak.is_bounded for peak in (watch.agent, watch.ingest)),
         declared=verdict.declared,
+        alarms=len(district.truth.crossings),
         seed=seed,
+        agent_mb=round(watch.agent.mb, 1),
+        agent_descriptors=watch.agent.descriptors,
+        ingest_mb=round(watch.ingest.mb, 1),
+        ingest_descriptors=watch.ingest.descriptors,
     )
-
-
-async def recovers(district: District) -> bool:
-    """Wait until scans that were served from now on have arrived from every instrument."""
-    heads = [(ledger, ledger.head) for ledger in district.ledgers]
-    deadline = time.monotonic() + RECOVER_S
-    while any(district.newest_arrived(ledger) <= head for ledger, head in heads):
-        if time.monotonic() > deadline:
-            for ledger, head in heads:
-                if district.newest_arrived(ledger) <= head:
-                    say(f"nothing new of {ledger.name}")
-            return False
-        await asyncio.sleep(LOOK_S)
-    return True
-
-
-async def drain(scene: Scene) -> None:
-    """Silence the instruments and wait until all that is to come has come; for no longer than `DRAIN_S`."""
-    district = scene.district
-    district.silence()
-    deadline = time.monotonic() + DRAIN_S
-    quiet_since, scans = time.monotonic(), -1
-    while time.monotonic() < deadline:
-        arrived = sum(arrivals.scans for arrivals in district.book.arrivals.values())  # bad ones go on for ever
-        if arrived != scans:
-            quiet_since, scans = time.monotonic(), arrived
-        is_quiet = time.monotonic() - quiet_since > QUIET_S
-        if is_quiet and not district.truth.unreported and is_complete(district.book, district.fleet.database):
-            return
-        await asyncio.sleep(LOOK_S)
 
 
 def spread(kinds: list[str], trials: int, source: random.Random) -> list[str]:
