@@ -33,13 +33,15 @@ class FleetSide:
 
     user = "admin"
 
-    def __init__(self, folder: Path, database_url: str = "", broker_port: int = 0) -> None:
+    def __init__(
+        self, folder: Path, database_url: str = "", broker_port: int = 0, console_port: int = CONSOLE_PORT
+    ) -> None:
         self._folder = folder
         self._given_database = database_url
         self._has_broker = broker_port == 0
         self._program = program("fengsui-fleet")
         self._serve = Child("the fleet", folder.with_suffix(".log"))
-        self._console_port = 0
+        self._console_port = self._preferred_port = console_port
         self.broker_port = broker_port
         self.programs: dict[str, Child] = {}
         """Those that run apart, by name; none while all are children of ``serve``."""
@@ -96,7 +98,7 @@ class FleetSide:
 
         Somebody may take a port between our look and theirs: then it starts again on others.
         """
-        for preferred in (CONSOLE_PORT, 0, 0):
+        for preferred in (self._preferred_port, 0, 0):
             await self._start(preferred)
             if await self._comes_up():
                 return

@@ -35,8 +35,8 @@ class GatewaySide:
 
     def configure(self) -> None:
         """Write the configuration; an agent that runs reads it at its next start."""
-        uplink = {"broker": self.broker, "health_port": self.health_port}
-        text = render(self.station.gateway, {**self.station.places, **uplink})
+        places = {**self.station.places, "broker": self.broker, "health_port": self.health_port}
+        text = render(self.station.gateway, places)
         self._config.write_text(text, "utf-8")
 
     async def start_agent(self) -> None:

@@ -65,6 +65,8 @@ class Arrivals:
         self.scans = 0
         self.samples = 0
         self.thin = 0
+        self.again: list[int] = []
+        """Counters that came in one more record, in full."""
 
     @property
     def numbers(self) -> Numbers:
@@ -76,6 +78,7 @@ class Arrivals:
         passed_over = self.stream.by_exception
         usable = sum(is_usable(reading) for tag, reading in values.items() if tag not in passed_over)
         if not self.counters.add(int(values[self.stream.counter]["value"])):
+            self.again.append(self.counters.last)
             return False
         self.scans += 1
         self.samples += usable

@@ -8,11 +8,13 @@ import random
 import signal
 import sys
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
 
 from lab.district import District
 from lab.errors import LabError
 from lab.gateway_side import GatewaySide
+from lab.ledger import Ledger
 from lab.processes import descendants
 from tests.faults.alarms import Alarms
 from tests.faults.disk import Disk
@@ -20,6 +22,8 @@ from tests.faults.verdict import Healthy
 
 Fault = Callable[[], Awaitable[None]]
 PROGRAMS = {"ingest": "fleet.cli ingest", "relay": "fleet.cli relay", "web": "fleet.cli web", "broker": "fleet.broker"}
+GO_ON_S = 4.0
+ARRIVE_S = 60.0
 ACT_S = 3.0
 """How long a fault without a time of its own is left to act."""
 
@@ -41,6 +45,8 @@ class Scene:
         """An agent has lost what it had read and not yet stored."""
         self.was_restored = False
         """The fleet has forgotten what the platform got."""
+        self.failures = 0
+        """What had to hold during a fault and did not."""
         self.healthy: list[Healthy] = []
         """Times in which nothing kept a gateway's alarms from the fleet."""
 
@@ -91,6 +97,46 @@ class Scene:
             await self.alarms.start(gateway)
         await asyncio.sleep(for_s)
         self.healthy.append(Healthy(gateway, from_ns, time.monotonic_ns()))
+
+    @asynccontextmanager
+    async def surroundings(self, side: GatewaySide, *words: str) -> AsyncIterator[None]:
+        """Run an agent with ``words`` before its command, variables or a program, and as before afterwards."""
+        self.has_lost_memory = True
+        await side.agent.stop()
+        side.before = ("env", *words)
+        await side.start_agent()
+        try:
+            yield
+        finally:
+            side.before = ()
+            await side.agent.kill()
+            await side.start_agent()
+
+    def ledgers(self, side: GatewaySide) -> list[Ledger]:
+        """What a gateway's instruments served."""
+        return [ledger for ledger in self.district.ledgers if ledger.gateway == side.station.gateway]
+
+    async def must_go_on(self, side: GatewaySide) -> None:
+        """Hold that a gateway reads its instruments, whatever else is the matter."""
+        heads = [ledger.head for ledger in self.ledgers(side)]
+        await asyncio.sleep(GO_ON_S)
+        if all(ledger.head == head for ledger, head in zip(self.ledgers(side), heads, strict=True)):
+            self.fail(f"{side.station.gateway} reads nothing")
+
+    async def arrives(self, side: GatewaySide) -> None:
+        """Wait until something new of a gateway is at the platform; for no longer than a minute."""
+        newest = [(ledger, self.district.newest_arrived(ledger)) for ledger in self.ledgers(side)]
+        deadline = time.monotonic() + ARRIVE_S
+        while all(self.district.newest_arrived(ledger) <= before for ledger, before in newest):
+            if time.monotonic() > deadline:
+                self.fail(f"nothing of {side.station.gateway} arrives")
+                return
+            await asyncio.sleep(0.1)
+
+    def fail(self, words: str) -> None:
+        """Note that something which must hold during a fault does not."""
+        say(words)
+        self.failures += 1
 
     async def kill_agent(self, side: GatewaySide) -> None:
         """End an agent with SIGKILL. It stays down."""

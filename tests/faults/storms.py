@@ -1,7 +1,7 @@
 """Kills and power cuts by the hundred: no recovery is waited for after each, only after each round.
 
-A trial is one SIGKILL that was delivered to a running program, or one power cut of a gateway. Meanwhile alarms begin all
-the time. The programs of the fleet run apart here and are started again at once, as by a service manager: below
+A trial is one SIGKILL that was delivered to a running program, or one power cut of a gateway. Alarms begin all the
+while. The programs of the fleet run apart here and are started again at once, as by a service manager: below
 `fengsui-fleet serve` one that dies often is started ever more rarely, which would spare it most of the kills. That
 supervisor has faults of its own, ``kill-ingest`` and the like.
 """
@@ -12,7 +12,9 @@ import asyncio
 import os
 import signal
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
+from functools import partial
 
 from lab.gateway_side import GatewaySide
 from lab.processes import Child
@@ -38,7 +40,8 @@ async def kills(scene: Scene, trials: int) -> int:
     """Kill agents and programs of the fleet, one after the other, at random times, each as often as any other."""
     await scene.district.fleet.take_apart()
     victims = _Victims(scene)
-    return await _in_rounds(scene, trials, victims.kill_some, victims.told)
+    async with victims.kept():
+        return await _in_rounds(scene, trials, victims.kill_some, victims.told)
 
 
 async def power_cuts(scene: Scene, trials: int) -> int:
@@ -50,9 +53,7 @@ async def power_cuts(scene: Scene, trials: int) -> int:
 STORMS: Mapping[str, Storm] = {"kill": kills, "power-cut": power_cuts}
 
 
-async def _in_rounds(
-    scene: Scene, trials: int, some: Callable[[int], Awaitable[None]], told: Callable[[], str]
-) -> int:
+async def _in_rounds(scene: Scene, trials: int, some: Callable[[int], Awaitable[None]], told: Callable[[], str]) -> int:
     alarms = asyncio.create_task(scene.alarms.go_on(*ALARMS_EVERY_S))
     done = not_recovered = 0
     try:
@@ -72,55 +73,79 @@ async def _in_rounds(
     return not_recovered
 
 
+class _Program:
+    """A program that is started again whenever it ends, as by a service manager."""
+
+    def __init__(self, kind: str, child: Child, start: Callable[[], Awaitable[None]]) -> None:
+        self.kind = kind
+        self.child = child
+        self._start = start
+        self.up_since = 0.0
+        self.starts = 0
+
+    async def keep(self, scene: Scene) -> None:
+        """Start it again until cancelled."""
+        while True:
+            await self.child.ended()
+            await scene.pause(*RESTART_S)
+            await self._start()
+            self.starts += 1
+            self.up_since = time.monotonic()
+
+
 class _Victims:
-    """Who can be killed, and how to have it back."""
+    """Who can be killed."""
 
     def __init__(self, scene: Scene) -> None:
+        fleet = scene.district.fleet
         self._scene = scene
-        self._up_since: dict[str, float] = {}
+        self._programs = {
+            "agent": [_Program("agent", side.agent, side.start_agent) for side in scene.district.gateways]
+        }
+        for name in PROGRAMS:
+            self._programs[name] = [_Program(name, fleet.programs[name], partial(fleet.start_program, name))]
         self._killed: dict[str, int] = {}
         self._at_work = 0
-        self._returning: set[asyncio.Task[None]] = set()
+
+    @asynccontextmanager
+    async def kept(self) -> AsyncIterator[None]:
+        """Keep all of them running."""
+        keepers = [asyncio.create_task(each.keep(self._scene)) for some in self._programs.values() for each in some]
+        try:
+            yield
+        finally:
+            for keeper in keepers:
+                keeper.cancel()
+            await asyncio.gather(*keepers, return_exceptions=True)
 
     def told(self) -> str:
         """Say who was killed how often."""
         words = ", ".join(f"{name} {count}" for name, count in sorted(self._killed.items()))
-        return f"{self._at_work} had run for {UP_S:g} s or more ({words})"
+        starts = sum(each.starts for some in self._programs.values() for each in some)
+        by_themselves = max(0, starts - sum(self._killed.values()))
+        return f"{self._at_work} had run for {UP_S:g} s or more ({words}); {by_themselves} ended by themselves"
 
     async def kill_some(self, count: int) -> None:
-        """Kill so many, then wait until all have been started again."""
+        """Kill so many."""
         for _ in range(count):
             await self._scene.pause(*KILLS_EVERY_S)
             await self._kill_one()
-        await asyncio.gather(*self._returning)
 
     async def _kill_one(self) -> None:
-        kind, child, start = self._choose()
-        while not child.is_running:  # it has just been killed
+        program = self._choose()
+        while not program.child.is_running:  # it has just been killed
             await asyncio.sleep(0.05)
-            kind, child, start = self._choose()
-        self._scene.has_lost_memory = self._scene.has_lost_memory or kind == "agent"
-        os.kill(child.pid, signal.SIGKILL)
-        await child.ended()
-        self._killed[kind] = self._killed.get(kind, 0) + 1
-        self._at_work += time.monotonic() - self._up_since.get(child.name, 0.0) >= UP_S
-        task = asyncio.create_task(self._return(child, start))
-        self._returning.add(task)
-        task.add_done_callback(self._returning.discard)
+            program = self._choose()
+        self._scene.has_lost_memory = self._scene.has_lost_memory or program.kind == "agent"
+        self._at_work += time.monotonic() - program.up_since >= UP_S
+        os.kill(program.child.pid, signal.SIGKILL)
+        self._killed[program.kind] = self._killed.get(program.kind, 0) + 1
+        await program.child.ended()
 
-    def _choose(self) -> tuple[str, Child, Callable[[], Awaitable[None]]]:
-        """Choose a kind of program, then one of it: its kind, its process, and how to start it."""
-        fleet = self._scene.district.fleet
-        kind = self._scene.source.choice(["agent", *PROGRAMS])
-        if kind == "agent":
-            side = self._scene.any_gateway
-            return kind, side.agent, side.start_agent
-        return kind, fleet.programs[kind], lambda: fleet.start_program(kind)
-
-    async def _return(self, child: Child, start: Callable[[], Awaitable[None]]) -> None:
-        await self._scene.pause(*RESTART_S)
-        await start()
-        self._up_since[child.name] = time.monotonic()
+    def _choose(self) -> _Program:
+        """Choose a kind of program, each as often as any other, then one of it."""
+        kind = self._scene.source.choice(sorted(self._programs))
+        return self._scene.source.choice(self._programs[kind])
 
 
 class _Cuts:

@@ -15,7 +15,8 @@ import msgspec
 
 from lab.district import District
 from lab.errors import LabError
-from tests.faults import beyond, network, processes, storage
+from lab.fleet_side import FleetSide
+from tests.faults import beyond, calls, clocks, names, network, packets, processes, storage
 from tests.faults.disk import Disk
 from tests.faults.recovery import RECOVER_S, drain, recovers
 from tests.faults.scene import Fault, Scene, say
@@ -31,7 +32,8 @@ CALM_S = 12.0
 class Counts(msgspec.Struct, frozen=True, kw_only=True):
     """The last line. All is well if those from ``lost`` to ``unbounded`` are 0.
 
-    ``declared`` were lost with their disk, or for want of room, and told. The rest are the most that a process held.
+    ``declared`` were lost with their disk, or for want of room, and told. ``repeated`` is as in `Verdict`. ``alarms``
+    were due. The rest are the most that a process held.
     """
 
     trials: int
@@ -43,6 +45,7 @@ class Counts(msgspec.Struct, frozen=True, kw_only=True):
     missed_alarms: int
     not_recovered: int
     unbounded: int
+    repeated: int
     declared: int
     alarms: int
     seed: int
@@ -64,6 +67,10 @@ def find_kinds(scene: Scene) -> Mapping[str, Fault]:
         **processes.kinds(scene),
         **network.kinds(scene),
         **storage.kinds(scene),
+        **calls.kinds(scene),
+        **clocks.kinds(scene),
+        **packets.kinds(scene),
+        **names.kinds(scene),
         **beyond.kinds(scene),
     }
 
@@ -80,12 +87,13 @@ async def run(folder: Path, trials: int, seed: int, kind: str | None) -> Counts:
         finally:
             watching.cancel()
         await drain(scene.district)
-        return _count(scene, watch, not_recovered, trials=trials, kinds=kinds, seed=seed)
+        return _count(scene, watch, not_recovered + scene.failures, trials=trials, kinds=kinds, seed=seed)
 
 
 @asynccontextmanager
 async def _district(folder: Path, source: random.Random) -> AsyncIterator[Scene]:
-    district = District(folder / "district", say)
+    fleet = FleetSide(folder / "district" / "fleet", console_port=0)
+    district = District(folder / "district", say, fleet=fleet)
     disks: dict[str, Disk] = {}
     try:
         await district.open()
@@ -131,9 +139,8 @@ async def _act(scene: Scene, trials: int, kind: str | None) -> tuple[int, int]:
         if kind == "power-cut":
             _ = faults[kind]
         return await STORMS[kind](scene, trials), 1
-    if kind is not None:
-        _ = faults[kind]
-    chosen = [kind] * trials if kind else spread(list(faults), trials, scene.source)
+    names = kind.split(",") if kind else list(faults)
+    chosen = spread(names, trials, scene.source)
     alarms = asyncio.create_task(scene.alarms.go_on(*ALARMS_EVERY_S))
     try:
         return await _one_by_one(scene, [(name, faults[name]) for name in chosen]), len(set(chosen))
@@ -180,6 +187,7 @@ def _count(scene: Scene, watch: Watch, not_recovered: int, *, trials: int, kinds
         missed_alarms=verdict.missed_alarms,
         not_recovered=not_recovered,
         unbounded=sum(not peak.is_bounded for peak in (watch.agent, watch.ingest)),
+        repeated=verdict.repeated,
         declared=verdict.declared,
         alarms=len(district.truth.crossings),
         seed=seed,

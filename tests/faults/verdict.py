@@ -39,6 +39,9 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     missed_alarms: int
     misdeclared: int
     """Declared lost twice, or though the platform has them."""
+    repeated: int
+    """Readings that an instrument served again, for want of an answer, to an agent that had been killed after it had
+    stored them: no key is there twice."""
     declared: int
     """Lost and said so: no fault of the delivery, but told."""
 
@@ -133,6 +136,16 @@ def length(ranges: Iterable[tuple[int, int]]) -> int:
     return sum(last - first + 1 for first, last in ranges)
 
 
+def count_repeated(ledgers: Sequence[Ledger], book: Book) -> int:
+    """Count readings that came in two records because the instrument itself served them twice."""
+    return sum(
+        number in ledger.repeated
+        for ledger in ledgers
+        if ledger.group in CONFIRMED
+        for number in book.arrivals[ledger.gateway, ledger.counter].again
+    )
+
+
 def find_undeclared(gaps: Mapping[Lane, Ranges], declared: Mapping[Lane, Ranges]) -> dict[Lane, list[tuple[int, int]]]:
     """Return the seqs that never came and that nobody declared."""
     found = {lane: subtract(ranges, declared.get(lane, ())) for lane, ranges in gaps.items()}
@@ -167,6 +180,7 @@ def judge(
         for ledger in ledgers
         if not has_lost_memory or ledger.group in CONFIRMED
     }
+    repeated = count_repeated(ledgers, book) if has_lost_memory else 0
     by_counter = length(span for ranges in missing.values() for span in ranges)
     by_seq = length(span for ranges in undeclared.values() for span in ranges)
     words = [f"{lane}: seq {ranges} never came and is not declared" for lane, ranges in undeclared.items()]
@@ -180,10 +194,11 @@ def judge(
     words += book.findings
     verdict = Verdict(
         lost=max(by_seq, by_counter - told, 0) + quarantined,
-        duplicated=count_duplicated(ledgers, book) + len(twice),
+        duplicated=count_duplicated(ledgers, book) - repeated + len(twice),
         undeclared=by_seq + len(unbalanced),
         missed_alarms=len(truth.unreported) + len(late),
         misdeclared=misdeclared,
+        repeated=repeated,
         declared=told,
     )
     return verdict, words

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from pathlib import Path
 
 import msgspec
@@ -40,10 +41,8 @@ class Watch:
             for side in self._scene.district.gateways:
                 if side.agent.is_running:
                     _look(side.agent.pid, self.agent)
-            try:
+            with suppress(LabError):  # it has just been killed
                 _look(self._scene.pid("ingest"), self.ingest)
-            except LabError:
-                pass  # it has just been killed
             await asyncio.sleep(LOOK_S)
 
 
