@@ -23,7 +23,6 @@ from tests.faults.scene import PROGRAMS, Scene, say
 from tests.faults.storage import cut_power
 
 ROUND = 40
-ALARMS_EVERY_S = (2.0, 5.0)
 KILLS_EVERY_S = (0.0, 1.2)
 RESTART_S = (0.0, 0.6)
 UP_S = 2.0
@@ -54,22 +53,18 @@ STORMS: Mapping[str, Storm] = {"kill": kills, "power-cut": power_cuts}
 
 
 async def _in_rounds(scene: Scene, trials: int, some: Callable[[int], Awaitable[None]], told: Callable[[], str]) -> int:
-    alarms = asyncio.create_task(scene.alarms.go_on(*ALARMS_EVERY_S))
     done = not_recovered = 0
-    try:
-        while done < trials:
-            count = min(ROUND, trials - done)
-            began = time.monotonic()
-            await some(count)
-            done += count
-            acted_s = time.monotonic() - began
-            is_well = await recovers(scene.district)
-            not_recovered += not is_well
-            took_s = time.monotonic() - began - acted_s
-            words = f"recovered in {took_s:.1f} s" if is_well else "NOT RECOVERED"
-            say(f"{done} of {trials}: {count} in {acted_s:.1f} s, {words}; {told()}")
-    finally:
-        alarms.cancel()
+    while done < trials:
+        count = min(ROUND, trials - done)
+        began = time.monotonic()
+        await some(count)
+        done += count
+        acted_s = time.monotonic() - began
+        is_well = await recovers(scene.district)
+        not_recovered += not is_well
+        took_s = time.monotonic() - began - acted_s
+        words = f"recovered in {took_s:.1f} s" if is_well else "NOT RECOVERED"
+        say(f"{done} of {trials}: {count} in {acted_s:.1f} s, {words}; {told()}")
     return not_recovered
 
 

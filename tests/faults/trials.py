@@ -3,20 +3,33 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import random
 import shutil
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Coroutine, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
 from lab.district import District
 from lab.errors import LabError
 from lab.fleet_side import FleetSide
-from tests.faults import beyond, calls, clocks, names, network, packets, processes, storage
+from tests.faults import (
+    beyond,
+    calls,
+    clocks,
+    instruments,
+    larger,
+    migrations,
+    names,
+    network,
+    packets,
+    processes,
+    storage,
+    strangers,
+)
 from tests.faults.disk import Disk
 from tests.faults.recovery import RECOVER_S, drain, recovers
 from tests.faults.scene import Fault, Scene, say
@@ -24,7 +37,8 @@ from tests.faults.storms import STORMS
 from tests.faults.verdict import judge
 from tests.faults.watch import Watch
 
-ALARMS_EVERY_S = (4.0, 10.0)
+HELD = ("agent_mb", "agent_descriptors", "ingest_mb", "ingest_descriptors")
+ALARMS_EVERY_S = (3.0, 7.0)
 CALM_S = 12.0
 """At the end, when all is well, alarms begin once more: they have to be at the platform in time."""
 
@@ -36,8 +50,8 @@ class Counts(msgspec.Struct, frozen=True, kw_only=True):
     were due. The rest are the most that a process held.
     """
 
-    trials: int
-    kinds: int
+    trials: int = 0
+    kinds: int = 0
     lost: int
     duplicated: int
     undeclared: int
@@ -48,7 +62,7 @@ class Counts(msgspec.Struct, frozen=True, kw_only=True):
     repeated: int
     declared: int
     alarms: int
-    seed: int
+    seed: int = 0
     agent_mb: float
     agent_descriptors: int
     ingest_mb: float
@@ -62,38 +76,90 @@ class Counts(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def find_kinds(scene: Scene) -> Mapping[str, Fault]:
-    """All faults that this machine can inject, by name."""
+    """All faults of a district that runs a fleet of its own making, and that this machine can inject, by name."""
     return {
         **processes.kinds(scene),
         **network.kinds(scene),
+        **strangers.kinds(scene),
         **storage.kinds(scene),
         **calls.kinds(scene),
         **clocks.kinds(scene),
         **packets.kinds(scene),
         **names.kinds(scene),
+        **instruments.kinds(scene),
+        **migrations.kinds(scene),
         **beyond.kinds(scene),
     }
 
 
+def find_names(folder: Path, *, has_disks: bool) -> list[str]:
+    """The names of all faults, those of a larger fleet's servers included."""
+    disks = {"any": Disk(folder / "any.img", folder / "any")} if has_disks else {}
+    scene = Scene(District(folder, say), random.Random(0), disks)
+    return [*find_kinds(scene), *(larger.NAMES if larger.is_possible() else ())]
+
+
 async def run(folder: Path, trials: int, seed: int, kind: str | None) -> Counts:
-    """Run the trials and count. Raises KeyError for a kind that is not there."""
+    """Run the trials and count. ``kind`` may name several, with commas. Raises KeyError for one that is not there."""
     source = random.Random(seed)
-    async with _district(folder, source) as scene:
-        watch = Watch(scene)
-        watching = asyncio.create_task(watch.go_on())
+    known = [*find_names(folder, has_disks=await _can_mount(folder)), "kill"]
+    chosen = kind.split(",") if kind else known[:-1]
+    for name in chosen:
+        if name not in known:
+            raise KeyError(name)
+    if kind in STORMS:
+        parts = [await _run_storm(folder, kind, trials, source)]
+    else:
+        chosen = spread(chosen, trials, source)
+        parts = [part async for part in _run_parts(folder, chosen, source)]
+    return _sum(parts, trials=trials, kinds=len(set(chosen)), seed=seed)
+
+
+async def _run_storm(folder: Path, kind: str, trials: int, source: random.Random) -> Counts:
+    async with _district(folder / "small", source) as scene:
+        return await _observe(scene, STORMS[kind](scene, trials))
+
+
+async def _run_parts(folder: Path, chosen: list[str], source: random.Random) -> AsyncIterator[Counts]:
+    """Run the faults of a fleet of its own making, then those of a larger fleet's servers, in a district each."""
+    if own := [name for name in chosen if name not in larger.NAMES]:
+        async with _district(folder / "small", source) as scene:
+            faults = find_kinds(scene)
+            yield await _observe(scene, _one_by_one(scene, [(name, faults[name]) for name in own]))
+    if others := [name for name in chosen if name in larger.NAMES]:
+        servers = larger.Servers()
         try:
-            not_recovered, kinds = await _act(scene, trials, kind)
-            await scene.expect_alarms(None, CALM_S)
+            await servers.open()
+            async with _district(folder / "larger", source, servers) as scene:
+                faults = larger.kinds(scene, servers)
+                yield await _observe(scene, _one_by_one(scene, [(name, faults[name]) for name in others]))
         finally:
-            watching.cancel()
-        await drain(scene.district)
-        return _count(scene, watch, not_recovered + scene.failures, trials=trials, kinds=kinds, seed=seed)
+            await servers.close()
+
+
+async def _observe(scene: Scene, acting: Coroutine[Any, Any, int]) -> Counts:
+    """Let faults act, under watch and with alarms all the while; then let all come that is to come, and count."""
+    watch = Watch(scene)
+    beside = [asyncio.create_task(watch.go_on()), asyncio.create_task(scene.alarms.go_on(*ALARMS_EVERY_S))]
+    try:
+        not_recovered = await acting
+        beside.pop().cancel()
+        await scene.expect_alarms(None, CALM_S)
+    finally:
+        for task in beside:
+            task.cancel()
+    await drain(scene.district)
+    return _count(scene, watch, not_recovered + scene.failures)
 
 
 @asynccontextmanager
-async def _district(folder: Path, source: random.Random) -> AsyncIterator[Scene]:
-    fleet = FleetSide(folder / "district" / "fleet", console_port=0)
-    district = District(folder / "district", say, fleet=fleet)
+async def _district(folder: Path, source: random.Random, servers: larger.Servers | None = None) -> AsyncIterator[Scene]:
+    """Run a district, on others' servers if they are given."""
+    folder.mkdir()
+    place = folder / "district"
+    own = FleetSide(place / "fleet", console_port=0)
+    fleet = FleetSide(place / "fleet", servers.database_url, servers.broker_port, console_port=0) if servers else own
+    district = District(place, say, fleet=fleet)
     disks: dict[str, Disk] = {}
     try:
         await district.open()
@@ -132,24 +198,6 @@ async def _give_disks(folder: Path, district: District) -> dict[str, Disk]:
     return disks
 
 
-async def _act(scene: Scene, trials: int, kind: str | None) -> tuple[int, int]:
-    """Let the faults act. Returns how many were not recovered from, and of how many kinds they were."""
-    faults = find_kinds(scene)
-    if kind in STORMS:
-        if kind == "power-cut":
-            _ = faults[kind]
-        return await STORMS[kind](scene, trials), 1
-    names = kind.split(",") if kind else list(faults)
-    chosen = spread(names, trials, scene.source)
-    alarms = asyncio.create_task(scene.alarms.go_on(*ALARMS_EVERY_S))
-    try:
-        return await _one_by_one(scene, [(name, faults[name]) for name in chosen]), len(set(chosen))
-    finally:
-        alarms.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await alarms
-
-
 async def _one_by_one(scene: Scene, chosen: list[tuple[str, Fault]]) -> int:
     not_recovered = 0
     for number, (name, fault) in enumerate(chosen, 1):
@@ -164,7 +212,7 @@ async def _one_by_one(scene: Scene, chosen: list[tuple[str, Fault]]) -> int:
     return not_recovered
 
 
-def _count(scene: Scene, watch: Watch, not_recovered: int, *, trials: int, kinds: int, seed: int) -> Counts:
+def _count(scene: Scene, watch: Watch, not_recovered: int) -> Counts:
     district = scene.district
     verdict, words = judge(
         district.ledgers,
@@ -178,8 +226,6 @@ def _count(scene: Scene, watch: Watch, not_recovered: int, *, trials: int, kinds
     for line in words:
         say(line)
     return Counts(
-        trials=trials,
-        kinds=kinds,
         lost=verdict.lost,
         duplicated=verdict.duplicated,
         undeclared=verdict.undeclared,
@@ -190,12 +236,18 @@ def _count(scene: Scene, watch: Watch, not_recovered: int, *, trials: int, kinds
         repeated=verdict.repeated,
         declared=verdict.declared,
         alarms=len(district.truth.crossings),
-        seed=seed,
         agent_mb=round(watch.agent.mb, 1),
         agent_descriptors=watch.agent.descriptors,
         ingest_mb=round(watch.ingest.mb, 1),
         ingest_descriptors=watch.ingest.descriptors,
     )
+
+
+def _sum(parts: list[Counts], *, trials: int, kinds: int, seed: int) -> Counts:
+    """Add up what was counted in several districts; of what programs held, the most."""
+    columns = {name: [getattr(part, name) for part in parts] for name in Counts.__struct_fields__}
+    whole = {name: max(column) if name in HELD else sum(column) for name, column in columns.items()}
+    return Counts(**{**whole, "trials": trials, "kinds": kinds, "seed": seed})
 
 
 def spread(kinds: list[str], trials: int, source: random.Random) -> list[str]:

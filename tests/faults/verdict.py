@@ -97,6 +97,12 @@ def count_misdeclared(book: Book, declared: Mapping[Lane, Ranges]) -> int:
     return count
 
 
+def count_raised(database: str, alarm: str) -> int:
+    """Count how often an alarm of the fleet's own was raised, of any gateway."""
+    ((count,),) = read(database, f"SELECT COUNT(*) FROM alarm_event WHERE kind = 'raised' AND alarm = '{alarm}'")
+    return int(count)
+
+
 def count_quarantined(database: str) -> int:
     """Count records that the fleet could not read: no fault here garbles what a gateway's own checks let through."""
     ((count,),) = read(database, "SELECT COUNT(*) FROM quarantine WHERE seq IS NOT NULL")
