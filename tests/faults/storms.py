@@ -149,11 +149,11 @@ class _Cuts:
     def __init__(self, scene: Scene) -> None:
         self._scene = scene
         self._left = 0
-        self._alone = self._at_work = 0
+        self._alone = self._at_work = self._ended = 0
 
     def told(self) -> str:
         """Say what was cut when."""
-        return f"{self._at_work} while at work, {self._alone} with the link down"
+        return f"{self._at_work} while at work, {self._alone} with the link down; {self._ended} ended by themselves"
 
     async def cut_some(self, count: int) -> None:
         """Cut so many times in all."""
@@ -162,6 +162,11 @@ class _Cuts:
 
     async def _cut_often(self, side: GatewaySide) -> None:
         while self._left > 0:
+            if not side.agent.is_running:  # it ended by itself: the service manager starts it again
+                self._ended += 1
+                await asyncio.sleep(RESTART_S[1])
+                await side.start_agent()
+                continue
             self._left -= 1
             is_alone = self._scene.source.random() < 0.5
             if is_alone:

@@ -57,6 +57,7 @@ class Counts(msgspec.Struct, frozen=True, kw_only=True):
     undeclared: int
     misdeclared: int
     missed_alarms: int
+    late_alarms: int
     not_recovered: int
     unbounded: int
     repeated: int
@@ -231,6 +232,7 @@ def _count(scene: Scene, watch: Watch, not_recovered: int) -> Counts:
         undeclared=verdict.undeclared,
         misdeclared=verdict.misdeclared,
         missed_alarms=verdict.missed_alarms,
+        late_alarms=verdict.late_alarms,
         not_recovered=not_recovered,
         unbounded=sum(not peak.is_bounded for peak in (watch.agent, watch.ingest)),
         repeated=verdict.repeated,

@@ -37,6 +37,8 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     duplicated: int
     undeclared: int
     missed_alarms: int
+    late_alarms: int
+    """Of those, the ones that came, and too late."""
     misdeclared: int
     """Declared lost twice, or though the platform has them."""
     repeated: int
@@ -203,6 +205,7 @@ def judge(
         duplicated=count_duplicated(ledgers, book) - repeated + len(twice),
         undeclared=by_seq + len(unbalanced),
         missed_alarms=len(truth.unreported) + len(late),
+        late_alarms=len(late),
         misdeclared=misdeclared,
         repeated=repeated,
         declared=told,
