@@ -23,7 +23,7 @@ async def _silent(scene: Scene) -> None:
 
 async def _adapter_gone(scene: Scene) -> None:
     """What the agent had read of a scan goes with the adapter: nobody was told that it is safe."""
-    scene.has_lost_memory = True
+    scene.befallen.has_lost_memory = True
     line = scene.source.choice([line for side in scene.district.gateways for line in side.station.lines])
     line.unplug()
     await scene.pause(2, 8)

@@ -22,6 +22,7 @@ def kinds(scene: Scene) -> Mapping[str, Fault]:
         "cut-link": partial(_cut, scene),
         "half-open": partial(_half_open, scene),
         "answers-lost": partial(_answers_lost, scene),
+        "answers-late": partial(_answers_late, scene),
         "uploads-lost": partial(_uploads_lost, scene),
         "thin-link": partial(_thin, scene, THIN_OCTETS_PER_S),
         "narrow-link": partial(_thin, scene, NARROW_OCTETS_PER_S),
@@ -53,6 +54,14 @@ async def _answers_lost(scene: Scene) -> None:
     link.down.hold()
     await scene.pause(2, 10)
     link.cut()
+    link.heal()
+
+
+async def _answers_late(scene: Scene) -> None:
+    """The fleet's acks are held for so long that the gateway sends again, in the same session; then they all come."""
+    link = scene.any_gateway.link
+    link.down.hold()
+    await scene.pause(9, 13)
     link.heal()
 
 

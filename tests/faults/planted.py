@@ -82,6 +82,8 @@ BUGS = (
         "                if (lane, epoch) in places:\n                    cursor.sent = cursor.committed",
         "                if (lane, epoch) in places:\n                    continue",
         "broker-overflows",
+        2,
+        also=(("        cursor.sent = max(0, min(message.expected - 1, cursor.head))", "        return"),),
     ),
     Bug(
         "a restored fleet is not refilled",
@@ -122,8 +124,8 @@ BUGS = (
         "fleet/conversation.py",
         "skip = min(committed + 1 - batch.first, len(batch.items))",
         "skip = 0",
-        "answers-lost",
-        6,
+        "answers-late",
+        2,
     ),
     Bug(
         "cursors are set back when a gateway connects",
@@ -147,8 +149,8 @@ BUGS = (
         "fleet/burden.py",
         "if len(body.layouts) > BATCH_ITEMS_MOST + minutes:",
         "if len(body.layouts) > len(body.items) + minutes:",
-        "narrow-link",
-        4,
+        "kill",
+        80,
     ),
     Bug(
         "nobody tells of a clone",

@@ -75,7 +75,7 @@ async def _kill_agent_twice(scene: Scene) -> None:
 
 async def _stop_agent(scene: Scene) -> None:
     """Instruments that speak by themselves go unheard meanwhile: that is the same as a scan in memory that is lost."""
-    scene.has_lost_memory = True
+    scene.befallen.has_lost_memory = True
     await scene.freeze(scene.any_gateway.agent.pid, 1, 8)
 
 
@@ -87,7 +87,7 @@ async def _kill_fleet(scene: Scene) -> None:
 
 async def _few_descriptors(scene: Scene) -> None:
     """The agent may open one more file or socket, then no other. Its link is cut, so that it wants some."""
-    scene.has_lost_memory = True
+    scene.befallen.has_lost_memory = True
     side = scene.any_gateway
     pid = side.agent.pid
     before = resource.prlimit(pid, resource.RLIMIT_NOFILE)
@@ -104,7 +104,7 @@ async def _few_descriptors(scene: Scene) -> None:
 
 async def _out_of_memory(scene: Scene) -> None:
     """The agent gets hardly any more memory. If it ends over that, the service manager starts it again, with more."""
-    scene.has_lost_memory = True
+    scene.befallen.has_lost_memory = True
     side = scene.any_gateway
     pid = side.agent.pid
     pages = int(Path(f"/proc/{pid}/statm").read_text().split()[0])

@@ -18,7 +18,7 @@ from lab.ledger import Ledger
 from lab.processes import descendants
 from tests.faults.alarms import Alarms
 from tests.faults.disk import Disk
-from tests.faults.verdict import Healthy
+from tests.faults.verdict import Befallen, Healthy
 
 Fault = Callable[[], Awaitable[None]]
 PROGRAMS = {"ingest": "fleet.cli ingest", "relay": "fleet.cli relay", "web": "fleet.cli web", "broker": "fleet.broker"}
@@ -41,10 +41,7 @@ class Scene:
         self.source = source
         self.disks = disks
         self.alarms = Alarms(district, random.Random(source.random()))
-        self.has_lost_memory = False
-        """An agent has lost what it had read and not yet stored."""
-        self.was_restored = False
-        """The fleet has forgotten what the platform got."""
+        self.befallen = Befallen()
         self.failures = 0
         """What had to hold during a fault and did not."""
         self.healthy: list[Healthy] = []
@@ -101,7 +98,7 @@ class Scene:
     @asynccontextmanager
     async def surroundings(self, side: GatewaySide, *words: str) -> AsyncIterator[None]:
         """Run an agent with ``words`` before its command, variables or a program, and as before afterwards."""
-        self.has_lost_memory = True
+        self.befallen.has_lost_memory = True
         await side.agent.stop()
         side.before = ("env", *words)
         await side.start_agent()
@@ -140,7 +137,7 @@ class Scene:
 
     async def kill_agent(self, side: GatewaySide) -> None:
         """End an agent with SIGKILL. It stays down."""
-        self.has_lost_memory = True
+        self.befallen.has_lost_memory = True
         await side.agent.kill()
 
     async def freeze(self, pid: int, least_s: float, most_s: float) -> None:

@@ -18,6 +18,7 @@ from tests.faults.scene import Fault, Scene
 CHUNK = bytes(65_536)
 PAGE = 4096
 BRIDGE = "gw-shuitu-0001"
+TRICKLE_OCTETS_PER_S = 4000.0
 QUOTA = 120_000
 """Octets that a spool is left with: some seconds of the bridge."""
 FRAME = 24 + PAGE
@@ -98,11 +99,12 @@ async def _full(scene: Scene) -> None:
 async def _spool_full(scene: Scene) -> None:
     """A new spool on a disk that has little room, and no link: measurements must be given up, and each be declared.
 
-    At the bridge, which measures most.
+    Then a link that is too thin for what comes, so that more is given up while that is being declared. At the bridge,
+    which measures most.
     """
     side = scene.gateway(BRIDGE)
     await _delivered(scene, side)
-    scene.has_lost_memory = True
+    scene.befallen.has_lost_memory = True
     await side.agent.stop()
     _forget(side)
     ballast = scene.disk(side).folder / "ballast"
@@ -111,7 +113,9 @@ async def _spool_full(scene: Scene) -> None:
     await side.start_agent()
     await scene.pause(14, 18)
     side.link.heal()
-    await scene.pause(2, 4)
+    side.link.up.octets_per_s = TRICKLE_OCTETS_PER_S
+    await scene.pause(12, 16)
+    side.link.heal()
     ballast.unlink()
 
 
@@ -132,6 +136,7 @@ def _forget(side: GatewaySide) -> None:
 
 async def _rotten(scene: Scene) -> None:
     """Bits flip in the spool's file while the gateway is off. The link was down, so that nobody else has its end."""
+    scene.befallen.was_damaged = True
     side = scene.quiet_gateway
     side.link.cut()
     await scene.pause(1, 3)
@@ -157,6 +162,7 @@ async def _torn(scene: Scene) -> None:
 
     The link was down, so that the log holds what nobody else has.
     """
+    scene.befallen.was_damaged = True
     side = scene.any_gateway
     side.link.cut()
     await scene.pause(1, 3)
@@ -184,7 +190,7 @@ async def _replaced(scene: Scene) -> None:
     """The gateway gets an empty disk, after all that it had was delivered. Its token is entered again."""
     side = scene.quiet_gateway
     await _delivered(scene, side)
-    scene.has_lost_memory = True
+    scene.befallen.has_lost_memory = True
     await side.agent.stop()
     _forget(side)
     await side.start_agent()
@@ -194,7 +200,7 @@ async def _rolled_back(scene: Scene) -> None:
     """The disk is put back to an image that was taken a while ago, as a snapshot of a virtual gateway is."""
     side = scene.quiet_gateway
     data = side.folder / "data"
-    scene.has_lost_memory = True
+    scene.befallen.has_lost_memory = True
     await side.agent.stop()
     image = side.folder / "image"
     shutil.copytree(data, image)

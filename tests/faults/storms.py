@@ -131,7 +131,7 @@ class _Victims:
         while not program.child.is_running:  # it has just been killed
             await asyncio.sleep(0.05)
             program = self._choose()
-        self._scene.has_lost_memory = self._scene.has_lost_memory or program.kind == "agent"
+        self._scene.befallen.has_lost_memory = self._scene.befallen.has_lost_memory or program.kind == "agent"
         self._at_work += time.monotonic() - program.up_since >= UP_S
         os.kill(program.child.pid, signal.SIGKILL)
         self._killed[program.kind] = self._killed.get(program.kind, 0) + 1

@@ -57,6 +57,7 @@ async def _flood(scene: Scene) -> None:
 
 async def _hostile(scene: Scene) -> None:
     """Somebody with the gateway's own token sends what is no message, on every topic that it may use."""
+    scene.befallen.was_hostile = True
     side = scene.any_gateway
     name = side.station.gateway
     with contextlib.suppress(aiomqtt.MqttError):
@@ -120,7 +121,7 @@ async def _cloned(scene: Scene) -> None:
     await side.agent.stop()
     folder = side.folder / "clone"
     shutil.copytree(side.folder / "data", folder / "data", ignore=shutil.ignore_patterns("lost+found", "ballast"))
-    scene.has_lost_memory = True
+    scene.befallen.has_lost_memory = True
     await side.start_agent()
     clone = await _start_clone(side)
     try:

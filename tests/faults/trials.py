@@ -221,8 +221,7 @@ def _count(scene: Scene, watch: Watch, not_recovered: int) -> Counts:
         district.fleet.database_url,
         district.truth,
         scene.healthy,
-        has_lost_memory=scene.has_lost_memory,
-        was_restored=scene.was_restored,
+        befallen=scene.befallen,
     )
     for line in words:
         say(line)

@@ -40,12 +40,25 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     late_alarms: int
     """Of those, the ones that came, and too late."""
     misdeclared: int
-    """Declared lost twice, or though the platform has them."""
+    """Declared lost twice, though the platform has them, or to damage that nobody did."""
     repeated: int
     """Readings that an instrument served again, for want of an answer, to an agent that had been killed after it had
     stored them: no key is there twice."""
     declared: int
     """Lost and said so: no fault of the delivery, but told."""
+
+
+class Befallen(msgspec.Struct):
+    """What faults did, as far as it excuses something."""
+
+    has_lost_memory: bool = False
+    """An agent has lost what it had read and not yet stored."""
+    was_restored: bool = False
+    """The fleet has forgotten what the platform got, and may declare it lost."""
+    was_damaged: bool = False
+    """Octets of a spool were changed."""
+    was_hostile: bool = False
+    """Somebody sent the fleet what is no message."""
 
 
 class Healthy(msgspec.Struct, frozen=True):
@@ -105,10 +118,20 @@ def count_raised(database: str, alarm: str) -> int:
     return int(count)
 
 
-def count_quarantined(database: str) -> int:
-    """Count records that the fleet could not read: no fault here garbles what a gateway's own checks let through."""
-    ((count,),) = read(database, "SELECT COUNT(*) FROM quarantine WHERE seq IS NOT NULL")
+def count_quarantined(database: str, *, was_hostile: bool) -> int:
+    """Count what the fleet could not read: no fault here garbles what a gateway's own checks let through.
+
+    Records only if somebody sent what is no message (``was_hostile``), else messages, too.
+    """
+    which = "WHERE seq IS NOT NULL" if was_hostile else ""
+    ((count,),) = read(database, f"SELECT COUNT(*) FROM quarantine {which}")
     return int(count)
+
+
+def count_corrupt(database: str) -> int:
+    """Count seqs that are declared lost because a spool was damaged."""
+    ((count,),) = read(database, "SELECT SUM(last - first + 1) FROM loss WHERE reason = 'corrupt'")
+    return int(count or 0)
 
 
 def read_unbalanced(database: str) -> list[str]:
@@ -165,37 +188,39 @@ def judge(
     book: Book,
     database: str,
     truth: Truth,
-    healthy: Sequence[Healthy] = (),
-    *,
-    has_lost_memory: bool,
-    was_restored: bool,
+    healthy: Sequence[Healthy],
+    befallen: Befallen,
 ) -> tuple[Verdict, list[str]]:
     """Count, and say what was found. ``database`` is the URL of the fleet's.
 
-    ``has_lost_memory``: an agent was killed in one of the trials. ``was_restored``: the fleet was put back, and may
-    declare what it lacks and the platform has.
+    ``befallen`` says what the faults did that excuses some of it.
     """
     late = find_late(truth, healthy)
-    quarantined = count_quarantined(database)
+    quarantined = count_quarantined(database, was_hostile=befallen.was_hostile)
     twice = [alarm for alarm in truth.unexplained if not alarm.alarm.startswith(OWN_ALARMS)]
     declared = read_declared(database)
     undeclared = find_undeclared(book.gaps(), declared)
-    misdeclared = 0 if was_restored else count_misdeclared(book, declared)
+    misdeclared = 0 if befallen.was_restored else count_misdeclared(book, declared)
+    misdeclared += 0 if befallen.was_damaged else count_corrupt(database)
     unbalanced = read_unbalanced(database)
     told = length(span for ranges in declared.values() for span in ranges)
     missing = {
         ledger.name: missing_scans(ledger, book)
         for ledger in ledgers
-        if not has_lost_memory or ledger.group in CONFIRMED
+        if not befallen.has_lost_memory or ledger.group in CONFIRMED
     }
-    repeated = count_repeated(ledgers, book) if has_lost_memory else 0
+    repeated = count_repeated(ledgers, book) if befallen.has_lost_memory else 0
     by_counter = length(span for ranges in missing.values() for span in ranges)
     by_seq = length(span for ranges in undeclared.values() for span in ranges)
     words = [f"{lane}: seq {ranges} never came and is not declared" for lane, ranges in undeclared.items()]
     words += [f"{name}: counters {ranges} never came" for name, ranges in missing.items() if ranges]
     words += [f"the accounts do not balance: {line}" for line in unbalanced]
-    words += [f"{misdeclared} seqs are declared lost twice, or though they came"] if misdeclared else []
-    words += [f"{quarantined} records could not be read by the fleet"] if quarantined else []
+    words += (
+        [f"{misdeclared} seqs are declared lost twice, though they came, or to damage that was not done"]
+        if misdeclared
+        else []
+    )
+    words += [f"{quarantined} records or messages could not be read by the fleet"] if quarantined else []
     words += [f"alarm {alarm} was due and never reached the platform" for alarm in truth.unreported]
     words += [f"alarm {each.rule.alarm} of {each.rule.gateway} took {each.platform_ms:.0f} ms" for each in late]
     words += [f"alarm {alarm.alarm} of {alarm.gateway} was raised without a cause" for alarm in twice]
