@@ -6,7 +6,7 @@ import asyncio
 import json
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import msgspec
@@ -57,7 +57,7 @@ class District:
         self,
         folder: Path,
         tell: Tell,
-        lay_out: Callable[[Path], None] = lambda _folder: None,
+        lay_out: Callable[[Path], Awaitable[None]] | None = None,
         fleet: FleetSide | None = None,
     ) -> None:
         self._folder = folder
@@ -146,7 +146,8 @@ class District:
         for gateway, identity in self._identities.items():
             folder = self._folder / gateway
             folder.mkdir()
-            self._lay_out(folder)
+            if self._lay_out is not None:
+                await self._lay_out(folder)
             await self.fleet.add_site(identity)
             await self.fleet.add_gateway(identity, folder / f"{gateway}.token")
         await self.fleet.add_destination("district", platform_url)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import random
-import shutil
 import time
 from collections.abc import AsyncIterator, Coroutine, Mapping
 from contextlib import asynccontextmanager
@@ -103,35 +102,38 @@ def find_names(folder: Path, *, has_disks: bool) -> list[str]:
 async def run(folder: Path, trials: int, seed: int, kind: str | None) -> Counts:
     """Run the trials and count. ``kind`` may name several, with commas. Raises KeyError for one that is not there."""
     source = random.Random(seed)
-    known = [*find_names(folder, has_disks=await _can_mount(folder)), "kill"]
+    has_disks = await _can_mount(folder)
+    known = [*find_names(folder, has_disks=has_disks), "kill"]
     chosen = kind.split(",") if kind else known[:-1]
     for name in chosen:
         if name not in known:
             raise KeyError(name)
     if kind in STORMS:
-        parts = [await _run_storm(folder, kind, trials, source)]
+        parts = [await _run_storm(folder, kind, trials, source, has_disks=has_disks)]
     else:
         chosen = spread(chosen, trials, source)
-        parts = [part async for part in _run_parts(folder, chosen, source)]
+        parts = [part async for part in _run_parts(folder, chosen, source, has_disks=has_disks)]
     return _sum(parts, trials=trials, kinds=len(set(chosen)), seed=seed)
 
 
-async def _run_storm(folder: Path, kind: str, trials: int, source: random.Random) -> Counts:
-    async with _district(folder / "small", source) as scene:
+async def _run_storm(folder: Path, kind: str, trials: int, source: random.Random, *, has_disks: bool) -> Counts:
+    async with _district(folder / "small", source, has_disks=has_disks) as scene:
         return await _observe(scene, STORMS[kind](scene, trials))
 
 
-async def _run_parts(folder: Path, chosen: list[str], source: random.Random) -> AsyncIterator[Counts]:
+async def _run_parts(
+    folder: Path, chosen: list[str], source: random.Random, *, has_disks: bool
+) -> AsyncIterator[Counts]:
     """Run the faults of a fleet of its own making, then those of a larger fleet's servers, in a district each."""
     if own := [name for name in chosen if name not in larger.NAMES]:
-        async with _district(folder / "small", source) as scene:
+        async with _district(folder / "small", source, has_disks=has_disks) as scene:
             faults = find_kinds(scene)
             yield await _observe(scene, _one_by_one(scene, [(name, faults[name]) for name in own]))
     if others := [name for name in chosen if name in larger.NAMES]:
         servers = larger.Servers()
         try:
             await servers.open()
-            async with _district(folder / "larger", source, servers) as scene:
+            async with _district(folder / "larger", source, servers, has_disks=has_disks) as scene:
                 faults = larger.kinds(scene, servers)
                 yield await _observe(scene, _one_by_one(scene, [(name, faults[name]) for name in others]))
         finally:
@@ -154,18 +156,22 @@ async def _observe(scene: Scene, acting: Coroutine[Any, Any, int]) -> Counts:
 
 
 @asynccontextmanager
-async def _district(folder: Path, source: random.Random, servers: larger.Servers | None = None) -> AsyncIterator[Scene]:
-    """Run a district, on others' servers if they are given."""
+async def _district(
+    folder: Path, source: random.Random, servers: larger.Servers | None = None, *, has_disks: bool
+) -> AsyncIterator[Scene]:
+    """Run a district, on others' servers if they are given, the data of each gateway on a disk of its own if it can."""
+    place, disks = folder / "district", dict[str, Disk]()
     folder.mkdir()
-    place = folder / "district"
     own = FleetSide(place / "fleet", console_port=0)
     fleet = FleetSide(place / "fleet", servers.database_url, servers.broker_port, console_port=0) if servers else own
-    district = District(place, say, fleet=fleet)
-    disks: dict[str, Disk] = {}
+
+    async def give_disk(gateway: Path) -> None:
+        disk = disks[gateway.name] = Disk(gateway.with_suffix(".img"), gateway / "data")
+        await disk.make()
+
+    district = District(place, say, give_disk if has_disks else None, fleet)
     try:
         await district.open()
-        if await _can_mount(folder):
-            disks = await _give_disks(folder, district)
         yield Scene(district, source, disks)
     finally:
         await district.close()
@@ -182,21 +188,6 @@ async def _can_mount(folder: Path) -> bool:
         say(f"no file system can be mounted here, so no power is cut and no disk fills up: {error}")
         return False
     return True
-
-
-async def _give_disks(folder: Path, district: District) -> dict[str, Disk]:
-    """Put the data of each gateway on a disk of its own."""
-    disks: dict[str, Disk] = {}
-    for side in district.gateways:
-        await side.agent.stop()
-        disk = Disk(folder / f"{side.station.gateway}.img", side.folder / "data")
-        kept = side.folder / "kept"
-        disk.folder.rename(kept)
-        await disk.make()
-        shutil.copytree(kept, disk.folder, dirs_exist_ok=True)
-        await side.start_agent()
-        disks[side.station.gateway] = disk
-    return disks
 
 
 async def _one_by_one(scene: Scene, chosen: list[tuple[str, Fault]]) -> int:
