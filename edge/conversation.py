@@ -89,6 +89,8 @@ class Conversation:
         self._in_flight: list[Sent] = []
         self._fleet_window = WINDOW_MOST
         self._agreed: set[str] = set()
+        self.continues = ""
+        """The session in which the epochs agreed on so far were told, while another hello names the rest."""
         self._offered: set[str] = set()
         self._rate = WINDOW_FIRST / WINDOW_S
         self._is_measured = False
@@ -135,6 +137,7 @@ class Conversation:
 
     def _close_session(self, now: float) -> None:
         self.session = None
+        self.continues = ""
         self._agreed.clear()
         self._in_flight.clear()
         self._hello = None
@@ -144,7 +147,7 @@ class Conversation:
     def is_hello_due(self, now: float) -> bool:
         """Tell whether to say hello, and set the next time with backoff."""
         if self.session is not None and not self.has_told and self._is_delivered():
-            self.session = None  # the next hello ends it, and what is sent meanwhile would be void
+            self.continues, self.session = self.session, None  # the next hello ends it: what is sent meanwhile is void
             self._hello_at, self._hello_s = now, HELLO_FIRST_S
         if self.session is not None or now < self._hello_at:
             return False
@@ -175,7 +178,8 @@ class Conversation:
     def welcome(self, message: Welcome, now: float) -> list[tuple[str, Lane, int]]:
         """A session opens: the cursors of the epochs offered become what the fleet says. Returns them for the spool.
 
-        A late welcome to an earlier hello changes nothing: the session that it opened is over.
+        A late welcome to an earlier hello changes nothing: the session that it opened is over. If the fleet no longer
+        knows the session that the hello continues, it may have been restored: what it said before is void.
         """
         if self._hello is not None:
             if message.hello not in ("", self._hello.id):
@@ -186,6 +190,9 @@ class Conversation:
         self._fleet_window = max(WINDOW_LEAST, min(message.window, WINDOW_MOST))
         self._in_flight.clear()
         self._resend_s = RESEND_LEAST_S
+        if self.continues and message.hello and not message.continues:
+            self._agreed.clear()
+        self.continues = ""
         self._agreed |= self._offered
         moved: list[tuple[str, Lane, int]] = []
         for lane, epoch, cursor in self._each():

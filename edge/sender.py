@@ -123,6 +123,7 @@ class Sender:
             clock=self._clock.state(),
             epochs={epoch: lanes for epoch, lanes in spans(marks).items() if epoch in offered},
             id=secrets.token_hex(8),
+            session=self._talk.continues,
         )
         payload = codec.encode(hello)
         self._outlet.may_send(Up.HELLO, payload, Traffic.ALARMS)

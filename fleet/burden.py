@@ -40,8 +40,8 @@ def find_excess(body: object) -> str:
         if body.tombstone is not None and (body.items or body.tombstone.last < body.first):
             return "batch with a tombstone has items, or its tombstone ends before it begins"
         minutes = len(body.tombstone.minutes) if body.tombstone is not None else 0
-        if len(body.layouts) > len(body.items) + minutes:
-            return f"batch of {len(body.items)} items has {len(body.layouts)} layouts"
+        if len(body.layouts) > BATCH_ITEMS_MOST + minutes:  # not the items here: a part of a row brings all of its own
+            return f"batch with {len(body.layouts)} layouts, the most is {BATCH_ITEMS_MOST + minutes}"
         if _count_told(body) > TOLD_MOST:
             return f"tombstone tells {_count_told(body)} sums, the most is {TOLD_MOST}"
         if _count_columns(body) > TAGS_MOST:

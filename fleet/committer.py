@@ -214,7 +214,11 @@ class Committer:
 
     def in_force(self, gateway: Gateway) -> str:
         """Return the gateway's session, "" if this run did not open it."""
-        return gateway.session if gateway.session.startswith(self._run) else ""
+        return gateway.session if self.has_opened(gateway.session) else ""
+
+    def has_opened(self, session: str) -> bool:
+        """Tell whether this run opened a session, and the database has not been away since."""
+        return session.startswith(self._run)
 
     def may_greet(self, gateway: str) -> bool:
         """Tell whether a greeting is due, and note it."""
@@ -316,7 +320,13 @@ class _Work:
         cursors = gateways.welcome(self._session, gateway, hello, opened, message.received_ns)
         now = self._committer.now_ns()
         welcome = Welcome(
-            session=opened, window=WINDOW_OCTETS, time=now, cursors=cursors, joins_parts=True, hello=hello.id
+            session=opened,
+            window=WINDOW_OCTETS,
+            time=now,
+            cursors=cursors,
+            joins_parts=True,
+            hello=hello.id,
+            continues=self._committer.has_opened(hello.session),
         )
         return Reply(gateway.name, Down.WELCOME, welcome)
 

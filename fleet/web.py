@@ -40,15 +40,19 @@ def serve(services: Services) -> None:
         log_enabled=False,
     )
     try:
-        server.serve(target_loader=partial(load_app, services.settings), wrap_loader=False)
+        server.serve(target_loader=partial(load_app, services.settings, os.getpid()), wrap_loader=False)
     except SystemExit as error:
         if error.code:
             raise SetupError("the web worker ended by itself", hint="its own message stands above") from error
 
 
-def load_app(settings: Settings) -> APIFlask:
-    """Make the application in the worker process, which ends with the process that serves."""
-    follow(os.getppid())
+def load_app(settings: Settings, served_by: int) -> APIFlask:
+    """Make the application in the worker process, which ends with the process that serves.
+
+    ``served_by`` is that process's id. Raises SetupError if it has died already: a worker that stayed would hold the
+    port for good.
+    """
+    follow(served_by)
     services = bootstrap(settings)
     feed = LiveFeed(services)
     feed.start()

@@ -6,7 +6,7 @@ import asyncio
 import json
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import msgspec
@@ -49,10 +49,17 @@ class Progress(msgspec.Struct, frozen=True):
 class District:
     """All of it. ``open`` returns when data from every instrument has reached the platform.
 
-    ``lay_out`` is given the folder of each gateway before anything is written to it.
+    ``lay_out`` is given the folder of each gateway before anything is written to it. The fleet brings its own broker
+    and database unless another one is given.
     """
 
-    def __init__(self, folder: Path, tell: Tell, lay_out: Callable[[Path], None] = lambda _folder: None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        tell: Tell,
+        lay_out: Callable[[Path], Awaitable[None]] | None = None,
+        fleet: FleetSide | None = None,
+    ) -> None:
         self._folder = folder
         self._tell = tell
         self._lay_out = lay_out
@@ -64,7 +71,7 @@ class District:
         self._stations: tuple[Station, ...] = (self._park, WeatherSite(self.truth), self._bridge, self._river)
         self.gateways: list[GatewaySide] = []
         self._background: set[asyncio.Task[None]] = set()
-        self.fleet = FleetSide(folder / "fleet")
+        self.fleet = fleet or FleetSide(folder / "fleet")
         self.scenarios: dict[str, Scenario] = {
             "overfill": self.overfill,
             "leak": self.leak,
@@ -139,7 +146,8 @@ class District:
         for gateway, identity in self._identities.items():
             folder = self._folder / gateway
             folder.mkdir()
-            self._lay_out(folder)
+            if self._lay_out is not None:
+                await self._lay_out(folder)
             await self.fleet.add_site(identity)
             await self.fleet.add_gateway(identity, folder / f"{gateway}.token")
         await self.fleet.add_destination("district", platform_url)
@@ -221,15 +229,15 @@ class District:
         figures = report.gather(self.ledgers, self.book, self.truth, committed, setup_s)
         return figures, report.find_shortfalls(figures, self.ledgers, self.book, self.truth)
 
-    async def overfill(self) -> str:
-        """Overfill a tank of the chemical park."""
-        self._park.overfill()
-        return "tank T103 of 鱼复化工 is being overfilled: 90 % and 95 % follow within seconds"
+    async def overfill(self, tank: int = 2) -> str:
+        """Overfill a tank of the chemical park, counted from 0."""
+        self._park.overfill(tank)
+        return f"tank T{101 + tank} of 鱼复化工 is being overfilled: 90 % and 95 % follow within seconds"
 
-    async def leak(self) -> str:
-        """Let gas leak in the chemical park."""
-        self._park.leak()
-        return "gas reaches detector GD-04 of 鱼复化工: 25 and 50 %LEL follow within seconds"
+    async def leak(self, detector: int = 3) -> str:
+        """Let gas leak in the chemical park, at a detector counted from 0."""
+        self._park.leak(detector)
+        return f"gas reaches detector GD-{1 + detector:02d} of 鱼复化工: 25 and 50 %LEL follow within seconds"
 
     async def fire(self) -> str:
         """Let something burn in the chemical park."""

@@ -21,19 +21,31 @@ CONSOLE_PORT = 8080
 UP_S = 60.0
 LOOK_S = 0.2
 BROKER = "fleet.broker"
+APART = ("broker", "ingest", "relay", "upkeep", "web")
+"""The programs of a fleet without a broker of somebody else's, in the order of their start."""
 
 
 class FleetSide:
-    """A fleet on a folder of its own."""
+    """A fleet on a folder of its own.
+
+    It brings its broker and keeps its data in SQLite, unless ``broker_port`` names a broker on the loopback that lets
+    everybody in, and ``database_url`` a database.
+    """
 
     user = "admin"
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(
+        self, folder: Path, database_url: str = "", broker_port: int = 0, console_port: int = CONSOLE_PORT
+    ) -> None:
         self._folder = folder
+        self._given_database = database_url
+        self._has_broker = broker_port == 0
         self._program = program("fengsui-fleet")
         self._serve = Child("the fleet", folder.with_suffix(".log"))
-        self._console_port = 0
-        self.broker_port = 0
+        self._console_port = self._preferred_port = console_port
+        self.broker_port = broker_port
+        self.programs: dict[str, Child] = {}
+        """Those that run apart, by name; none while all are children of ``serve``."""
         self._health_ports: tuple[int, ...] = ()
         self._addresses: list[str] = []
         self.password = secrets.token_urlsafe(9)
@@ -49,6 +61,16 @@ class FleetSide:
         return self._folder / "fleet.db"
 
     @property
+    def database_url(self) -> str:
+        """Where its data are, as a URL."""
+        return self._given_database or f"sqlite:///{self.database}"
+
+    @property
+    def settings(self) -> Path:
+        """Its settings' file, which holds the password of its programs at the broker."""
+        return self._folder / "fleet.toml"
+
+    @property
     def log(self) -> Path:
         """The log of its processes."""
         return self._serve.log
@@ -56,6 +78,7 @@ class FleetSide:
     async def init(self) -> None:
         """Make the database and the first account."""
         arguments = ["init", "--data", str(self._folder), "--user", self.user, "--password-stdin"]
+        arguments += ["--database", self._given_database] if self._given_database else []
         await run_once([self._program, *arguments], self.password + "\n")
 
     async def add_site(self, identity: Identity) -> None:
@@ -76,7 +99,7 @@ class FleetSide:
 
         Somebody may take a port between our look and theirs: then it starts again on others.
         """
-        for preferred in (CONSOLE_PORT, 0, 0):
+        for preferred in (self._preferred_port, 0, 0):
             await self._start(preferred)
             if await self._comes_up():
                 return
@@ -84,23 +107,37 @@ class FleetSide:
 
     async def _start(self, console_port: int) -> None:
         self._console_port = free_port(console_port)
-        self.broker_port = free_port()
+        if self._has_broker:
+            self.broker_port = free_port()
         ingest, relay, upkeep = free_port(), free_port(), free_port()
         # The console's port alone would not do: whoever took it from us may answer there, too.
         self._health_ports = (ingest, relay, upkeep, self._console_port)
         ports = {
             "--http": self._console_port,
-            "--mqtt": self.broker_port,
+            **({"--mqtt": self.broker_port} if self._has_broker else {}),
             "--ingest-metrics": ingest,
             "--relay-metrics": relay,
             "--upkeep-metrics": upkeep,
         }
         self._addresses = [word for name, port in ports.items() for word in (name, f"127.0.0.1:{port}")]
+        if not self._has_broker:
+            self._addresses += ["--broker-url", f"mqtt://127.0.0.1:{self.broker_port}"]
         await self.serve_again()
 
     async def serve_again(self) -> None:
         """Start what was stopped, on the ports that it had."""
         await self._serve.start([self._program, "serve", "--data", str(self._folder), *self._addresses])
+
+    async def take_apart(self) -> None:
+        """Stop it and run each of its programs by itself, on the same ports, as a service manager would."""
+        await self.stop()
+        for name in APART:
+            self.programs[name] = Child(name, self.log)
+            await self.start_program(name)
+
+    async def start_program(self, name: str) -> None:
+        """Start one of the programs that run apart."""
+        await self.programs[name].start([self._program, name, "--data", str(self._folder), *self._addresses])
 
     async def _comes_up(self) -> bool:
         """Wait until it is well (True) or has ended (False). Raises LabError if neither comes."""
@@ -129,6 +166,8 @@ class FleetSide:
 
     async def stop(self) -> None:
         """End it. May be called twice."""
+        for child in reversed(self.programs.values()):
+            await child.stop()
         await self._serve.stop()
 
     def kill_broker(self) -> int:

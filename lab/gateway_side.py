@@ -18,20 +18,32 @@ class GatewaySide:
         self.folder = folder
         self.link = Link(broker_port)
         self._config = folder / f"{station.gateway}.toml"
+        self.broker = ""
+        """Where the agent finds the broker, host:port."""
+        self.before: tuple[str, ...] = ()
+        """Words before the agent's command, by which it runs in other surroundings: ``env NAME=value``."""
+        self.health_port = 0
         self.agent = Child(f"the agent of {station.gateway}", folder / "agent.log")
 
     async def start(self) -> None:
         """Write the configuration, have it checked, and start the agent. The token lies in the folder already."""
-        uplink = {"broker_port": await self.link.open(), "health_port": free_port()}
-        text = render(self.station.gateway, {**self.station.places, **uplink})
-        self._config.write_text(text, "utf-8")
+        self.broker = f"127.0.0.1:{await self.link.open()}"
+        self.health_port = free_port()
+        self.configure()
         await run_once([program("fengsui-edge"), "check", str(self._config)])
         await self.start_agent()
+
+    def configure(self) -> None:
+        """Write the configuration; an agent that runs reads it at its next start."""
+        places = {**self.station.places, "broker": self.broker, "health_port": self.health_port}
+        text = render(self.station.gateway, places)
+        self._config.write_text(text, "utf-8")
 
     async def start_agent(self) -> None:
         """Start the agent on the configuration that was written."""
         data = str(self.folder / "data")
-        await self.agent.start([program("fengsui-edge"), "run", "--config", str(self._config), "--data", data])
+        command = [program("fengsui-edge"), "run", "--config", str(self._config), "--data", data]
+        await self.agent.start([*self.before, *command])
 
     async def stop(self) -> None:
         """End the agent, then the link."""

@@ -64,6 +64,8 @@ class Unwrapped:
 
     def __init__(self) -> None:
         self.numbers = Numbers()
+        self.last = 0
+        """The full number of the counter that was added last."""
         self._newest = 0
 
     def add(self, counter: int) -> bool:
@@ -71,7 +73,7 @@ class Unwrapped:
         step = (counter - self._newest) % COUNTER_MODULUS
         if step >= COUNTER_MODULUS // 2 and self._newest:
             step -= COUNTER_MODULUS
-        number = self._newest + step
+        self.last = number = self._newest + step
         self._newest = max(self._newest, number)
         return self.numbers.add(number)
 
@@ -89,6 +91,8 @@ class Ledger:
         self.counter = counter
         self.head = 0
         self._withdrawn = Numbers()
+        self.repeated = Numbers()
+        """Numbers that were served more than once, because nobody said that they had arrived."""
 
     @property
     def name(self) -> str:

@@ -70,6 +70,8 @@ class Arrivals:
         self.scans = 0
         self.samples = 0
         self.thin = 0
+        self.again: list[int] = []
+        """Counters that came in one more record, in full."""
 
     @property
     def numbers(self) -> Numbers:
@@ -81,6 +83,7 @@ class Arrivals:
         passed_over = self.stream.by_exception
         usable = sum(is_usable(reading) for tag, reading in values.items() if tag not in passed_over)
         if not self.counters.add(int(values[self.stream.counter]["value"])):
+            self.again.append(self.counters.last)
             return False
         self.scans += 1
         self.samples += usable
@@ -143,6 +146,10 @@ class Book:
             "  AND substr(record.captured_at, 1, 13) = substr(told.hour, 1, 13)) AS here FROM told"
             ") WHERE here < records ORDER BY gateway, lane, hour"
         ).fetchall()
+
+    def missing(self, lane: Lane, first: int, last: int) -> list[tuple[int, int]]:
+        """List the seqs of a range that never came."""
+        return list(self._seqs.get(lane, Numbers()).missing(first, last))
 
     @property
     def samples(self) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 import signal
 import socket
 import sys
@@ -13,6 +14,8 @@ from lab.errors import LabError
 
 TAIL_LINES = 15
 KILL_AFTER_S = 15.0
+PORTS = (20_000, 32_000)
+PORT_TRIES = 50
 
 
 def program(name: str) -> str:
@@ -24,8 +27,12 @@ def program(name: str) -> str:
 
 
 def free_port(preferred: int = 0, kind: socket.SocketKind = socket.SOCK_STREAM) -> int:
-    """Return a port of the loopback that is free now: the preferred one if it can be had."""
-    for port in (preferred, 0):
+    """Return a port of the loopback that is free now: the preferred one if it can be had.
+
+    Others lie below those that the system gives to connections, so that none takes one whose program is just down.
+    """
+    tries = (random.randrange(*PORTS) for _ in range(PORT_TRIES))
+    for port in (*([preferred] if preferred else ()), *tries):
         with socket.socket(type=kind) as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:

@@ -41,24 +41,35 @@ class Link:
 
     def __init__(self, target_port: int) -> None:
         self._target_port = target_port
-        self._server: asyncio.Server | None = None
+        self._port = 0
+        self._servers: dict[str, asyncio.Server] = {}
         self._writers: set[asyncio.StreamWriter] = set()
         self.is_cut = False
         self.up, self.down = Way(), Way()
 
     async def open(self) -> int:
         """Listen on a free port and return it."""
-        self._server = await asyncio.start_server(self._forward, "127.0.0.1", 0)
-        port: int = self._server.sockets[0].getsockname()[1]
-        return port
+        self._port = await self._serve("127.0.0.1", 0)
+        return self._port
+
+    async def listen(self, host: str) -> None:
+        """Listen on the same port of one more address, unless it does so already."""
+        if host not in self._servers:
+            await self._serve(host, self._port)
+
+    async def _serve(self, host: str, port: int) -> int:
+        server = await asyncio.start_server(self._forward, host, port)
+        self._servers[host] = server
+        found: int = server.sockets[0].getsockname()[1]
+        return found
 
     async def close(self) -> None:
         """Stop forwarding. May be called twice."""
-        if self._server is not None:
-            self._server.close()
+        while self._servers:
+            _, server = self._servers.popitem()
+            server.close()
             self.cut()
-            await self._server.wait_closed()
-            self._server = None
+            await server.wait_closed()
 
     def cut(self) -> None:
         """Break every connection at once and refuse new ones."""

@@ -6,7 +6,7 @@ import asyncio
 import socket
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Protocol
 
@@ -29,6 +29,8 @@ ANSWER_S = 10.0
 
 class Instrument(Protocol):
     """Anything that can be silenced."""
+
+    is_powered: bool
 
     def power_off(self) -> None:
         """Stop answering, speaking and counting."""
@@ -83,6 +85,16 @@ class Station(ABC):
         """Silence every instrument: nothing more is served or counted."""
         for instrument in self._instruments:
             instrument.power_off()
+
+    def power_on(self) -> None:
+        """Let every instrument speak and answer again."""
+        for instrument in self._instruments:
+            instrument.is_powered = True
+
+    @property
+    def lines(self) -> Sequence[PtyLine]:
+        """Its serial lines."""
+        return self._lines
 
     def _ledger(self, group: str, values: int, counter: str = "polls") -> Ledger:
         """Open a ledger for a scan group, ``<device>.<group>``; ``counter`` is a tag of that device."""

@@ -49,13 +49,13 @@ class ChemicalPark(Station):
         self.transmitter = FireTransmitter(upload, events, self._observe, TRANSMITTER_ADDRESS, clock=self._clock)
         self._run(self.transmitter)
 
-    def overfill(self) -> None:
-        """Fill tank T103 beyond its limits."""
-        self.tanks.overfill(2, self._clock())
+    def overfill(self, tank: int) -> None:
+        """Fill a tank (counted from 0) beyond its limits."""
+        self.tanks.overfill(tank, self._clock())
 
-    def leak(self) -> None:
-        """Let gas reach detector GD-04."""
-        self.detectors[3].leak(self._clock())
+    def leak(self, detector: int) -> None:
+        """Let gas reach a detector (counted from 0)."""
+        self.detectors[detector].leak(self._clock())
 
     def burn(self) -> None:
         """Let the smoke detector of the control room see fire."""

@@ -53,7 +53,8 @@ class Hello(msgspec.Struct, frozen=True, kw_only=True):
     """Repeated with backoff until a welcome comes. ``epochs``: {epoch: {lane: Span}} with anything pending.
 
     Of very many epochs it names some; the rest are named in further hellos once these are delivered. ``id`` is what
-    the welcome repeats, so that a late one is not taken for the answer to a later hello.
+    the welcome repeats, so that a late one is not taken for the answer to a later hello. ``session`` is the one that
+    such a further hello continues.
     """
 
     gateway: Word
@@ -63,12 +64,15 @@ class Hello(msgspec.Struct, frozen=True, kw_only=True):
     clock: Clock
     epochs: dict[Word, dict[Lane, Span]]
     id: Word = ""
+    session: Word = ""
 
 
 class Welcome(msgspec.Struct, frozen=True, kw_only=True):
     """Opens a session. ``window``: most octets in flight; ``time``: the fleet's UTC in ns;
     ``cursors``: {epoch: {lane: last committed seq}}, 0 or absent where nothing is committed.
-    ``joins_parts`` says that the fleet puts together what comes in parts; ``hello`` is the id of the hello answered."""
+    ``joins_parts`` says that the fleet puts together what comes in parts; ``hello`` is the id of the hello answered.
+    ``continues`` says that the session named in it was opened by the same run of the same database: what the fleet said
+    then still holds."""
 
     session: Word
     window: int
@@ -76,6 +80,7 @@ class Welcome(msgspec.Struct, frozen=True, kw_only=True):
     cursors: dict[Word, dict[Lane, Seq]]
     joins_parts: bool = False
     hello: Word = ""
+    continues: bool = False
 
 
 class Minute(msgspec.Struct, frozen=True, array_like=True):

@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 from lab.instruments.registers import Observe
 from lab.instruments.signals import Signal, Swing
-from lab.instruments.upload import Sent, Upload
+from lab.instruments.upload import Sent, Upload, nobody
 from lab.ledger import Ledger, wire_counter
 
 BEIJING_S = 8 * 3600
@@ -115,9 +115,9 @@ class FireTransmitter:
 
     async def _introduce(self) -> None:
         """Tell of a panel and a transmitter that are well; the detectors follow."""
-        await self._send(TRANSMITTER_STATE, [bytes((NORMAL_BITS,))], _nothing)
+        await self._send(TRANSMITTER_STATE, [bytes((NORMAL_BITS,))], nobody)
         self._told_over = self._upload.connections
-        await self._send(SYSTEM_STATE, [struct.pack("<BBH", FIRE_SYSTEM, 1, NORMAL_BITS)], _nothing)
+        await self._send(SYSTEM_STATE, [struct.pack("<BBH", FIRE_SYSTEM, 1, NORMAL_BITS)], nobody)
         self._told = {}
 
     def _states(self) -> dict[int, int]:
@@ -137,18 +137,18 @@ class FireTransmitter:
             struct.pack("<BBBIBh", SPRINKLERS, 1, PRESSURE_SWITCH, 7, PRESSURE_KPA, pressure),
         ]
         seen = f"{self._device}.pressure", pressure / 10
-        await self._send(ANALOGUE, contents, lambda: self._observe(*seen, self._clock()))
 
-    async def _send(self, kind: int, contents: list[bytes], on_sent: Sent) -> None:
+        def on_again() -> None:
+            self.ledger.repeated.add(number)
+
+        await self._send(ANALOGUE, contents, lambda: self._observe(*seen, self._clock()), on_again)
+
+    async def _send(self, kind: int, contents: list[bytes], on_sent: Sent, on_again: Sent = nobody) -> None:
         self._serial = (self._serial + 1) % 0x10000
         octets = packet(self._serial, self._address, kind, contents, time.time())
-        await self._upload.deliver(octets, is_confirmed(self._serial), on_sent)
+        await self._upload.deliver(octets, is_confirmed(self._serial), on_sent, on_again)
 
 
 def _component(detector: int, bits: int) -> bytes:
     place = DETECTORS[detector].encode("gb18030")
     return struct.pack("<BBBIH31s", FIRE_SYSTEM, 1, SMOKE, detector, bits, place)
-
-
-def _nothing() -> None:
-    """Nobody waits for it."""

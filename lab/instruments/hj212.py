@@ -108,4 +108,7 @@ class WaterLogger:
             for name, _, value in values:
                 self._observe(f"{self._device}.{name}", value, self._clock())
 
-        await self._upload.deliver(packet(data), is_answer_to(qn), on_sent)
+        def on_again() -> None:
+            self.ledger.repeated.add(number)
+
+        await self._upload.deliver(packet(data), is_answer_to(qn), on_sent, on_again)

@@ -6,8 +6,11 @@ import asyncio
 import os
 import pty
 import select
+import tempfile
 import tty
 from collections.abc import AsyncIterator
+from contextlib import suppress
+from pathlib import Path
 
 WATCH_S = 0.05
 """How often an unopened line is looked at."""
@@ -15,28 +18,49 @@ READ_OCTETS = 4096
 
 
 class PtyLine:
-    """The instrument's end of a line. Never blocks; knows whether somebody has the other end open."""
+    """The instrument's end of a line. Never blocks; knows whether somebody has the other end open.
+
+    ``path`` is a link that stays the same when the line is unplugged and plugged in again, as one below
+    ``/dev/serial/by-id`` does.
+    """
 
     def __init__(self) -> None:
+        self._folder = Path(tempfile.mkdtemp(prefix="fengsui-line-"))
+        self.path = str(self._folder / "tty")
+        self._readable_again = asyncio.Event()
+        self.plug()
+
+    def plug(self) -> None:
+        """Let the other end appear."""
         self._master, slave = pty.openpty()
         tty.setraw(slave)
         os.set_blocking(self._master, False)
-        self.path = os.ttyname(slave)
+        os.symlink(os.ttyname(slave), self.path)
         # A pty reports "hung up" only after its other end was open once: from here on POLLHUP means nobody listens.
         os.close(slave)
         self._poll = select.poll()
         self._poll.register(self._master, 0)
 
-    def close(self) -> None:
-        """Close the line. May be called twice."""
+    def unplug(self) -> None:
+        """Let the other end vanish, also from under whoever has it open. May be called twice."""
         if self._master >= 0:
+            with suppress(RuntimeError):  # a line that is closed after its loop has ended
+                asyncio.get_running_loop().remove_reader(self._master)
+            os.unlink(self.path)
             os.close(self._master)
             self._master = -1
+            self._readable_again.set()
+
+    def close(self) -> None:
+        """Close the line. May be called twice."""
+        self.unplug()
+        if self._folder.exists():
+            self._folder.rmdir()
 
     @property
     def is_open(self) -> bool:
         """Whether somebody has the other end open."""
-        return not any(event & select.POLLHUP for _, event in self._poll.poll(0))
+        return self._master >= 0 and not any(event & select.POLLHUP for _, event in self._poll.poll(0))
 
     def write(self, octets: bytes) -> bool:
         """Write without waiting. False if the line did not take all of it, or nobody listens."""
@@ -71,10 +95,13 @@ class PtyLine:
                 return b""
 
     async def _readable(self) -> None:
-        loop = asyncio.get_running_loop()
-        ready = asyncio.Event()
-        loop.add_reader(self._master, ready.set)
+        if self._master < 0:
+            return
+        loop, master = asyncio.get_running_loop(), self._master
+        self._readable_again.clear()
+        loop.add_reader(master, self._readable_again.set)
         try:
-            await ready.wait()
+            await self._readable_again.wait()
         finally:
-            loop.remove_reader(self._master)
+            if self._master == master:
+                loop.remove_reader(master)

@@ -17,6 +17,10 @@ Sent = Callable[[], None]
 """Told that octets have left."""
 
 
+def nobody() -> None:
+    """Nobody wants to know."""
+
+
 class Upload:
     """A connection to one host and port, made again whenever it is lost."""
 
@@ -33,19 +37,18 @@ class Upload:
             self._streams[1].close()
             self._streams = None
 
-    async def deliver(self, octets: bytes, is_answer: IsAnswer, on_sent: Sent) -> None:
+    async def deliver(self, octets: bytes, is_answer: IsAnswer, on_sent: Sent, on_again: Sent = nobody) -> None:
         """Send octets, and again after a time-out or over a new connection, until they are answered.
 
-        ``on_sent`` is called once, when they have left for the first time.
+        ``on_sent`` is called once, when they have left for the first time, ``on_again`` each time that they leave anew.
         """
         is_first = True
         while True:
             try:
                 async with asyncio.timeout(self._answer_s):
                     reader = await self._send(octets)
-                    if is_first:
-                        on_sent()
-                        is_first = False
+                    (on_sent if is_first else on_again)()
+                    is_first = False
                     await self._await_answer(reader, is_answer)
                 return
             except TimeoutError:

@@ -132,7 +132,7 @@ def test_restored_fleet_with_older_cursors_is_refilled() -> None:
 @pytest.mark.parametrize(("said", "kept"), [(99, 10), (-5, 0)])
 def test_cursor_that_cannot_be_is_brought_within_what_is_held(said, kept) -> None:
     conversation = talk(mark(M, 10))
-    conversation.greet(0.0)
+    conversation.greet(Greet(), 0.0)
     assert hear(conversation, welcome(M=said), 0.0) == [(OLD, M, kept)]
 
 
@@ -360,7 +360,7 @@ def test_greet_asks_for_a_hello_at_once_and_many_greets_for_one() -> None:
 
 def test_greet_for_a_session_that_has_ended_already_asks_for_nothing() -> None:
     conversation = talk(mark(M, 10))
-    conversation.welcome(welcome("s2"))
+    hear(conversation, welcome("s2"), 5.0)
     conversation.greet(Greet(session="s1"), 5.0)
     assert conversation.session == "s2"
     conversation.greet(Greet(session="s2"), 5.0)
@@ -378,19 +378,20 @@ def test_on_a_slow_link_the_hellos_come_to_an_end(one_way_s) -> None:
         now += 0.1
         if talk.is_hello_due(now):
             hellos += 1
-            up.append((now + one_way_s, ("hello",)))
+            talk.hello_sent(str(hellos), 100, now)
+            up.append((now + one_way_s, ("hello", str(hellos), talk.offer())))
         while (plan := talk.next_batch()) is not None:
             items = list(range(plan.after, plan.after + 10))
             talk.puback(talk.sent(plan, plan.after + 10, plan.max_bytes, now))
             up.append((now + one_way_s, (talk.session, talk.round, plan, items)))
         while up and up[0][0] <= now:
             at, message = up.popleft()
-            down.append((at + one_way_s, fleet.hello([OLD]) if message[0] == "hello" else fleet.batch(*message)))
+            down.append((at + one_way_s, fleet.hello(*message[1:]) if message[0] == "hello" else fleet.batch(*message)))
         while down and down[0][0] <= now:
             at, answer = down.popleft()
             match answer:
                 case Welcome():
-                    talk.welcome(answer)
+                    talk.welcome(answer, now)
                 case Ack():
                     talk.ack(answer, now)
                 case Refused():
@@ -424,15 +425,17 @@ class Fleet:
         self.cursors: dict[tuple[str, Lane], int] = {}
         self.records: dict[tuple[str, Lane], list[int]] = {}
         self.backups: list[tuple[dict, dict]] = [({}, {})]
+        self.run = 1
 
-    def hello(self, id_: str, epochs: set[str]) -> Welcome:
+    def hello(self, id_: str, epochs: set[str], continued: str = "") -> Welcome:
         self.sessions += 1
-        self.session = str(self.sessions)
+        self.session = f"{self.run}-{self.sessions}"
         cursors: dict[str, dict[Lane, int]] = {}
         for (epoch, lane), seq in self.cursors.items():
             if epoch in epochs:
                 cursors.setdefault(epoch, {})[lane] = seq
-        return Welcome(session=self.session, window=WINDOW_MOST, time=0, cursors=cursors, hello=id_)
+        return Welcome(session=self.session, window=WINDOW_MOST, time=0, cursors=cursors, hello=id_,
+                       continues=continued.startswith(f"{self.run}-"))  # fmt: skip
 
     def batch(self, session: str, round_: int, plan: Plan, items: list[int]) -> Ack | Refused | Greet:
         if session != self.session:
@@ -451,7 +454,12 @@ class Fleet:
 
     def restore(self, which: int) -> None:
         self.cursors, self.records = deepcopy(self.backups[which % len(self.backups)])
+        self.forget()
+
+    def forget(self) -> None:
+        """The program starts anew."""
         self.session = None
+        self.run += 1
 
 
 class World:
@@ -504,7 +512,7 @@ class World:
         if self.talk.is_hello_due(self.now):
             self.hellos += 1
             self.talk.hello_sent(str(self.hellos), 100, self.now)
-            self.up.append((None, ("hello", str(self.hellos), self.talk.offer())))
+            self.up.append((None, ("hello", str(self.hellos), self.talk.offer(), self.talk.continues)))
         self.talk.expire(self.now)
         while (plan := self.talk.next_batch()) is not None:
             items = self.held[plan.epoch, plan.lane][plan.after :][: 1 + plan.max_bytes // 400]
@@ -558,7 +566,7 @@ STEPS = st.one_of(
     st.tuples(st.just(World.start)),
     st.tuples(st.just(lambda world: world.fleet.back_up())),
     st.tuples(st.just(lambda world, which: world.fleet.restore(which)), st.integers(0, 5)),
-    st.tuples(st.just(lambda world: setattr(world.fleet, "session", None))),
+    st.tuples(st.just(lambda world: world.fleet.forget())),
     st.tuples(st.just(lambda world, loss, repeat: world.__dict__.update(loss=loss, repeat=repeat)),
               st.sampled_from([0.0, 0.2, 0.7]), st.sampled_from([0.0, 0.3])),
 )  # fmt: skip
@@ -628,6 +636,24 @@ def test_late_welcome_to_an_earlier_hello_is_not_taken_for_the_answer() -> None:
     assert conversation.welcome(answer, 1.0) == [(OLD, M, 5)]
 
 
+@pytest.mark.parametrize("continues", [True, False])
+def test_fleet_restored_between_two_hellos_is_told_again_of_what_the_first_named(monkeypatch, continues) -> None:
+    monkeypatch.setattr("edge.conversation.HELLO_EPOCHS_MOST", 1)
+    conversation = Conversation()
+    conversation.connect(0.0)
+    conversation.update([mark(M, 5, OLD), mark(M, 5, NEW)])
+    assert conversation.offer() == {NEW}
+    conversation.hello_sent("1", 100, 0.0)
+    conversation.welcome(Welcome(session="s1", window=WINDOW_MOST, time=0, cursors={NEW: {M: 5}}, hello="1"), 0.1)
+    assert conversation.is_hello_due(0.2)
+    assert (conversation.continues, conversation.offer()) == ("s1", {OLD})
+    conversation.hello_sent("2", 100, 0.2)
+    answer = Welcome(session="s2", window=WINDOW_MOST, time=0, cursors={OLD: {M: 5}}, hello="2", continues=continues)
+    conversation.welcome(answer, 0.3)
+    assert conversation.has_told is continues
+    assert conversation.offer() == (set() if continues else {NEW})
+
+
 def test_epoch_that_begins_in_a_session_needs_no_hello() -> None:
     conversation = talk(mark(M, 1))
     send(conversation)
@@ -653,7 +679,7 @@ def test_new_connection_may_be_a_thin_one_whatever_the_last_one_carried() -> Non
     send(conversation, size=100_000, now=0.0)
     conversation.ack(ack(10), 0.1)
     assert conversation.window == WINDOW_MOST
-    conversation.greet(1.0)
+    conversation.greet(Greet(), 1.0)
     assert conversation.window == WINDOW_MOST, "the connection is the same"
     conversation.connect(2.0)
     assert (conversation.window, conversation.measured_rate) == (WINDOW_FIRST, None)

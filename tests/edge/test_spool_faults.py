@@ -355,7 +355,7 @@ def test_salvage_that_runs_out_of_disk_leaves_the_damaged_file_where_it_is(kille
     path, epoch = killed
 
     class Full(salvage.SpoolFile):
-        def restart_log(self) -> None:
+        def empty_log(self) -> None:
             raise SpoolFullError("disk full")
 
     with monkeypatch.context() as patch:

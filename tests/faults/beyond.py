@@ -44,6 +44,7 @@ def _hold(database: Path, seconds: float) -> None:
 
 async def _restored(scene: Scene) -> None:
     """The fleet is put back to a backup that was taken a while ago, with everything that has come since gone."""
+    scene.befallen.was_restored = True
     fleet = scene.district.fleet
     backup = fleet.database.with_name("backup.db")
     await asyncio.to_thread(_copy, fleet.database, backup)

@@ -10,9 +10,12 @@ from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 
+from lab.platform import Trouble
 from tests.faults.scene import ACT_S, PROGRAMS, Fault, Scene
 
 FREE_DESCRIPTORS = 1
+FREE_OCTETS = 1024 * 1024
+"""Address space that an agent may still take: less than a connection and a backlog want."""
 
 
 def kinds(scene: Scene) -> Mapping[str, Fault]:
@@ -25,8 +28,11 @@ def kinds(scene: Scene) -> Mapping[str, Fault]:
         "kill-agent-twice": partial(_kill_agent_twice, scene),
         "stop-agent": partial(_stop_agent, scene),
         "kill-fleet": partial(_kill_fleet, scene),
+        "out-of-memory": partial(_out_of_memory, scene),
         "few-descriptors": partial(_few_descriptors, scene),
         "two-at-once": partial(_two_at_once, scene),
+        "three-at-once": partial(_three_at_once, scene),
+        "killed-while-recovering": partial(_killed_while_recovering, scene),
     }
 
 
@@ -69,7 +75,7 @@ async def _kill_agent_twice(scene: Scene) -> None:
 
 async def _stop_agent(scene: Scene) -> None:
     """Instruments that speak by themselves go unheard meanwhile: that is the same as a scan in memory that is lost."""
-    scene.has_lost_memory = True
+    scene.befallen.has_lost_memory = True
     await scene.freeze(scene.any_gateway.agent.pid, 1, 8)
 
 
@@ -81,7 +87,7 @@ async def _kill_fleet(scene: Scene) -> None:
 
 async def _few_descriptors(scene: Scene) -> None:
     """The agent may open one more file or socket, then no other. Its link is cut, so that it wants some."""
-    scene.has_lost_memory = True
+    scene.befallen.has_lost_memory = True
     side = scene.any_gateway
     pid = side.agent.pid
     before = resource.prlimit(pid, resource.RLIMIT_NOFILE)
@@ -96,6 +102,25 @@ async def _few_descriptors(scene: Scene) -> None:
         resource.prlimit(pid, resource.RLIMIT_NOFILE, before)
 
 
+async def _out_of_memory(scene: Scene) -> None:
+    """The agent gets hardly any more memory. If it ends over that, the service manager starts it again, with more."""
+    scene.befallen.has_lost_memory = True
+    side = scene.any_gateway
+    pid = side.agent.pid
+    pages = int(Path(f"/proc/{pid}/statm").read_text().split()[0])
+    limit = pages * resource.getpagesize() + FREE_OCTETS
+    before = resource.prlimit(pid, resource.RLIMIT_AS)
+    resource.prlimit(pid, resource.RLIMIT_AS, (limit, before[1]))
+    side.link.cut()
+    await scene.pause(2, 5)
+    side.link.heal()
+    await scene.pause(2, 5)
+    if side.agent.is_running:
+        resource.prlimit(pid, resource.RLIMIT_AS, before)
+    else:
+        await side.start_agent()
+
+
 async def _two_at_once(scene: Scene) -> None:
     """A link is cut while a program of the fleet is killed, and healed while it starts."""
     side = scene.any_gateway
@@ -104,3 +129,30 @@ async def _two_at_once(scene: Scene) -> None:
     os.kill(scene.pid(scene.source.choice(sorted(PROGRAMS))), signal.SIGKILL)
     await scene.pause(0, 3)
     side.link.heal()
+
+
+async def _three_at_once(scene: Scene) -> None:
+    """The platform loses its answers and a link is thin while an agent is killed."""
+    side, other = scene.source.sample(scene.district.gateways, 2)
+    scene.district.platform.trouble = Trouble.FORGETS
+    side.link.up.octets_per_s = 2000.0
+    await scene.pause(1, 3)
+    await scene.kill_agent(other)
+    await other.start_agent()
+    await scene.pause(1, 4)
+    side.link.heal()
+    scene.district.platform.trouble = None
+
+
+async def _killed_while_recovering(scene: Scene) -> None:
+    """A link is back and its backlog under way when the agent, ingest and the broker are killed in turn."""
+    side = scene.any_gateway
+    side.link.cut()
+    await scene.pause(4, 8)
+    side.link.heal()
+    await scene.pause(0.5, 2)
+    await scene.kill_agent(side)
+    await side.start_agent()
+    for name in ("ingest", "broker"):
+        await scene.pause(0, 2)
+        os.kill(scene.pid(name), signal.SIGKILL)

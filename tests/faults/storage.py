@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import shutil
 import sqlite3
 from collections.abc import Mapping
@@ -12,11 +13,14 @@ from functools import partial
 from pathlib import Path
 
 from lab.gateway_side import GatewaySide
-from tests.faults.disk import Disk
 from tests.faults.scene import Fault, Scene
 
 CHUNK = bytes(65_536)
 PAGE = 4096
+BRIDGE = "gw-shuitu-0001"
+TRICKLE_OCTETS_PER_S = 4000.0
+QUOTA = 120_000
+"""Octets that a spool is left with: some seconds of the bridge."""
 FRAME = 24 + PAGE
 """Of SQLite's log: a header and a page."""
 
@@ -29,12 +33,13 @@ def kinds(scene: Scene) -> Mapping[str, Fault]:
         "disk-replaced": partial(_replaced, scene),
         "disk-rolled-back": partial(_rolled_back, scene),
     }
-    if scene.disk is None:
+    if not scene.disks:
         return anywhere
     return {
-        "power-cut": partial(_power_cut, scene, scene.disk),
-        "read-only": partial(_read_only, scene, scene.disk),
-        "disk-full": partial(_full, scene, scene.disk),
+        "power-cut": partial(_power_cut, scene),
+        "read-only": partial(_read_only, scene),
+        "disk-full": partial(_full, scene),
+        "spool-full": partial(_spool_full, scene),
         **anywhere,
     }
 
@@ -43,23 +48,30 @@ def _spool(side: GatewaySide) -> Path:
     return side.folder / "data" / "spool.sqlite3"
 
 
-async def _power_cut(scene: Scene, disk: Disk) -> None:
+async def _power_cut(scene: Scene) -> None:
     """Every other time with the link down, so that the spool holds what nobody else has."""
-    side = scene.disk_gateway
+    side = scene.any_gateway
     if scene.source.random() < 0.5:
         side.link.cut()
     await scene.pause(0, 4)
-    disk.cut_power()
-    await scene.kill_agent(side)
-    await disk.unmount()
-    await disk.mount()
+    await cut_power(scene, side)
     await side.start_agent()
     side.link.heal()
 
 
-async def _read_only(scene: Scene, disk: Disk) -> None:
+async def cut_power(scene: Scene, side: GatewaySide) -> None:
+    """Cut a gateway's power and have its disk back as the cut left it. The agent stays down."""
+    disk = scene.disk(side)
+    disk.cut_power()
+    await scene.kill_agent(side)
+    await disk.unmount()
+    await disk.mount()
+
+
+async def _read_only(scene: Scene) -> None:
     """The agent finds a disk that takes nothing, as ext4 becomes after an error; later it does again."""
-    side = scene.disk_gateway
+    side = scene.any_gateway
+    disk = scene.disk(side)
     await scene.kill_agent(side)
     await disk.unmount()
     await disk.mount(is_read_only=True)
@@ -71,11 +83,11 @@ async def _read_only(scene: Scene, disk: Disk) -> None:
     await side.start_agent()
 
 
-async def _full(scene: Scene, disk: Disk) -> None:
+async def _full(scene: Scene) -> None:
     """Somebody else fills the disk while the link is down, and clears it again."""
-    side = scene.disk_gateway
+    side = scene.any_gateway
     side.link.cut()
-    ballast = disk.folder / "ballast"
+    ballast = scene.disk(side).folder / "ballast"
     with contextlib.suppress(OSError), ballast.open("wb", buffering=0) as file:
         while True:
             file.write(CHUNK)
@@ -84,9 +96,48 @@ async def _full(scene: Scene, disk: Disk) -> None:
     side.link.heal()
 
 
+async def _spool_full(scene: Scene) -> None:
+    """A new spool on a disk that has little room, and no link: measurements must be given up, and each be declared.
+
+    Then a link that is too thin for what comes, so that more is given up while that is being declared. At the bridge,
+    which measures most.
+    """
+    side = scene.gateway(BRIDGE)
+    await _delivered(scene, side)
+    scene.befallen.has_lost_memory = True
+    await side.agent.stop()
+    _forget(side)
+    ballast = scene.disk(side).folder / "ballast"
+    _leave_free(ballast, QUOTA)
+    side.link.cut()
+    await side.start_agent()
+    await scene.pause(14, 18)
+    side.link.heal()
+    side.link.up.octets_per_s = TRICKLE_OCTETS_PER_S
+    await scene.pause(12, 16)
+    side.link.heal()
+    ballast.unlink()
+
+
+def _leave_free(ballast: Path, octets: int) -> None:
+    """Fill a disk until so much is left beyond the tenth that a spool leaves to others."""
+    disk = os.statvfs(ballast.parent)
+    size = disk.f_bavail * disk.f_frsize - disk.f_blocks * disk.f_frsize // 10 - octets
+    with ballast.open("wb") as file:
+        os.posix_fallocate(file.fileno(), 0, size)
+
+
+def _forget(side: GatewaySide) -> None:
+    """Take a spool away."""
+    spool = _spool(side)
+    for path in spool.parent.glob(f"{spool.name}*"):
+        path.unlink()
+
+
 async def _rotten(scene: Scene) -> None:
     """Bits flip in the spool's file while the gateway is off. The link was down, so that nobody else has its end."""
-    side = scene.any_gateway
+    scene.befallen.was_damaged = True
+    side = scene.quiet_gateway
     side.link.cut()
     await scene.pause(1, 3)
     await scene.kill_agent(side)
@@ -111,6 +162,7 @@ async def _torn(scene: Scene) -> None:
 
     The link was down, so that the log holds what nobody else has.
     """
+    scene.befallen.was_damaged = True
     side = scene.any_gateway
     side.link.cut()
     await scene.pause(1, 3)
@@ -136,21 +188,19 @@ async def _delivered(scene: Scene, side: GatewaySide) -> None:
 
 async def _replaced(scene: Scene) -> None:
     """The gateway gets an empty disk, after all that it had was delivered. Its token is entered again."""
-    side = scene.any_gateway
+    side = scene.quiet_gateway
     await _delivered(scene, side)
-    scene.has_lost_memory = True
+    scene.befallen.has_lost_memory = True
     await side.agent.stop()
-    spool = _spool(side)
-    for path in spool.parent.glob(f"{spool.name}*"):
-        path.unlink()
+    _forget(side)
     await side.start_agent()
 
 
 async def _rolled_back(scene: Scene) -> None:
     """The disk is put back to an image that was taken a while ago, as a snapshot of a virtual gateway is."""
-    side = scene.any_gateway
+    side = scene.quiet_gateway
     data = side.folder / "data"
-    scene.has_lost_memory = True
+    scene.befallen.has_lost_memory = True
     await side.agent.stop()
     image = side.folder / "image"
     shutil.copytree(data, image)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import struct
 from pathlib import Path
 
 import pytest
@@ -11,17 +12,25 @@ from hypothesis import strategies as st
 
 from lab.district import District
 from lab.errors import LabError
+from lab.platform import Book, RaisedAlarm
+from lab.truth import Rule, Truth
+from tests.faults import larger
+from tests.faults.calls import Write, read_unsynced, scatter
 from tests.faults.disk import Disk
+from tests.faults.names import answer
 from tests.faults.planted import BUGS, ROOT, Bug, plant
 from tests.faults.scene import PROGRAMS, Scene
+from tests.faults.storms import STORMS
 from tests.faults.trials import find_kinds, spread
-from tests.faults.verdict import find_undeclared, length, subtract
+from tests.faults.verdict import Healthy, count_misdeclared, find_late, find_undeclared, length, subtract
 
 SPANS = st.lists(st.tuples(st.integers(1, 40), st.integers(0, 6)).map(lambda span: (span[0], sum(span))), max_size=5)
 
 
 def scene(folder: Path) -> Scene:
-    return Scene(District(folder, lambda _text: None), random.Random(1), Disk(folder / "image", folder / "data"))
+    return Scene(
+        District(folder, lambda _text: None), random.Random(1), {"any": Disk(folder / "image", folder / "data")}
+    )
 
 
 async def test_programs_that_do_not_run_cannot_be_broken(tmp_path: Path) -> None:
@@ -76,5 +85,61 @@ def test_place_of_every_planted_bug_is_there_exactly_once(bug: Bug, tmp_path: Pa
 
 
 def test_every_planted_bug_is_shown_by_a_fault_that_there_is(tmp_path: Path) -> None:
-    assert len(BUGS) >= 20
-    assert {bug.kind for bug in BUGS} <= set(find_kinds(scene(tmp_path)))
+    assert len(BUGS) >= 28
+    assert {bug.kind for bug in BUGS} <= {*find_kinds(scene(tmp_path)), *larger.NAMES, *STORMS}
+
+
+def journal(*entries: tuple[int, int, int, bytes, bytes]) -> bytes:
+    return b"".join(
+        struct.pack("=5q", kind, file, offset, len(before), len(after)) + before + after
+        for kind, file, offset, before, after in entries
+    )
+
+
+def test_only_writes_after_a_files_last_sync_can_be_lost() -> None:
+    octets = journal(
+        (0, 1, 0, b"a", b"b"), (1, 1, 0, b"", b""), (0, 1, 4, b"", b"new"), (0, 0, 0, b"x", b"y"), (1, 0, 0, b"", b"")
+    )
+    assert read_unsynced(octets, 1) == [Write(4, b"", b"new")]
+    assert read_unsynced(octets, 0) == []
+    assert read_unsynced(octets[:-1], 0) == [Write(0, b"x", b"y")]
+
+
+def test_a_scattered_disk_has_each_sector_as_it_was_or_as_it_was_to_be() -> None:
+    before, after = bytes(2048), b"\1" * 2048
+    seen = set()
+    for seed in range(40):
+        disk = scatter(after, [Write(0, before, after)], random.Random(seed))
+        sectors = [disk[at : at + 512] for at in range(0, 2048, 512)]
+        assert all(sector in (before[:512], after[:512]) for sector in sectors)
+        seen |= set(sectors)
+    assert len(seen) == 2
+
+
+def test_what_made_a_file_longer_and_was_not_written_is_zero() -> None:
+    assert scatter(b"abcd", [Write(2, b"", b"cd")], random.Random(0)) in (b"ab\0\0", b"abcd")
+
+
+def test_declared_losses_that_came_or_are_declared_twice_are_counted() -> None:
+    book = Book(":memory:", [])
+    record = {"gateway": "g", "epoch": "e", "lane": "M", "kind": "event", "key": "k5", "seq": 5}
+    book.receive([record], 0)
+    lane = ("g", "e", "M")
+    assert count_misdeclared(book, {lane: [(1, 4)]}) == 0
+    assert count_misdeclared(book, {lane: [(1, 5)]}) == 1
+    assert count_misdeclared(book, {lane: [(1, 3), (2, 4)]}) == 2
+
+
+def test_an_alarm_is_late_only_where_nothing_was_in_its_way() -> None:
+    truth = Truth([Rule(gateway="g", tag="t", level="high", limit=1.0)])
+    truth.served("g", "t", 2.0, 1_000_000_000)
+    truth.raised(RaisedAlarm("g", "t:high", 7_000_000_000))
+    assert len(find_late(truth, [Healthy("g", 0, 20_000_000_000)])) == 1
+    assert find_late(truth, [Healthy("g", 0, 5_000_000_000), Healthy("h", 0, 20_000_000_000)]) == []
+
+
+def test_a_name_server_answers_with_the_address_it_was_given() -> None:
+    asked = b"\x06broker\x05fleet\0\x00\x01\x00\x01"
+    answered = answer(b"\x12\x34\x01\x00\x00\x01" + bytes(6) + asked, "127.0.0.9")
+    assert answered[:2] == b"\x12\x34"
+    assert answered.endswith(bytes((127, 0, 0, 9)))

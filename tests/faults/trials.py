@@ -4,79 +4,179 @@ from __future__ import annotations
 
 import asyncio
 import random
-import shutil
-import sys
 import time
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Coroutine, Mapping
+from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
 from lab.district import District
 from lab.errors import LabError
-from tests.faults import beyond, network, processes, storage
+from lab.fleet_side import FleetSide
+from tests.faults import (
+    beyond,
+    calls,
+    clocks,
+    instruments,
+    larger,
+    migrations,
+    names,
+    network,
+    packets,
+    processes,
+    storage,
+    strangers,
+)
 from tests.faults.disk import Disk
-from tests.faults.scene import Fault, Scene
-from tests.faults.verdict import is_complete, judge
+from tests.faults.recovery import RECOVER_S, drain, recovers
+from tests.faults.scene import Fault, Scene, say
+from tests.faults.storms import STORMS
+from tests.faults.verdict import judge
+from tests.faults.watch import Watch
 
-RECOVER_S = 60.0
-DRAIN_S = 120.0
-LOOK_S = 0.25
-QUIET_S = 6.0
-"""No scan that was served at the platform for so long means that nothing is under way: longer than a resend takes."""
-DISK_GATEWAY = "gw-yufu-0001"
+HELD = ("agent_mb", "agent_descriptors", "ingest_mb", "ingest_descriptors")
+ALARMS_EVERY_S = (3.0, 7.0)
+CALM_S = 12.0
+"""At the end, when all is well, alarms begin once more: they have to be at the platform in time."""
 
 
 class Counts(msgspec.Struct, frozen=True, kw_only=True):
-    """The last line. All is well if the five after ``kinds`` are 0; ``declared`` were lost with their disk and told."""
+    """The last line. All is well if those from ``lost`` to ``unbounded`` are 0.
 
-    trials: int
-    kinds: int
+    ``declared`` were lost with their disk, or for want of room, and told. ``repeated`` is as in `Verdict`. ``alarms``
+    were due. The rest are the most that a process held.
+    """
+
+    trials: int = 0
+    kinds: int = 0
     lost: int
     duplicated: int
     undeclared: int
+    misdeclared: int
     missed_alarms: int
+    late_alarms: int
     not_recovered: int
+    unbounded: int
+    repeated: int
     declared: int
-    seed: int
+    alarms: int
+    seed: int = 0
+    agent_mb: float
+    agent_descriptors: int
+    ingest_mb: float
+    ingest_descriptors: int
 
     @property
     def is_well(self) -> bool:
         """Whether nothing failed."""
-        return not (self.lost or self.duplicated or self.undeclared or self.missed_alarms or self.not_recovered)
+        failures = (self.lost, self.duplicated, self.undeclared, self.misdeclared, self.missed_alarms)
+        return not any((*failures, self.not_recovered, self.unbounded))
 
 
 def find_kinds(scene: Scene) -> Mapping[str, Fault]:
-    """All faults that this machine can inject, by name."""
+    """All faults of a district that runs a fleet of its own making, and that this machine can inject, by name."""
     return {
         **processes.kinds(scene),
         **network.kinds(scene),
+        **strangers.kinds(scene),
         **storage.kinds(scene),
+        **calls.kinds(scene),
+        **clocks.kinds(scene),
+        **packets.kinds(scene),
+        **names.kinds(scene),
+        **instruments.kinds(scene),
+        **migrations.kinds(scene),
         **beyond.kinds(scene),
     }
 
 
-def say(text: str) -> None:
-    """Tell people how it goes."""
-    print(text, file=sys.stderr, flush=True)
+def find_names(folder: Path, *, has_disks: bool) -> list[str]:
+    """The names of all faults, those of a larger fleet's servers included."""
+    disks = {"any": Disk(folder / "any.img", folder / "any")} if has_disks else {}
+    scene = Scene(District(folder, say), random.Random(0), disks)
+    return [*find_kinds(scene), *(larger.NAMES if larger.is_possible() else ())]
 
 
 async def run(folder: Path, trials: int, seed: int, kind: str | None) -> Counts:
-    """Run the trials and count. Raises KeyError for a kind that is not there."""
-    disk = Disk(folder / "disk.img", folder / "district" / DISK_GATEWAY / "data")
-    district = District(folder / "district", say)
+    """Run the trials and count. ``kind`` may name several, with commas. Raises KeyError for one that is not there."""
     source = random.Random(seed)
+    has_disks = await _can_mount(folder)
+    known = [*find_names(folder, has_disks=has_disks), "kill"]
+    chosen = kind.split(",") if kind else known[:-1]
+    for name in chosen:
+        if name not in known:
+            raise KeyError(name)
+    if kind in STORMS:
+        parts = [await _run_storm(folder, kind, trials, source, has_disks=has_disks)]
+    else:
+        chosen = spread(chosen, trials, source)
+        parts = [part async for part in _run_parts(folder, chosen, source, has_disks=has_disks)]
+    return _sum(parts, trials=trials, kinds=len(set(chosen)), seed=seed)
+
+
+async def _run_storm(folder: Path, kind: str, trials: int, source: random.Random, *, has_disks: bool) -> Counts:
+    async with _district(folder / "small", source, has_disks=has_disks) as scene:
+        return await _observe(scene, STORMS[kind](scene, trials))
+
+
+async def _run_parts(
+    folder: Path, chosen: list[str], source: random.Random, *, has_disks: bool
+) -> AsyncIterator[Counts]:
+    """Run the faults of a fleet of its own making, then those of a larger fleet's servers, in a district each."""
+    if own := [name for name in chosen if name not in larger.NAMES]:
+        async with _district(folder / "small", source, has_disks=has_disks) as scene:
+            faults = find_kinds(scene)
+            yield await _observe(scene, _one_by_one(scene, [(name, faults[name]) for name in own]))
+    if others := [name for name in chosen if name in larger.NAMES]:
+        servers = larger.Servers()
+        try:
+            await servers.open()
+            async with _district(folder / "larger", source, servers, has_disks=has_disks) as scene:
+                faults = larger.kinds(scene, servers)
+                yield await _observe(scene, _one_by_one(scene, [(name, faults[name]) for name in others]))
+        finally:
+            await servers.close()
+
+
+async def _observe(scene: Scene, acting: Coroutine[Any, Any, int]) -> Counts:
+    """Let faults act, under watch and with alarms all the while; then let all come that is to come, and count."""
+    watch = Watch(scene)
+    beside = [asyncio.create_task(watch.go_on()), asyncio.create_task(scene.alarms.go_on(*ALARMS_EVERY_S))]
     try:
-        scene = Scene(district, source, disk if await _can_mount(folder) else None)
-        faults = find_kinds(scene)
-        chosen = [kind] * trials if kind else spread(list(faults), trials, source)
-        if kind is not None:
-            _ = faults[kind]
-        await _open(district, scene.disk)
-        return await _run_on(scene, faults, chosen, seed)
+        not_recovered = await acting
+        beside.pop().cancel()
+        await scene.expect_alarms(None, CALM_S)
+    finally:
+        for task in beside:
+            task.cancel()
+    await drain(scene.district)
+    return _count(scene, watch, not_recovered + scene.failures)
+
+
+@asynccontextmanager
+async def _district(
+    folder: Path, source: random.Random, servers: larger.Servers | None = None, *, has_disks: bool
+) -> AsyncIterator[Scene]:
+    """Run a district, on others' servers if they are given, the data of each gateway on a disk of its own if it can."""
+    place, disks = folder / "district", dict[str, Disk]()
+    folder.mkdir()
+    own = FleetSide(place / "fleet", console_port=0)
+    fleet = FleetSide(place / "fleet", servers.database_url, servers.broker_port, console_port=0) if servers else own
+
+    async def give_disk(gateway: Path) -> None:
+        disk = disks[gateway.name] = Disk(gateway.with_suffix(".img"), gateway / "data")
+        await disk.make()
+
+    district = District(place, say, give_disk if has_disks else None, fleet)
+    try:
+        await district.open()
+        yield Scene(district, source, disks)
     finally:
         await district.close()
-        await disk.unmount()
+        for disk in disks.values():
+            await disk.unmount()
 
 
 async def _can_mount(folder: Path) -> bool:
@@ -90,86 +190,56 @@ async def _can_mount(folder: Path) -> bool:
     return True
 
 
-async def _open(district: District, disk: Disk | None) -> None:
-    """Open the district, one gateway's data on a disk of its own."""
-    await district.open()
-    if disk is None:
-        return
-    side = next(side for side in district.gateways if side.station.gateway == DISK_GATEWAY)
-    await side.agent.stop()
-    kept = side.folder / "kept"
-    disk.folder.rename(kept)
-    await disk.make()
-    shutil.copytree(kept, disk.folder, dirs_exist_ok=True)
-    await side.start_agent()
-
-
-async def _run_on(scene: Scene, faults: Mapping[str, Fault], chosen: list[str], seed: int) -> Counts:
-    district = scene.district
-    scenarios = [district.overfill, district.leak, district.quake]
+async def _one_by_one(scene: Scene, chosen: list[tuple[str, Fault]]) -> int:
     not_recovered = 0
-    for number, name in enumerate(chosen, 1):
+    for number, (name, fault) in enumerate(chosen, 1):
         began = time.monotonic()
-        if number <= len(scenarios):  # an alarm is under way while the first faults act
-            await scenarios[number - 1]()
-        await faults[name]()
+        await fault()
         acted_s = time.monotonic() - began
-        is_well = await recovers(district)
+        is_well = await recovers(scene.district)
         not_recovered += not is_well
         took_s = time.monotonic() - began - acted_s
         words = f"recovered in {took_s:.1f} s" if is_well else f"NOT RECOVERED in {RECOVER_S:g} s"
         say(f"trial {number} of {len(chosen)}: {name} for {acted_s:.1f} s, {words}")
-    await drain(scene)
-    verdict, words_found = judge(
+    return not_recovered
+
+
+def _count(scene: Scene, watch: Watch, not_recovered: int) -> Counts:
+    district = scene.district
+    verdict, words = judge(
         district.ledgers,
         district.book,
-        district.fleet.database,
+        district.fleet.database_url,
         district.truth,
-        has_lost_memory=scene.has_lost_memory,
+        scene.healthy,
+        befallen=scene.befallen,
     )
-    for line in words_found:
+    for line in words:
         say(line)
     return Counts(
-        trials=len(chosen),
-        kinds=len(set(chosen)),
         lost=verdict.lost,
         duplicated=verdict.duplicated,
         undeclared=verdict.undeclared,
+        misdeclared=verdict.misdeclared,
         missed_alarms=verdict.missed_alarms,
+        late_alarms=verdict.late_alarms,
         not_recovered=not_recovered,
+        unbounded=sum(not peak.is_bounded for peak in (watch.agent, watch.ingest)),
+        repeated=verdict.repeated,
         declared=verdict.declared,
-        seed=seed,
+        alarms=len(district.truth.crossings),
+        agent_mb=round(watch.agent.mb, 1),
+        agent_descriptors=watch.agent.descriptors,
+        ingest_mb=round(watch.ingest.mb, 1),
+        ingest_descriptors=watch.ingest.descriptors,
     )
 
 
-async def recovers(district: District) -> bool:
-    """Wait until scans that were served from now on have arrived from every instrument."""
-    heads = [(ledger, ledger.head) for ledger in district.ledgers]
-    deadline = time.monotonic() + RECOVER_S
-    while any(district.newest_arrived(ledger) <= head for ledger, head in heads):
-        if time.monotonic() > deadline:
-            for ledger, head in heads:
-                if district.newest_arrived(ledger) <= head:
-                    say(f"nothing new of {ledger.name}")
-            return False
-        await asyncio.sleep(LOOK_S)
-    return True
-
-
-async def drain(scene: Scene) -> None:
-    """Silence the instruments and wait until all that is to come has come; for no longer than `DRAIN_S`."""
-    district = scene.district
-    district.silence()
-    deadline = time.monotonic() + DRAIN_S
-    quiet_since, scans = time.monotonic(), -1
-    while time.monotonic() < deadline:
-        arrived = sum(arrivals.scans for arrivals in district.book.arrivals.values())  # bad ones go on for ever
-        if arrived != scans:
-            quiet_since, scans = time.monotonic(), arrived
-        is_quiet = time.monotonic() - quiet_since > QUIET_S
-        if is_quiet and not district.truth.unreported and is_complete(district.book, district.fleet.database):
-            return
-        await asyncio.sleep(LOOK_S)
+def _sum(parts: list[Counts], *, trials: int, kinds: int, seed: int) -> Counts:
+    """Add up what was counted in several districts; of what programs held, the most."""
+    columns = {name: [getattr(part, name) for part in parts] for name in Counts.__struct_fields__}
+    whole = {name: max(column) if name in HELD else sum(column) for name, column in columns.items()}
+    return Counts(**{**whole, "trials": trials, "kinds": kinds, "seed": seed})
 
 
 def spread(kinds: list[str], trials: int, source: random.Random) -> list[str]:

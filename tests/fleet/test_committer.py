@@ -413,13 +413,18 @@ def test_scans_of_more_values_than_a_window_can_carry_are_quarantined(fleet: Fle
     [
         (Up.REPORTED, edge.reported(tags=tuple(TagInfo(name=name) for name in names(20_001)))),
         (Up.BATCH, edge.batch("s", 1, b"", layouts={b"l": Layout("g", names(20_001))})),
-        (Up.BATCH, edge.batch("s", 1, b"", layouts={bytes((n,)): Layout("g", ()) for n in range(2)})),
+        (Up.BATCH, edge.batch("s", 1, b"", layouts={n.to_bytes(2): Layout("g", ()) for n in range(4097)})),
     ],
 )
 def test_a_message_that_describes_more_than_any_gateway_has_is_quarantined(fleet: Fleet, kind: Up, body: Any) -> None:
     assert fleet.send(edge.up(kind, body)) == []
     assert [q.kind for q in fleet.rows(sa.select(Quarantined))] == [kind.value]
     assert fleet.rows(sa.select(Tag)) == []
+
+
+def test_a_part_of_a_row_may_bring_the_layouts_of_all_of_it() -> None:
+    layouts = {bytes((n,)): Layout("g", (f"t{n}",)) for n in range(5)}
+    assert find_excess(edge.batch("s", 1, b"", layouts=layouts)) == ""
 
 
 def test_more_items_than_the_wire_allows_are_an_excess_of_their_own() -> None:

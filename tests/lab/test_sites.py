@@ -10,7 +10,7 @@ from lab.site_file import read_exceptions, read_identity, read_rules, read_text,
 from lab.stations import STATIONS
 from lab.truth import Truth
 
-UPLINK = {"broker_port": 1, "health_port": 2}
+UPLINK = {"broker": "127.0.0.1:1", "health_port": 2}
 
 
 @pytest.fixture
@@ -67,7 +67,7 @@ async def test_profiles_checks_derived_tags_and_exceptions_run_in_the_lab(statio
 
 
 def test_a_place_that_nobody_offers_is_named():
-    with pytest.raises(LabError, match="broker_port"):
+    with pytest.raises(LabError, match="broker"):
         render("gw-shuitu-0001", {})
 
 

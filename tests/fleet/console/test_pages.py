@@ -263,7 +263,7 @@ def test_ledger_and_gateway_lead_to_quarantine_and_counts(client: FlaskClient, s
     page = client.get("/gateways/gw-yufu-0001").text
     assert "/gateways/gw-yufu-0001/quarantine" in page
     assert "/gateways/gw-yufu-0001/counts" in page
-    assert "由网关群告知" in page
+    assert "由平台告知" in page
 
 
 def test_counts_are_shown_by_hour_and_lane_a_day_at_a_time(client: FlaskClient, services: Services) -> None:
@@ -292,7 +292,7 @@ def test_counts_are_shown_by_hour_and_lane_a_day_at_a_time(client: FlaskClient, 
 
 @pytest.mark.parametrize(
     ("alarm", "word", "leads"),
-    [(own.CLONE, "有两台机器使用同一身份", ""), (own.UNREADABLE, "发来无法解读的内容", "/quarantine")],
+    [(own.CLONE, "有两台机器使用同一身份", ""), (own.UNREADABLE, "发来的内容无法读取", "/quarantine")],
 )
 def test_alarm_of_the_fleets_own_leads_to_where_it_is_told_of(
     client: FlaskClient, services: Services, alarm: own.Own, word: str, leads: str
