@@ -12,9 +12,11 @@ from tests.bench.alarms import measure_alarms
 from tests.bench.latency import measure_fast, measure_output
 from tests.bench.memory import measure_memory
 from tests.bench.modbus import measure_modbus
+from tests.bench.reconnect import measure_reconnect
 from tests.bench.records import measure_spool, measure_wire
 from tests.bench.serial import measure_serial
 from tests.bench.series import measure_series
+from tests.bench.thin import measure_thin
 
 FILE = Path("build/bench.json")
 
@@ -28,6 +30,8 @@ PARTS: dict[str, Callable[[], dict[str, float]]] = {
     "fast": measure_fast,
     "output": measure_output,
     "memory": measure_memory,
+    "thin": measure_thin,
+    "reconnect": measure_reconnect,
 }
 
 
