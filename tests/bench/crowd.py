@@ -13,7 +13,6 @@ import json
 import logging
 import random
 import sys
-import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -61,9 +60,8 @@ class Gateway:
         )
 
     def _health(self) -> Health:
-        return Health(
-            release=RELEASE, uptime_s=0.0, clock="synced", lanes=self.store.figures.accounts, groups={}, buses={}, outputs={}
-        )  # fmt: skip
+        lanes = self.store.figures.accounts
+        return Health(release=RELEASE, uptime_s=0.0, clock="synced", lanes=lanes, groups={}, buses={}, outputs={})
 
     async def fill(self) -> None:
         """Store the scans of the last minutes and an alarm."""

@@ -91,8 +91,8 @@ class CountingFleet:
     def report(self, first_ns: int, last_ns: int) -> dict[str, Any]:
         """Tell what was read in [first, last): good values per group, delays in ms of scans, live values and alarms.
 
-        ``alarm_ns`` are pairs of when a value was read that raised or cleared an alarm and when that arrived; ``octets``
-        are those of all messages so far.
+        ``alarm_ns`` are pairs of when a value was read that raised or cleared an alarm and when that arrived;
+        ``octets`` are those of all messages so far.
         """
         return {
             "good": {group: _good_between(scans, first_ns, last_ns) for group, scans in list(self.scans.items())},

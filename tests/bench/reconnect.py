@@ -34,7 +34,7 @@ ALARMS_S = 60.0
 """Alarms are raised this long after the broker is back."""
 LOOK_S = 0.5
 GIVE_UP_S = 900.0
-MEMORY = Path("/dev/shm")  # noqa: S108 - a folder of our own is made in it
+MEMORY = Path("/dev/shm")
 """A thousand gateways have a thousand disks; one would be the bottleneck here, and not in the field."""
 
 

@@ -45,7 +45,7 @@ def measure_thin() -> dict[str, float]:
         link = stack.enter_context(thin_link())
         switch_port, switch = stack.enter_context(serving("step", 1, STEP_MS, link.inside))
         tanks_port, _ = stack.enter_context(serving("walk", REGISTERS, inside=link.inside))
-        broker = stack.enter_context(mosquitto(folder, host="0.0.0.0"))  # noqa: S104 - the namespace's side too
+        broker = stack.enter_context(mosquitto(folder, host="0.0.0.0"))
         fleet = stack.enter_context(process([sys.executable, "-m", "tests.bench.fleet", str(broker)]))
         instruments = [
             Instruments(name="switch", port=switch_port, devices=1, registers=1, poll_s=SWITCH_POLL_S, rule=RULE),
