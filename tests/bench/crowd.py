@@ -127,10 +127,11 @@ class Crowd:
     async def _held(self) -> dict[str, int]:
         """Count records assigned and pending in each lane, and the gateways that have a session."""
         counted = {"sessions": sum(gateway.uplink.has_session for gateway in self._gateways)}
+        marks = [mark for gateway in self._gateways for mark in await gateway.store.marks()]
         for lane in (Lane.ALARMS, Lane.MEASUREMENTS):
-            marks = [mark for gateway in self._gateways for mark in await gateway.store.marks() if mark.lane is lane]
-            counted[f"{lane} assigned"] = sum(mark.head for mark in marks)
-            counted[f"{lane} pending"] = sum(mark.head - mark.committed for mark in marks)
+            chosen = [mark for mark in marks if mark.lane is lane]
+            counted[f"{lane} assigned"] = sum(mark.head for mark in chosen)
+            counted[f"{lane} pending"] = sum(mark.head - mark.committed for mark in chosen)
         return counted
 
 

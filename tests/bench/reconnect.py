@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import sqlalchemy as sa
@@ -32,7 +33,9 @@ OUTAGE_S = 45.0
 """Longer than the gateways take until they knock as rarely as they ever do."""
 ALARMS_S = 60.0
 """Alarms are raised this long after the broker is back."""
+LATE_S = 5.0
 LOOK_S = 0.5
+ALARMS = "SELECT gateway, epoch, seq, captured_ns FROM record WHERE lane = 'A'"
 GIVE_UP_S = 900.0
 MEMORY = Path("/dev/shm")
 """A thousand gateways have a thousand disks; one would be the bottleneck here, and not in the field."""
@@ -79,41 +82,43 @@ def _watch(
     services: Services, crowd: Sequence[subprocess.Popen[str]], programs: Mapping[str, Sequence[int]]
 ) -> dict[str, float]:
     """Raise alarms, note when each is committed, until the fleet has all."""
+    due = _held(crowd)["M assigned"]
     back_ns, before = time.time_ns(), _cpu_s(programs)
     _tell(crowd, f"alarms {ALARMS_S}")
-    came_ns: dict[tuple[object, ...], int] = {}
-    caught_up_s = 0.0
-    while True:
+    came_ns: dict[tuple[str, str, int, int], int] = {}
+    caught_up_s = since_s = 0.0
+    while not caught_up_s or since_s < ALARMS_S + LATE_S:
         time.sleep(LOOK_S)
-        for row in _rows(services, "SELECT gateway, epoch, seq, captured_ns FROM record WHERE lane = 'A'"):
-            came_ns.setdefault(tuple(row), time.time_ns())
+        for gateway, epoch, seq, raised_ns in _rows(services, ALARMS):
+            came_ns.setdefault((gateway, epoch, seq, raised_ns), time.time_ns())
+        ((committed,),) = _rows(services, "SELECT SUM(committed) FROM cursor WHERE lane = 'M'")
         since_s = (time.time_ns() - back_ns) / NS
-        held = _held(crowd)
-        if since_s > ALARMS_S + LOOK_S and held["A pending"] + held["M pending"] == 0:
-            break
-        caught_up_s = caught_up_s or (since_s if held["M pending"] == 0 else 0.0)
-        if since_s > GIVE_UP_S:
-            raise RuntimeError(f"not caught up after {GIVE_UP_S} s: {held}")
+        if committed == due:
+            caught_up_s = caught_up_s or since_s
+        elif since_s > GIVE_UP_S:
+            raise RuntimeError(f"not caught up after {GIVE_UP_S} s: {committed} of {due}")
     after = _cpu_s(programs)
-    late_s = sorted((at_ns - max(int(str(key[3])), back_ns)) / NS for key, at_ns in came_ns.items())
-    committed = {
-        str(lane): int(count) for lane, count in _rows(services, "SELECT lane, COUNT(*) FROM record GROUP BY lane")
-    }
-    ((samples,),) = _rows(services, "SELECT COUNT(*) FROM reading")
-    lost = sum(held[f"{lane} assigned"] - committed.get(lane, 0) for lane in "AM")
+    late_s = sorted((at_ns - max(raised_ns, back_ns)) / NS for (*_, raised_ns), at_ns in came_ns.items())
     figures = {
         "alarm_s_p50": late_s[len(late_s) // 2],
         "alarm_s_max": late_s[-1],
         "alarms": len(late_s),
-        "caught_up_s": caught_up_s or since_s,
-        "samples": samples,
-        "records_lost": lost + held["M assigned"] * len(TAGS) - samples,
+        "caught_up_s": caught_up_s,
+        **_compare(services, _held(crowd)),
         **{f"{name}_cpu_s": after[name] - before[name] for name in programs},
     }
     return {f"reconnect_{GATEWAYS}_{name}": figure for name, figure in figures.items()}
 
 
-def _rows(services: Services, query: str) -> Sequence[sa.Row[tuple[object, ...]]]:
+def _compare(services: Services, held: Mapping[str, int]) -> dict[str, float]:
+    """Count records and values in the database against what the spools have assigned."""
+    committed = dict(_rows(services, "SELECT lane, COUNT(*) FROM record GROUP BY lane"))
+    ((samples,),) = _rows(services, "SELECT COUNT(*) FROM reading")
+    lost = sum(held[f"{lane} assigned"] - committed.get(lane, 0) for lane in "AM")
+    return {"samples": samples, "lost": lost + held["M assigned"] * len(TAGS) - samples}
+
+
+def _rows(services: Services, query: str) -> Sequence[Any]:
     with services.database.reading() as session:
         return session.execute(sa.text(query)).all()
 
@@ -137,7 +142,7 @@ def _wait(until: Callable[[], bool], complaint: str) -> None:
     while not until():
         if time.monotonic() > deadline:
             raise RuntimeError(complaint)
-        time.sleep(1.0)
+        time.sleep(2.0)
 
 
 def _cpu_s(programs: Mapping[str, Sequence[int]]) -> dict[str, float]:
