@@ -10,7 +10,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -146,9 +146,15 @@ def _wait(until: Callable[[], bool], complaint: str) -> None:
 
 
 def _cpu_s(programs: Mapping[str, Sequence[int]]) -> dict[str, float]:
+    """CPU seconds that programs and those they started have taken."""
+    table = {}
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):  # it has ended meanwhile
+            fields = path.read_text().rpartition(")")[2].split()
+            table[int(path.parent.name)] = (int(fields[1]), (int(fields[11]) + int(fields[12])) / TICKS_PER_S)
+
     def taken(pid: int) -> float:
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / TICKS_PER_S
+        return table[pid][1] + sum(taken(child) for child, (parent, _) in table.items() if parent == pid)
 
     return {name: sum(map(taken, pids)) for name, pids in programs.items()}
 
