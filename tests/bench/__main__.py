@@ -16,12 +16,14 @@ from tests.bench.reconnect import measure_reconnect
 from tests.bench.records import measure_spool, measure_wire
 from tests.bench.serial import measure_serial
 from tests.bench.series import measure_series
+from tests.bench.sustained import measure_sustained
 from tests.bench.thin import measure_thin
 
 FILE = Path("build/bench.json")
 
 PARTS: dict[str, Callable[[], dict[str, float]]] = {
     "spool": measure_spool,
+    "sustained": measure_sustained,
     "wire": measure_wire,
     "alarms": measure_alarms,
     "series": measure_series,

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import paho.mqtt.subscribe as subscribe
 import sqlalchemy as sa
 
 from fleet.bootstrap import Services, bootstrap
@@ -75,7 +76,9 @@ def measure_reconnect() -> dict[str, float]:
         time.sleep(max(0.0, OUTAGE_S - (time.monotonic() - began)))
         broker = _start_broker(servers)
         stack.callback(end, broker)
-        return _watch(services, crowd, {"broker": [broker.pid], "fleet": [ingest.pid], "edge": [p.pid for p in crowd]})
+        watched = {"broker": [broker.pid], "fleet": [ingest.pid], "edge": [program.pid for program in crowd]}
+        figures = _watch(services, crowd, watched) | {"broker_dropped": _dropped(servers.plain)}
+        return {f"reconnect_{GATEWAYS}_{name}": figure for name, figure in figures.items()}
 
 
 def _watch(
@@ -83,7 +86,7 @@ def _watch(
 ) -> dict[str, float]:
     """Raise alarms, note when each is committed, until the fleet has all."""
     due = _held(crowd)["M assigned"]
-    back_ns, before = time.time_ns(), _cpu_s(programs)
+    back_ns, before, busy_s = time.time_ns(), _cpu_s(programs), _busy_s()
     _tell(crowd, f"alarms {ALARMS_S}")
     came_ns: dict[tuple[str, str, int, int], int] = {}
     caught_up_s = since_s = 0.0
@@ -99,15 +102,15 @@ def _watch(
             raise RuntimeError(f"not caught up after {GIVE_UP_S} s: {committed} of {due}")
     after = _cpu_s(programs)
     late_s = sorted((at_ns - max(raised_ns, back_ns)) / NS for (*_, raised_ns), at_ns in came_ns.items())
-    figures = {
+    return {
         "alarm_s_p50": late_s[len(late_s) // 2],
         "alarm_s_max": late_s[-1],
         "alarms": len(late_s),
         "caught_up_s": caught_up_s,
         **_compare(services, _held(crowd)),
         **{f"{name}_cpu_s": after[name] - before[name] for name in programs},
+        "others_cpu_s": _busy_s() - busy_s - sum(after[name] - before[name] for name in programs),
     }
-    return {f"reconnect_{GATEWAYS}_{name}": figure for name, figure in figures.items()}
 
 
 def _compare(services: Services, held: Mapping[str, int]) -> dict[str, float]:
@@ -157,6 +160,19 @@ def _cpu_s(programs: Mapping[str, Sequence[int]]) -> dict[str, float]:
         return table[pid][1] + sum(taken(child) for child, (parent, _) in table.items() if parent == pid)
 
     return {name: sum(map(taken, pids)) for name, pids in programs.items()}
+
+
+def _busy_s() -> float:
+    """CPU seconds that all processors together were not idle."""
+    words = Path("/proc/stat").read_text().split("\n", 1)[0].split()
+    user, nice, system = map(int, words[1:4])
+    return (user + nice + system) / TICKS_PER_S
+
+
+def _dropped(port: int) -> float:
+    """Messages that the broker had no room for."""
+    told = subscribe.simple("$SYS/broker/publish/messages/dropped", hostname="127.0.0.1", port=port)  # type: ignore[no-untyped-call]
+    return float(told.payload)
 
 
 @contextmanager
