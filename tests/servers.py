@@ -50,11 +50,11 @@ def find_mosquitto() -> str | None:
 
 
 @contextmanager
-def mosquitto(folder: Path, port: int | None = None) -> Iterator[int]:
+def mosquitto(folder: Path, port: int | None = None, host: str = "127.0.0.1") -> Iterator[int]:
     program = find_mosquitto()
     assert program is not None, "mosquitto is missing: apt-get install mosquitto"
     port = port or free_port()
     config = folder / f"mosquitto-{port}.conf"
-    config.write_text(f"listener {port} 127.0.0.1\nallow_anonymous true\npersistence false\n")
+    config.write_text(f"listener {port} {host}\nallow_anonymous true\npersistence false\n")
     with running([program, "-c", str(config)], port):
         yield port

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -50,11 +51,19 @@ CACHE_KIB = 512
 LAYOUT_ID_OCTETS = 8
 _SQLITE_FULL = 13
 _SQLITE_CORRUPT = (11, 26)
-_compressor = zstandard.ZstdCompressor(level=3, write_checksum=True)
-_decompressor = zstandard.ZstdDecompressor()
-
 Row = tuple[object, ...]
 T = TypeVar("T")
+
+
+class _Zstd(threading.local):
+    """Compressor and decompressor of a thread: shared by the threads of two spools, they write damaged rows."""
+
+    def __init__(self) -> None:
+        self.compressor = zstandard.ZstdCompressor(level=3, write_checksum=True)
+        self.decompressor = zstandard.ZstdDecompressor()
+
+
+_zstd = _Zstd()
 
 
 class SpoolFile:
@@ -181,7 +190,7 @@ def classify(error: sqlite3.Error, path: Path) -> SpoolError:
 
 def pack(items: object) -> bytes:
     """Write a column of octets: zstd, with a checksum, of msgpack."""
-    return _compressor.compress(msgspec.msgpack.encode(items))
+    return _zstd.compressor.compress(msgspec.msgpack.encode(items))
 
 
 def unpack(body: object, kind: type[list[T]]) -> list[T] | None:
@@ -189,7 +198,7 @@ def unpack(body: object, kind: type[list[T]]) -> list[T] | None:
     if not isinstance(body, bytes):
         return None
     try:
-        return msgspec.msgpack.decode(_decompressor.decompress(body), type=kind)
+        return msgspec.msgpack.decode(_zstd.decompressor.decompress(body), type=kind)
     except (zstandard.ZstdError, msgspec.MsgspecError):
         return None
 

@@ -13,14 +13,18 @@ from tests.bench.drain import measure_drain
 from tests.bench.latency import measure_fast, measure_output
 from tests.bench.memory import measure_memory
 from tests.bench.modbus import measure_modbus
+from tests.bench.reconnect import measure_reconnect
 from tests.bench.records import measure_spool, measure_wire
 from tests.bench.serial import measure_serial
 from tests.bench.series import measure_series
+from tests.bench.sustained import measure_sustained
+from tests.bench.thin import measure_thin
 
 FILE = Path("build/bench.json")
 
 PARTS: dict[str, Callable[[], dict[str, float]]] = {
     "spool": measure_spool,
+    "sustained": measure_sustained,
     "wire": measure_wire,
     "alarms": measure_alarms,
     "series": measure_series,
@@ -30,6 +34,8 @@ PARTS: dict[str, Callable[[], dict[str, float]]] = {
     "output": measure_output,
     "memory": measure_memory,
     "drain": measure_drain,
+    "thin": measure_thin,
+    "reconnect": measure_reconnect,
 }
 
 

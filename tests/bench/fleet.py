@@ -19,7 +19,7 @@ import paho.mqtt.client as mqtt
 
 from wire import codec
 from wire.conversation import Ack, Batch, Hello, Welcome
-from wire.record import Lane, ScanRecord, decode_record
+from wire.record import AlarmRecord, Lane, ScanRecord, decode_record
 from wire.sample import Live, is_good
 from wire.topics import Down, Up, format_topic, parse_topic, up_filter
 
@@ -48,11 +48,14 @@ class CountingFleet:
         self._groups: dict[bytes, str] = {}
         self.scans: dict[str, Arrivals] = defaultdict(Arrivals)
         self.live = Arrivals()
+        self.alarms = Arrivals()
+        self.octets = 0
 
     def take(self, _client: mqtt.Client, _userdata: object, message: mqtt.MQTTMessage) -> None:
         """Take a message of the gateway."""
         came_ns, came_wall = time.monotonic_ns(), time.time_ns()
         topic = parse_topic(message.topic)
+        self.octets += len(message.payload)
         match topic.kind:
             case Up.HELLO:
                 codec.decode(message.payload, Hello)
@@ -77,6 +80,8 @@ class CountingFleet:
             if isinstance(record, ScanRecord):
                 good = sum(map(is_good, record.quality)) if record.quality else len(record.values)
                 self.scans[self._groups[record.layout]].add(record.mono_ns, came_ns, good)
+            elif isinstance(record, AlarmRecord):
+                self.alarms.add(record.mono_ns, came_ns, 1)
         self._cursors[batch.epoch][batch.lane] = cursor
         self._send(gateway, Down.ACK, Ack(session="1", epoch=batch.epoch, lane=batch.lane, committed=cursor))
 
@@ -84,11 +89,17 @@ class CountingFleet:
         self._client.publish(format_topic(gateway, kind), codec.encode(message), qos=1)
 
     def report(self, first_ns: int, last_ns: int) -> dict[str, Any]:
-        """Tell what was read in [first, last): good values per group, delays in ms of scans and of live values."""
+        """Tell what was read in [first, last): good values per group, delays in ms of scans, live values and alarms.
+
+        ``alarm_ns`` are pairs of when a value was read that raised or cleared an alarm and when that arrived;
+        ``octets`` are those of all messages so far.
+        """
         return {
             "good": {group: _good_between(scans, first_ns, last_ns) for group, scans in list(self.scans.items())},
             "durable_ms": [d for scans in list(self.scans.values()) for d in _delays_ms(scans, first_ns, last_ns)],
             "live_ms": _delays_ms(self.live, first_ns, last_ns),
+            "alarm_ns": _pairs(self.alarms, first_ns, last_ns),
+            "octets": self.octets,
         }
 
 
@@ -96,9 +107,13 @@ def _good_between(scans: Arrivals, first_ns: int, last_ns: int) -> int:
     return sum(good for read, good in zip(scans.read_ns, scans.good, strict=False) if first_ns <= read < last_ns)
 
 
-def _delays_ms(scans: Arrivals, first_ns: int, last_ns: int) -> list[float]:
-    pairs = zip(scans.read_ns, scans.came_ns, strict=False)
-    return [(came - read) / 1e6 for read, came in pairs if first_ns <= read < last_ns]
+def _pairs(arrivals: Arrivals, first_ns: int, last_ns: int) -> list[tuple[int, int]]:
+    pairs = zip(arrivals.read_ns, arrivals.came_ns, strict=False)
+    return [(read, came) for read, came in pairs if first_ns <= read < last_ns]
+
+
+def _delays_ms(arrivals: Arrivals, first_ns: int, last_ns: int) -> list[float]:
+    return [(came - read) / 1e6 for read, came in _pairs(arrivals, first_ns, last_ns)]
 
 
 def main() -> None:

@@ -52,6 +52,8 @@ class Window(msgspec.Struct, frozen=True, kw_only=True):
     good: dict[str, int]
     durable_ms: list[float]
     live_ms: list[float]
+    alarm_ns: list[tuple[int, int]]
+    octets: int
 
     @property
     def values(self) -> int:
@@ -95,18 +97,19 @@ class Gateway:
         last_ns = first_ns + round(seconds * NS)
         cpu_s = self.cpu_s - cpu_s
         time.sleep(ARRIVES_S)
-        counted = self._ask(first_ns, last_ns)
+        counted = self.ask(first_ns, last_ns)
         return Window(first_ns=first_ns, last_ns=last_ns, cpu_s=cpu_s, **counted)
 
     def wait(self, groups: int) -> None:
         """Wait until scans of so many groups have arrived."""
         deadline = time.monotonic() + STARTS_S
-        while len(self._ask(0, 0)["good"]) < groups:
+        while len(self.ask(0, 0)["good"]) < groups:
             if time.monotonic() > deadline or self._process.poll() is not None:
                 raise RuntimeError("the agent delivers nothing: see its messages above")
             time.sleep(0.2)
 
-    def _ask(self, first_ns: int, last_ns: int) -> dict[str, Any]:
+    def ask(self, first_ns: int, last_ns: int) -> dict[str, Any]:
+        """Ask the fleet what it counted of what was read from ``first_ns`` to ``last_ns``."""
         assert self._fleet.stdin is not None
         assert self._fleet.stdout is not None
         self._fleet.stdin.write(f"{first_ns} {last_ns}\n")
@@ -123,16 +126,16 @@ def running(
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(dir=".", prefix=".bench-")))
         broker = stack.enter_context(mosquitto(folder))
-        fleet = stack.enter_context(_process([sys.executable, "-m", "tests.bench.fleet", str(broker)]))
+        fleet = stack.enter_context(process([sys.executable, "-m", "tests.bench.fleet", str(broker)]))
         config = folder / "edge.toml"
-        config.write_text(configuration(broker, instruments, spool) + more)
+        config.write_text(configuration(f"127.0.0.1:{broker}", instruments, spool) + more)
         pin = ["taskset", "-c", str(core)] if core is not None else []
         log = stack.enter_context((folder / "edge.log").open("wb"))
         agent = subprocess.Popen(
             [*pin, sys.executable, "-m", "edge.cli", "run", "--config", str(config), "--data", str(folder / "data")],
             stderr=log,
         )
-        stack.callback(_end, agent)
+        stack.callback(end, agent)
         gateway = Gateway(agent, fleet)
         try:
             gateway.wait(sum(entry.devices for entry in instruments))
@@ -143,18 +146,27 @@ def running(
 
 
 @contextmanager
-def serving(mode: str, registers: int) -> Iterator[tuple[int, subprocess.Popen[str]]]:
-    """Run instruments that are not ours (libmodbus). Gives the port and the process, whose output tells of events."""
+def serving(
+    mode: str, registers: int, step_ms: tuple[int, int] = (300, 400), inside: Sequence[str] = ()
+) -> Iterator[tuple[int, subprocess.Popen[str]]]:
+    """Run instruments that are not ours (libmodbus). Gives the port and the process, whose output tells of events.
+
+    ``step_ms`` is the least time between two steps and up to how much more; ``inside`` the command that enters a
+    network namespace.
+    """
     port = free_port()
-    with _process([str(build("instruments")), str(port), mode, str(registers)]) as process:
-        yield port, process
+    with process([*inside, str(build("instruments")), str(port), mode, str(registers), *map(str, step_ms)]) as program:
+        yield port, program
 
 
-def configuration(broker: int, instruments: Sequence[Instruments], spool: str = "") -> str:
-    """Write the settings of an agent: a bus per instrument, 12-bit values with a rule each that is rarely met."""
+def configuration(broker: str, instruments: Sequence[Instruments], spool: str = "") -> str:
+    """Write the settings of an agent: a bus per instrument, 12-bit values with a rule each that is rarely met.
+
+    ``broker`` is its host and port.
+    """
     lines = [
         '[gateway]\nid = "gw-bench-0001"',
-        f'[uplink]\nurl = "mqtt://127.0.0.1:{broker}"',
+        f'[uplink]\nurl = "mqtt://{broker}"',
         f"[spool]\n{spool}",
         '[health]\nlisten = ""',
     ]
@@ -173,21 +185,23 @@ def configuration(broker: int, instruments: Sequence[Instruments], spool: str = 
 
 
 @contextmanager
-def _process(command: list[str]) -> Iterator[subprocess.Popen[str]]:
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+def process(command: list[str]) -> Iterator[subprocess.Popen[str]]:
+    """Run a program that says when it is ready."""
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as program:
         try:
-            assert process.stdout is not None
-            if process.stdout.readline() != "ready\n":
+            assert program.stdout is not None
+            if program.stdout.readline() != "ready\n":
                 raise RuntimeError(f"{command[0]} did not start")
-            yield process
+            yield program
         finally:
-            _end(process)
+            end(program)
 
 
-def _end(process: subprocess.Popen[Any]) -> None:
-    process.terminate()
+def end(program: subprocess.Popen[Any]) -> None:
+    """Stop a program, in the end by force."""
+    program.terminate()
     try:
-        process.wait(15)
+        program.wait(15)
     except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()
+        program.kill()
+        program.wait()

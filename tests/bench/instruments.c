@@ -1,7 +1,8 @@
-/* Instruments on libmodbus: instruments <port> <walk|step> <registers>.
+/* Instruments on libmodbus: instruments <port> <walk|step> <registers> [<least ms> <span ms>].
  *
- * Serves any number of connections. Register 0 of "step" jumps between 0 and 1000 at random times; all others, and all
- * of "walk", wander with each request. Written coils and steps go to standard output with the monotonic time in ns. */
+ * Serves any number of connections. Register 0 of "step" jumps between 0 and 1000 at random times, the given least and
+ * up to a span more after the last; all others, and all of "walk", wander with each request. Written coils and steps go
+ * to standard output with the monotonic time in ns. */
 #include <errno.h>
 #include <modbus.h>
 #include <stdint.h>
@@ -12,8 +13,9 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { COILS = 16, STEP_MIN_MS = 300, STEP_SPAN_MS = 400, TOP = 4095 };
+enum { COILS = 16, TOP = 4095 };
 
+static int step_min_ms = 300, step_span_ms = 400;
 static uint32_t seed = 1;
 
 static uint32_t draw(void)
@@ -54,7 +56,7 @@ static int64_t jump(modbus_mapping_t *map)
         map->tab_registers[0] = map->tab_registers[0] ? 0 : 1000;
         tell("step", map->tab_registers[0] != 0);
     }
-    left_ns = (STEP_MIN_MS + draw() % STEP_SPAN_MS) * 1000000ll;
+    left_ns = (step_min_ms + draw() % step_span_ms) * 1000000ll;
     due_ns = now_ns() + left_ns;
     return left_ns / 1000;
 }
@@ -78,6 +80,10 @@ int main(int argc, char **argv)
     if (argc < 4)
         return 2;
     int steps = strcmp(argv[2], "step") == 0;
+    if (argc > 5) {
+        step_min_ms = atoi(argv[4]);
+        step_span_ms = atoi(argv[5]);
+    }
     modbus_t *bus = modbus_new_tcp("127.0.0.1", atoi(argv[1]));
     modbus_mapping_t *map = modbus_mapping_new(COILS, COILS, atoi(argv[3]), atoi(argv[3]));
     int listener = bus ? modbus_tcp_listen(bus, 128) : -1;

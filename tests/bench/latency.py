@@ -116,7 +116,7 @@ def _delays_ms(pairs: Pairs) -> list[float]:
     """End the instruments. Pair each jump with the coil that followed it to the same state; infinite if none did."""
     delays = []
     for jumping, relay in pairs:
-        jumps, coils = _told(jumping.process, "step"), _told(relay.process, "coil")
+        jumps, coils = told(jumping.process, "step"), told(relay.process, "coil")
         first_ns = coils[0][0]  # what jumped before there was anybody to see it counts for nothing
         for at_ns, state in jumps[:-1]:
             if at_ns > first_ns:
@@ -125,7 +125,8 @@ def _delays_ms(pairs: Pairs) -> list[float]:
     return delays
 
 
-def _told(process: subprocess.Popen[str], what: str) -> list[tuple[int, int]]:
+def told(process: subprocess.Popen[str], what: str) -> list[tuple[int, int]]:
+    """End an instrument. Return what it told of one kind of event: when, and the state."""
     process.terminate()
     assert process.stdout is not None
     lines = (line.split() for line in process.stdout)

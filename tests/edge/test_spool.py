@@ -11,6 +11,7 @@ import sys
 import threading
 from collections import defaultdict
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,7 @@ from hypothesis import strategies as st
 
 from edge.errors import SpoolCorruptError, SpoolError, SpoolFullError
 from edge.spool import Spool, spans
+from edge.spool.file import pack, unpack
 from tests.edge.records import CLOCK, LAYOUT, LAYOUT_ID, LAYOUTS, alarm, event, number_of, scan
 from wire.conversation import Clock, Span, Tombstone
 from wire.record import AlarmRecord, Lane, Layout, layout_id
@@ -339,6 +341,15 @@ def test_hello_says_what_is_held(spool) -> None:
     spool.set_committed([(spool.epoch, M, 2)])
     spool.prune(-10)
     assert spans(spool.marks()) == {spool.epoch: {M: Span(first=3, head=3)}}
+
+
+def test_rows_written_by_several_threads_at_once_are_whole() -> None:
+    def write_and_read(seed: int) -> bool:
+        items = [bytes((seed + n) % 256 for n in range(2000 + seed)) for _ in range(20)]
+        return all(unpack(pack(items), list[bytes]) == items for _ in range(200))
+
+    with ThreadPoolExecutor(max_workers=4) as threads:
+        assert all(threads.map(write_and_read, range(4)))
 
 
 def test_two_spools_on_one_file_keep_apart(path) -> None:

@@ -79,8 +79,8 @@ BUGS = (
     Bug(
         "rewinds are ignored",
         TALK,
-        "                if (lane, epoch) in places:\n                    cursor.sent = cursor.committed",
-        "                if (lane, epoch) in places:\n                    continue",
+        "            if (lane, epoch) in places:\n                cursor.sent = cursor.committed",
+        "            if (lane, epoch) in places:\n                continue",
         "broker-overflows",
         2,
         also=(("        cursor.sent = max(0, min(message.expected - 1, cursor.head))", "        return"),),
@@ -215,8 +215,8 @@ BUGS = (
     Bug(
         "measurements are dropped on the way to the spool",
         "edge/waiting.py",
-        "        elif len(self._entries) < self._most:\n",
-        "        elif record.mono_ns % 20 == 0:\n            return\n        elif len(self._entries) < self._most:\n",
+        "        elif len(self._entries) < self._most or (lane",
+        "        elif record.mono_ns % 20 == 0:\n            return\n        elif len(self._entries) < self._most or (lane",
         "kill-web",
     ),
     Bug(
