@@ -68,11 +68,13 @@ def measure_reconnect() -> dict[str, float]:
         stack.callback(end, ingest)
         crowd = [stack.enter_context(process(_crowd(servers, first))) for first in range(0, GATEWAYS, PER_PROCESS)]
         _wait(lambda: _held(crowd)["sessions"] == GATEWAYS, "not all gateways got a session")
+        _say("all have a session")
         broker.kill()
         broker.wait()
         shutil.rmtree(folder / "broker")
         began = time.monotonic()
         _tell(crowd, "fill")
+        _say(f"the broker is gone, the spools were filled in {time.monotonic() - began:.0f} s")
         time.sleep(max(0.0, OUTAGE_S - (time.monotonic() - began)))
         broker = _start_broker(servers)
         stack.callback(end, broker)
@@ -124,6 +126,10 @@ def _compare(services: Services, held: Mapping[str, int]) -> dict[str, float]:
 def _rows(services: Services, query: str) -> Sequence[Any]:
     with services.database.reading() as session:
         return session.execute(sa.text(query)).all()
+
+
+def _say(text: str) -> None:
+    print(f"  {text}", file=sys.stderr)
 
 
 def _held(crowd: Sequence[subprocess.Popen[str]]) -> dict[str, int]:
