@@ -216,7 +216,8 @@ BUGS = (
         "measurements are dropped on the way to the spool",
         "edge/waiting.py",
         "        elif len(self._entries) < self._most or (lane",
-        "        elif record.mono_ns % 20 == 0:\n            return\n        elif len(self._entries) < self._most or (lane",
+        "        elif record.mono_ns % 20 == 0:\n            return\n"
+        "        elif len(self._entries) < self._most or (lane",
         "kill-web",
     ),
     Bug(
