@@ -42,8 +42,9 @@ def welcome(spool: Spool, talk: Conversation, committed: int, epoch: str = "") -
     """Connect, and be told by the fleet how far it is in lane M."""
     talk.connect(0.0)
     talk.update(spool.marks())
+    talk.offer()
     cursors = {epoch or spool.epoch: {M: committed}}
-    spool.set_committed(talk.welcome(Welcome(session="s", window=10**6, time=0, cursors=cursors)))
+    spool.set_committed(talk.welcome(Welcome(session="s", window=10**6, time=0, cursors=cursors), 0.0))
 
 
 def send_all(spool: Spool, talk: Conversation) -> list[int]:

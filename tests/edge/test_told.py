@@ -45,6 +45,7 @@ async def read(tmp_path: Path, clock: SystemClock, *messages: tuple[Down, Any]) 
         password="",
         ca_file=None,
         clock=clock,
+        take_command=lambda _: pytest.fail("no command is due"),
         health=lambda: pytest.fail("no health is due"),
         report=lambda: pytest.fail("no report is due"),
         take_desired=lambda _: pytest.fail("nothing is desired"),

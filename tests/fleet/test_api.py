@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from base64 import b64encode
 from typing import Any
 
@@ -144,9 +145,7 @@ def test_the_openapi_document_describes_every_route(client: FlaskClient) -> None
     assert document is not None
     assert document["openapi"] == "3.1.0"
     rules = {rule.rule for rule in client.application.url_map.iter_rules() if rule.rule.startswith("/api/")}
-    expected = {rule.replace("<name>", "{name}").replace("<int:number>", "{number}") for rule in rules} - {
-        "/api/openapi.json"
-    }
+    expected = {re.sub(r"<(?:\w+:)?(\w+)>", r"{\1}", rule) for rule in rules} - {"/api/openapi.json"}
     assert set(document["paths"]) == expected
 
 

@@ -41,6 +41,7 @@ class Gateway:
     def send(self, now: float) -> list[tuple[Up, bytes]]:
         sent: list[tuple[Up, bytes]] = []
         if self.talk.is_hello_due(now):
+            self.talk.offer()
             sent.append((Up.HELLO, b"hello"))
         self.talk.expire(now)
         while (plan := self.talk.next_batch()) is not None:
@@ -83,7 +84,7 @@ class Fleet:
             if not waiting.is_batch:
                 self.sessions[name] = f"{name}-{now}"
                 cursors = {EPOCH: {Lane.MEASUREMENTS: self.cursors[name]}}
-                talk.welcome(Welcome(session=self.sessions[name], window=131_072, time=0, cursors=cursors))
+                talk.welcome(Welcome(session=self.sessions[name], window=131_072, time=0, cursors=cursors), now)
                 continue
             batch = decode(waiting.incoming.payload, Batch)
             decision = decide(self.sessions[name], self.cursors[name], batch)
