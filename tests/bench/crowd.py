@@ -56,6 +56,7 @@ class Gateway:
             health=self._health,
             report=lambda: Reported(version=0, release=RELEASE, tags=tuple(TagInfo(name=tag) for tag in TAGS)),
             take_desired=_ignore,
+            take_command=lambda _: None,
             jitter=random.Random(name),
         )
 

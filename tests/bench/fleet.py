@@ -19,6 +19,7 @@ import paho.mqtt.client as mqtt
 
 from wire import codec
 from wire.conversation import Ack, Batch, Hello, Welcome
+from wire.parts import Assembler, Part
 from wire.record import AlarmRecord, Lane, ScanRecord, decode_record
 from wire.sample import Live, is_good
 from wire.topics import Down, Up, format_topic, parse_topic, up_filter
@@ -50,22 +51,32 @@ class CountingFleet:
         self.live = Arrivals()
         self.alarms = Arrivals()
         self.octets = 0
+        self._parts = Assembler()
 
     def take(self, _client: mqtt.Client, _userdata: object, message: mqtt.MQTTMessage) -> None:
         """Take a message of the gateway."""
         came_ns, came_wall = time.monotonic_ns(), time.time_ns()
         topic = parse_topic(message.topic)
         self.octets += len(message.payload)
-        match topic.kind:
+        if topic.kind is not Up.PART:
+            self._take_whole(topic.gateway, topic.kind, message.payload, came_ns, came_wall)
+        elif whole := self._parts.take(topic.gateway, codec.decode(message.payload, Part)):
+            self._take_whole(topic.gateway, *whole, came_ns, came_wall)
+
+    def _take_whole(self, gateway: str, kind: Up | Down, payload: bytes, came_ns: int, came_wall: int) -> None:
+        match kind:
             case Up.HELLO:
-                codec.decode(message.payload, Hello)
+                hello = codec.decode(payload, Hello)
                 cursors = {epoch: dict(lanes) for epoch, lanes in self._cursors.items()}
-                welcome = Welcome(session="1", window=WINDOW, time=time.time_ns(), cursors=cursors)
-                self._send(topic.gateway, Down.WELCOME, welcome)
+                welcome = Welcome(
+                    session="1", window=WINDOW, time=time.time_ns(), cursors=cursors,
+                    joins_parts=True, hello=hello.id, continues=True,
+                )  # fmt: skip
+                self._send(gateway, Down.WELCOME, welcome)
             case Up.BATCH:
-                self._take_batch(topic.gateway, codec.decode(message.payload, Batch), came_ns)
+                self._take_batch(gateway, codec.decode(payload, Batch), came_ns)
             case Up.LIVE:
-                for wall_ns in {wall for _, _, wall in codec.decode(message.payload, Live).tags.values()}:
+                for wall_ns in {wall for _, _, wall in codec.decode(payload, Live).tags.values()}:
                     if wall_ns is not None:
                         self.live.add(came_ns - (came_wall - wall_ns), came_ns, 0)
 
