@@ -20,12 +20,14 @@ from wire.record import LANES, Lane
 WINDOW_LEAST = 512
 WINDOW_MOST = 128 * 1024
 WINDOW_FIRST = 1024
-"""Until the hello of a connection was answered nothing is known of the link: it may be a thin one now."""
+"""Nothing is known of the link of a new connection: it may be a thin one now."""
 WINDOW_S = 2.0
 """Seconds of the measured rate that may be in flight."""
 BATCHES_IN_WINDOW = 4
 """Measurements wait until this part of the window is free: to fill each gap with a small batch costs more than it
 sends."""
+GROWTH = 2
+"""The window grows to at most so many times what was just carried: a thin link, too, takes a few packets at once."""
 RATE_WEIGHT = 0.3
 RESEND_LEAST_S = 5.0
 RESEND_MOST_S = 60.0
@@ -64,14 +66,6 @@ class Sent(msgspec.Struct):
     has_puback: bool = False
 
 
-class Said(msgspec.Struct, frozen=True):
-    """A hello that went out: its id, octets and time."""
-
-    id: str
-    size: int
-    at: float
-
-
 class _Cursor(msgspec.Struct):
     head: int
     committed: int
@@ -96,7 +90,7 @@ class Conversation:
         self._is_measured = False
         self._delivered = 0
         self._delivered_at = 0.0
-        self._hello: Said | None = None
+        self._hello = ""
         self._ack_s = RESEND_LEAST_S / 4
         self._resend_s = RESEND_LEAST_S
         self._hello_at = 0.0
@@ -140,7 +134,7 @@ class Conversation:
         self.continues = ""
         self._agreed.clear()
         self._in_flight.clear()
-        self._hello = None
+        self._hello = ""
         self._hello_at = now
         self._hello_s = HELLO_FIRST_S
 
@@ -171,20 +165,18 @@ class Conversation:
         self._offered = set((left[-1:] + rest)[:HELLO_EPOCHS_MOST])
         return self._offered
 
-    def hello_sent(self, id: str, size: int, now: float) -> None:  # noqa: A002 - the message's word
-        """Note that a hello went out: its answer tells the first of the link's rate."""
-        self._hello = Said(id, size, now)
+    def hello_sent(self, id: str) -> None:  # noqa: A002 - the message's word
+        """Note which hello went out last: only its answer counts."""
+        self._hello = id
 
-    def welcome(self, message: Welcome, now: float) -> list[tuple[str, Lane, int]]:
+    def welcome(self, message: Welcome) -> list[tuple[str, Lane, int]]:
         """A session opens: the cursors of the epochs offered become what the fleet says. Returns them for the spool.
 
         A late welcome to an earlier hello changes nothing: the session that it opened is over. If the fleet no longer
         knows the session that the hello continues, it may have been restored: what it said before is void.
         """
-        if self._hello is not None:
-            if message.hello not in ("", self._hello.id):
-                return []
-            self._rate = max(self._rate, self._hello.size / max(now - self._hello.at, 0.001))
+        if self._hello and message.hello not in ("", self._hello):
+            return []
         self.session = message.session
         self.round += 1
         self._fleet_window = max(WINDOW_LEAST, min(message.window, WINDOW_MOST))
@@ -272,9 +264,10 @@ class Conversation:
         self._delivered += sum(b.size for b in done)
         self._delivered_at = now
         newest = done[-1]
-        rate = (self._delivered - newest.delivered) / max(now - newest.delivered_at, 0.001)
+        carried = self._delivered - newest.delivered
+        rate = carried / max(now - newest.delivered_at, 0.001)
         if rate >= self._rate:
-            self._rate = rate
+            self._rate = max(self._rate, min(rate, GROWTH * carried / WINDOW_S))
         elif newest.is_limited or took > WINDOW_S:  # a small batch tells how long an answer takes, not the link's rate
             self._rate += RATE_WEIGHT * (rate - self._rate)
         self._is_measured |= newest.is_limited

@@ -127,7 +127,7 @@ class Sender:
         )
         payload = codec.encode(hello)
         self._outlet.may_send(Up.HELLO, payload, Traffic.ALARMS)
-        self._talk.hello_sent(hello.id, len(payload), time.monotonic())
+        self._talk.hello_sent(hello.id)
         await self._outlet.send(Up.HELLO, payload)
 
     async def _send_pending(self, publishes: asyncio.TaskGroup) -> None:

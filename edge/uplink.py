@@ -254,7 +254,7 @@ class Uplink:
             case Down.REFUSED:
                 self._talk.refused(codec.decode(payload, Refused))
             case Down.WELCOME:
-                await self._take_welcome(codec.decode(payload, Welcome), now)
+                await self._take_welcome(codec.decode(payload, Welcome))
             case Down.GREET:
                 greet = codec.decode(payload, Greet)
                 log.info("the fleet asks for a hello: %s", greet.reason)
@@ -268,10 +268,10 @@ class Uplink:
                 log.debug("a message of kind %s is not for a gateway", kind)
         self._sender.wake.set()
 
-    async def _take_welcome(self, welcome: Welcome, now: float) -> None:
+    async def _take_welcome(self, welcome: Welcome) -> None:
         self._clock.tell(welcome.time)
         self._talk.update(await self._store.marks())
-        await self._store.set_committed(self._talk.welcome(welcome, now))
+        await self._store.set_committed(self._talk.welcome(welcome))
         log.info("welcomed by the fleet, %d records pending", self._talk.pending)
         self._outlet.note_welcome(joins_parts=welcome.joins_parts)
         if self._owes_report:

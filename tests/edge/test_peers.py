@@ -44,7 +44,7 @@ def welcome(spool: Spool, talk: Conversation, committed: int, epoch: str = "") -
     talk.update(spool.marks())
     talk.offer()
     cursors = {epoch or spool.epoch: {M: committed}}
-    spool.set_committed(talk.welcome(Welcome(session="s", window=10**6, time=0, cursors=cursors), 0.0))
+    spool.set_committed(talk.welcome(Welcome(session="s", window=10**6, time=0, cursors=cursors)))
 
 
 def send_all(spool: Spool, talk: Conversation) -> list[int]:

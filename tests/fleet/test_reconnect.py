@@ -84,7 +84,7 @@ class Fleet:
             if not waiting.is_batch:
                 self.sessions[name] = f"{name}-{now}"
                 cursors = {EPOCH: {Lane.MEASUREMENTS: self.cursors[name]}}
-                talk.welcome(Welcome(session=self.sessions[name], window=131_072, time=0, cursors=cursors), now)
+                talk.welcome(Welcome(session=self.sessions[name], window=131_072, time=0, cursors=cursors))
                 continue
             batch = decode(waiting.incoming.payload, Batch)
             decision = decide(self.sessions[name], self.cursors[name], batch)
