@@ -133,10 +133,12 @@ class Committer:
 
         So they are for whatever is not the database's: a message that nobody foresaw must not stop all other gateways.
         """
+        noted = dict(self._greeted_ns), dict(self._health_ns), dict(self._spoiled)
         try:
             return self._attempt(messages)
         except Exception as error:
             self._forget_rows()
+            self._greeted_ns, self._health_ns, self._spoiled = noted  # none of it was answered, written down or kept
             reason = str(getattr(error, "orig", None) or error)
             if not (isinstance(error, SQLAlchemyError) and is_outage(error)):
                 raise _UnstorableError(reason) from error
@@ -273,7 +275,6 @@ class Committer:
         # What the rolled-back transaction had added is not there.
         self._tag_ids.clear()
         self._layouts.clear()
-        self._health_ns.clear()
 
     def _forget_sessions(self) -> None:
         # The database may have been restored behind our back: cursors are learned anew, by a hello.

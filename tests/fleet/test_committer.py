@@ -456,6 +456,15 @@ def test_no_text_or_number_of_one_gateway_stops_the_messages_of_others(fleet: Fl
     assert all("\0" not in q.reason for q in fleet.rows(sa.select(Quarantined)))
 
 
+def test_bounds_of_greetings_and_of_quarantine_hold_for_what_was_committed_not_for_what_was_tried(fleet: Fleet) -> None:
+    garbage = [edge.up(Up.HEALTH, bytes([n])) for n in range(15)]
+    stranger = edge.up(Up.BATCH, edge.batch("unknown", 1, edge.scan(1, 1.0, 1.0)))
+    replies = fleet.send(*garbage, stranger, edge.up(Up.REPORTED, edge.reported(version=2**63)))
+    assert [type(reply) for reply in replies] == [Greet]
+    kept = [row.body for row in fleet.rows(sa.select(Quarantined).order_by(Quarantined.id))]
+    assert [message.payload for message in garbage if message.payload not in kept] == []
+
+
 @pytest.mark.parametrize("layout", [Layout("g", ("a\0b",)), Layout("g\0", ("a",)), Layout("g", ("x" * 9000,))])
 def test_scans_of_a_layout_that_not_every_database_takes_are_quarantined_in_one_transaction(
     fleet: Fleet, layout: Layout
