@@ -148,7 +148,7 @@ class Committer:
     def _attempt(self, messages: Sequence[_Message]) -> list[Reply]:
         counts = Counts()
         with self._database.writing() as session:
-            known = gateways.find(session, (message.gateway for message in messages))
+            known = gateways.find_to_change(session, (message.gateway for message in messages))
             work = _Work(session, known, counts, self)
             replies = [reply for message in messages if (reply := work.handle(message)) is not None]
             work.finish()

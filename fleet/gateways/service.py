@@ -61,10 +61,14 @@ def list_all(session: Session) -> Sequence[Gateway]:
     return session.scalars(sa.select(Gateway).order_by(Gateway.name)).all()
 
 
-def find(session: Session, names: Iterable[str]) -> dict[str, Gateway]:
-    """Return those of ``names`` that are registered."""
-    found = session.scalars(sa.select(Gateway).where(Gateway.name.in_(sorted(set(names)))))
-    return {gateway.name: gateway for gateway in found}
+def find_to_change(session: Session, names: Iterable[str]) -> dict[str, Gateway]:
+    """Return those of ``names`` that are registered, and keep others from changing them until the transaction ends.
+
+    A worker of an ingest that was killed may still be committing when the next one begins: on PostgreSQL it would move
+    a cursor that the other has moved. Rows that refer to a gateway may be added meanwhile.
+    """
+    query = sa.select(Gateway).where(Gateway.name.in_(sorted(set(names)))).order_by(Gateway.name)
+    return {gateway.name: gateway for gateway in session.scalars(query.with_for_update(key_share=True))}
 
 
 def tags(session: Session, gateway: str, *, listed_only: bool = True) -> Sequence[Tag]:

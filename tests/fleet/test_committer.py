@@ -3,7 +3,8 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
+from threading import Event, current_thread
 from typing import Any
 
 import msgspec
@@ -12,6 +13,7 @@ import sqlalchemy as sa
 from prometheus_client import CollectorRegistry
 from sqlalchemy.exc import DataError, OperationalError
 
+from fleet import conversation
 from fleet.alarms.models import Alarm, AlarmEvent
 from fleet.backlog import Incoming
 from fleet.bootstrap import Services
@@ -720,3 +722,41 @@ def test_ids_of_records_are_drawn_in_turn(fleet: Fleet, services: Services, data
                 ack.result(timeout=0.3)
             other.commit()
             assert ack.result(timeout=20).committed == 1
+
+
+def test_a_worker_that_ends_late_puts_no_cursor_back(
+    fleet: Fleet, services: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ingest was killed and started again while its worker was still committing."""
+    session = fleet.open()
+    begun, go_on = Event(), Event()
+    late = fleet.committer
+    decide = conversation.decide
+
+    def hesitate(*arguments: Any) -> conversation.Decision:
+        decision = decide(*arguments)
+        if current_thread().name == "late_0":
+            begun.set()
+            assert go_on.wait(20)
+        return decision
+
+    monkeypatch.setattr("fleet.committer.decide", hesitate)
+    grave = Tombstone(last=5, reason="quota")
+    with ThreadPoolExecutor(thread_name_prefix="late") as other, ThreadPoolExecutor() as threads:
+        ended = other.submit(tombstone, fleet, session, 1, grave)
+        assert begun.wait(20)
+        fleet.committer = Committer(services.database, IngestMetrics(CollectorRegistry()), services.clock)
+
+        def begin_anew() -> int:
+            opened = fleet.open()
+            tombstone(fleet, opened, 1, grave)
+            return fleet.batch(opened, 6, *(edge.scan(n, 1.0, 1.0) for n in range(6, 11))).committed
+
+        anew = threads.submit(begin_anew)
+        wait([anew], timeout=1.0)
+        go_on.set()
+        assert anew.result(timeout=20) == 10
+        wait([ended])
+    assert late is not fleet.committer
+    assert [cursor.committed for cursor in fleet.rows(sa.select(Cursor))] == [10]
+    assert len(fleet.rows(sa.select(Loss))) == 1
