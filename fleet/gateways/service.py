@@ -21,6 +21,8 @@ from wire.topics import is_gateway
 from wire.twin import Reported, TagInfo
 
 FORMER_KEPT = 8
+EPOCHS_ASKED = 500
+"""How many epochs one query names: more than a hello does, and fewer than any database takes."""
 MAGNITUDE_MAX = 1e15
 """No instrument's range reaches further. NaN and the infinities fail the same comparison."""
 WIDTH_LEAST = 1e-9
@@ -107,8 +109,10 @@ def welcome(session: Session, gateway: Gateway, hello: Hello, opened: str, now_n
     gateway.release, gateway.boot, gateway.machine = hello.release, hello.boot, hello.machine
     gateway.clock_quality, gateway.last_seen_ns = hello.clock.quality, now_ns
     cursors: dict[str, dict[Lane, int]] = {}
-    for cursor in session.scalars(sa.select(Cursor).where(Cursor.gateway == gateway.name)):
-        if cursor.epoch in hello.epochs:
+    named = sorted(hello.epochs)
+    for begin in range(0, len(named), EPOCHS_ASKED):
+        some = Cursor.epoch.in_(named[begin : begin + EPOCHS_ASKED])
+        for cursor in session.scalars(sa.select(Cursor).where(Cursor.gateway == gateway.name, some)):
             cursors.setdefault(cursor.epoch, {})[Lane(cursor.lane)] = cursor.committed
     return cursors
 

@@ -138,6 +138,25 @@ def test_a_restarted_ingest_knows_no_session_and_welcomes_with_the_cursor(fleet:
     assert welcome.message.session != session
 
 
+def test_a_hello_costs_no_more_for_all_the_starts_that_came_before(fleet: Fleet, services: Services) -> None:
+    """Cursors stay for ever: a gateway that starts every minute has ten thousand of them within days."""
+    lane = Lane.MEASUREMENTS
+    rows = [
+        {"gateway": edge.GATEWAY, "epoch": f"e{n}", "lane": lane.value, "committed": n, "boot": "b"}
+        for n in range(1, 2001)
+    ]
+    with services.database.writing() as session:
+        session.execute(sa.insert(Cursor), rows)
+    looked_at: list[object] = []
+    sa.event.listen(Cursor, "load", lambda cursor, _: looked_at.append(cursor))
+    (welcome,) = fleet.send(edge.up(Up.HELLO, edge.hello("e7")))
+    assert welcome.cursors == {"e7": {lane: 7}}
+    assert len(looked_at) == 1
+    many = msgspec.structs.replace(edge.hello(), epochs={row["epoch"]: {} for row in rows})
+    (welcome,) = fleet.send(edge.up(Up.HELLO, many))
+    assert len(welcome.cursors) == 2000
+
+
 def test_acks_of_one_transaction_are_joined_in_order(fleet: Fleet) -> None:
     session = fleet.open()
     replies = fleet.send(
