@@ -148,8 +148,13 @@ def test_a_hello_costs_no_more_for_all_the_starts_that_came_before(fleet: Fleet,
     with services.database.writing() as session:
         session.execute(sa.insert(Cursor), rows)
     looked_at: list[object] = []
-    sa.event.listen(Cursor, "load", lambda cursor, _: looked_at.append(cursor))
+
+    def look(cursor: Cursor, _: object) -> None:
+        looked_at.append(cursor)
+
+    sa.event.listen(Cursor, "load", look)
     (welcome,) = fleet.send(edge.up(Up.HELLO, edge.hello("e7")))
+    sa.event.remove(Cursor, "load", look)
     assert welcome.cursors == {"e7": {lane: 7}}
     assert len(looked_at) == 1
     many = msgspec.structs.replace(edge.hello(), epochs={row["epoch"]: {} for row in rows})
