@@ -162,7 +162,7 @@ class Conversation:
         return all(epoch in self._agreed for _, epoch, _ in self._each())
 
     def _may_tell_more(self) -> bool:
-        """Whether another hello holds up nothing that is more urgent than what it names: of lane A there may be some."""
+        """Whether another hello holds up nothing more urgent than what it names: there may be alarms among that."""
         lanes = (Lane.ALARMS,) if self._find_pending((Lane.ALARMS,)) - self._agreed else LANES
         return not self._find_pending(lanes) & self._agreed
 
