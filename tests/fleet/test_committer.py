@@ -30,6 +30,7 @@ from tests.fleet.conftest import START_NS, Clock, both_databases
 from wire.conversation import Ack, Batch, Greet, Minute, Refused, Tombstone, Welcome
 from wire.conversation import Clock as WireClock
 from wire.health import Health
+from wire.parts import Part
 from wire.record import ActionRecord, AuditRecord, Lane, Layout, encode_record, layout_id
 from wire.sample import Quality
 from wire.topics import Down, Up, format_topic
@@ -698,6 +699,13 @@ def test_a_tombstone_that_tells_too_much_is_an_excess() -> None:
     told = Minute(b"l", 0, (0,) * 1001, (), (), ())
     grave = Tombstone(last=10, reason="quota", minutes=(told,) * 100)
     assert "100100 sums" in find_excess(edge.batch("s", 1, tombstone=grave, layouts={}))
+
+
+def test_a_part_of_no_message_is_quarantined(fleet: Fleet) -> None:
+    part = edge.up(Up.PART, Part(kind="live", number=1, index=0, count=2, octets=b"half"))
+    assert fleet.send(part) == []
+    ((kind, reason, body),) = [(q.kind, q.reason, q.body) for q in fleet.rows(sa.select(Quarantined))]
+    assert (kind, reason, body) == ("part", "a part of no message that can be", part.payload)
 
 
 @pytest.mark.parametrize("kind", [Up.LIVE, Down.ACK])
