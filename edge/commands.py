@@ -1,4 +1,4 @@
-"""Commands of the fleet: verify, judge, remember, carry out, answer (docs/adr/0008).
+"""Commands of the fleet: verify, judge, remember, carry out, answer (docs/adr/0010).
 
 A command whose signature is not the fleet's, that is another gateway's, or that has expired, is ignored: captured
 octets sent again do nothing and say next to nothing. What is taken is remembered on disk before anything is done, so

@@ -4,7 +4,8 @@ It knows nothing of sockets. Time is handed in as seconds of any monotonic clock
 
 Rules it keeps: lane A before M before W, oldest epoch first within a lane; octets in flight at most two seconds of
 the measured rate; a batch that stays unanswered is sent again, never while its PUBACK is outstanding; a refusal
-rewinds once per round; of very many epochs a hello names some, and the next hello others once these are delivered.
+rewinds once per round; of very many epochs a hello names some, and the next hello others once these are delivered, or
+their alarms if others have alarms too.
 """
 
 from __future__ import annotations
@@ -140,7 +141,7 @@ class Conversation:
 
     def is_hello_due(self, now: float) -> bool:
         """Tell whether to say hello, and set the next time with backoff."""
-        if self.session is not None and not self.has_told and self._is_delivered():
+        if self.session is not None and not self.has_told and self._may_tell_more():
             self.continues, self.session = self.session, None  # the next hello ends it: what is sent meanwhile is void
             self._hello_at, self._hello_s = now, HELLO_FIRST_S
         if self.session is not None or now < self._hello_at:
@@ -154,14 +155,24 @@ class Conversation:
         """Whether the fleet was told of every epoch held, so that its cursors are known."""
         return all(epoch in self._agreed for _, epoch, _ in self._each())
 
-    def _is_delivered(self) -> bool:
-        return all(cursor.committed >= cursor.head for _, epoch, cursor in self._each() if epoch in self._agreed)
+    def _may_tell_more(self) -> bool:
+        """Whether another hello holds up nothing more urgent than what it names: there may be alarms among that."""
+        lanes = (Lane.ALARMS,) if self._find_pending((Lane.ALARMS,)) - self._agreed else LANES
+        return not self._find_pending(lanes) & self._agreed
+
+    def _find_pending(self, lanes: Collection[Lane]) -> set[str]:
+        return {epoch for lane, epoch, cursor in self._each() if lane in lanes and cursor.committed < cursor.head}
 
     def offer(self) -> set[str]:
-        """Choose the epochs that the hello names: the newest, those with most to tell, then others, newest first."""
-        pending = {epoch for _, epoch, cursor in self._each() if cursor.committed < cursor.head}
+        """Choose the epochs that the hello names: the newest, those with alarms to tell, with anything to tell, and
+        then others, newest first."""
         left = sorted({epoch for _, epoch, _ in self._each()} - self._agreed)
-        rest = [epoch for epoch in left if epoch in pending] + [epoch for epoch in left[::-1] if epoch not in pending]
+        alarms, pending = self._find_pending((Lane.ALARMS,)), self._find_pending(LANES)
+        rest = [
+            *(epoch for epoch in left if epoch in alarms),
+            *(epoch for epoch in left if epoch in pending - alarms),
+            *(epoch for epoch in reversed(left) if epoch not in pending),
+        ]
         self._offered = set((left[-1:] + rest)[:HELLO_EPOCHS_MOST])
         return self._offered
 

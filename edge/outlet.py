@@ -15,7 +15,7 @@ import aiomqtt
 from edge.conversation import Conversation
 from edge.metering import Meter, Traffic, octets_of_answer, octets_of_message, octets_to_connect
 from wire import codec
-from wire.parts import cut
+from wire.parts import CUT, cut
 from wire.topics import Up, format_topic
 
 PUBACK_MOST_S = 120.0
@@ -37,6 +37,7 @@ class Outlet:
         self._is_tls = is_tls
         self._client: aiomqtt.Client | None = None
         self._numbers = count()
+        self._cutting = {kind: asyncio.Lock() for kind in CUT}
         self.meter = meter
         self._joins_parts = False
         self.welcomed = asyncio.Event()
@@ -84,6 +85,8 @@ class Outlet:
         if not (self.is_thin and self._joins_parts and len(payload) > whole_bytes):
             await self.send(kind, payload)
             return
-        for part in cut(kind, next(self._numbers), payload, self.part_bytes):
-            self.meter.take(octets_of_message(PART_OCTETS, 0, is_tls=self._is_tls), Traffic.ALARMS, time.monotonic())
-            await self.send(Up.PART, codec.encode(part))
+        async with self._cutting[kind]:  # the fleet puts together one message of a kind at a time
+            for part in cut(kind, next(self._numbers), payload, self.part_bytes):
+                around = octets_of_message(PART_OCTETS, 0, is_tls=self._is_tls)
+                self.meter.take(around, Traffic.ALARMS, time.monotonic())
+                await self.send(Up.PART, codec.encode(part))

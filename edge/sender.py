@@ -159,7 +159,10 @@ class Sender:
         return may
 
     async def _publish(self, payload: bytes, sent: Sent) -> None:
-        await self._outlet.send_in_parts(Up.BATCH, payload, self._talk.window)
+        if sent.lane is Lane.ALARMS:  # nothing is more urgent, and in parts they would end a batch that goes so
+            await self._outlet.send(Up.BATCH, payload)
+        else:
+            await self._outlet.send_in_parts(Up.BATCH, payload, self._talk.window)
         self._talk.puback(sent)
 
     def _batch(self, records: Slice, session: str) -> Batch:

@@ -5,7 +5,7 @@
 
 Within each of the two, and so within one gateway and lane, messages keep their order. A hello makes the measurements
 that its gateway sent before it void: they belong to a session that is over, and the welcome says what to send. Of what
-a gateway says of itself only the newest counts.
+a gateway says of itself only the newest counts; it takes the place of the one before, so that its turn comes.
 
 When too much waits, batches are dropped, and the gateway hears nothing of it: it sends again after its time-out. To
 take the batch after a dropped one would only earn a refusal, at which a gateway sends all again at once.
@@ -71,9 +71,9 @@ class Backlog:
         """Take a message; False if it was dropped. ``now_s`` is of any monotonic clock."""
         is_urgent = kind is Up.HELLO or (kind is Up.BATCH and peek_lane(incoming.payload) is Lane.ALARMS)
         if kind is not Up.BATCH:
-            if kind is Up.HELLO:
+            if kind is Up.HELLO:  # a new one waits behind the alarms of the session that it ends
                 self._end_session(gateway)
-            self._lines[is_urgent].pop((gateway, kind, 0), None)
+                self._lines[is_urgent].pop((gateway, kind, 0), None)
             self._append(Waiting((gateway, kind, 0), is_urgent, incoming))
             return True
         if now_s < self._deaf_until_s.get((gateway, is_urgent), now_s):

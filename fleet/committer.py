@@ -133,10 +133,12 @@ class Committer:
 
         So they are for whatever is not the database's: a message that nobody foresaw must not stop all other gateways.
         """
+        noted = dict(self._greeted_ns), dict(self._health_ns), dict(self._spoiled)
         try:
             return self._attempt(messages)
         except Exception as error:
             self._forget_rows()
+            self._greeted_ns, self._health_ns, self._spoiled = noted  # none of it was answered, written down or kept
             reason = str(getattr(error, "orig", None) or error)
             if not (isinstance(error, SQLAlchemyError) and is_outage(error)):
                 raise _UnstorableError(reason) from error
@@ -146,7 +148,7 @@ class Committer:
     def _attempt(self, messages: Sequence[_Message]) -> list[Reply]:
         counts = Counts()
         with self._database.writing() as session:
-            known = gateways.find(session, (message.gateway for message in messages))
+            known = gateways.find_to_change(session, (message.gateway for message in messages))
             work = _Work(session, known, counts, self)
             replies = [reply for message in messages if (reply := work.handle(message)) is not None]
             work.finish()
@@ -273,7 +275,6 @@ class Committer:
         # What the rolled-back transaction had added is not there.
         self._tag_ids.clear()
         self._layouts.clear()
-        self._health_ns.clear()
 
     def _forget_sessions(self) -> None:
         # The database may have been restored behind our back: cursors are learned anew, by a hello.

@@ -1,4 +1,4 @@
-"""Commands: what the fleet asks a gateway to do once. Signed, so that a broker cannot make one up (docs/adr/0008).
+"""Commands: what the fleet asks a gateway to do once. Signed, so that a broker cannot make one up (docs/adr/0010).
 
     fleet -> command  {order, signature}    sent again until answered or expired
     edge  -> an audit record in lane A that names the command: the one answer, and the truth of what was done

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 import msgspec
 
 from edge.spool.file import SpoolFile, octets
-from wire.record import Layout
+from wire.record import Layout, layout_id
 
 log = logging.getLogger(__name__)
 
@@ -21,11 +21,11 @@ class Layouts:
         self._known: dict[bytes, Layout] = {}
 
     def keep(self, used: Iterable[bytes], layouts: Mapping[bytes, Layout]) -> None:
-        """Store those that are not stored yet."""
+        """Store those that are not stored yet, and those that were damaged."""
         for key in used:
             if key not in self._known:
                 body = msgspec.msgpack.encode(layouts[key])
-                self._file.execute("INSERT OR IGNORE INTO layout VALUES (?, ?)", (key, body))
+                self._file.execute("INSERT OR REPLACE INTO layout VALUES (?, ?)", (key, body))
 
     def remember(self, used: Iterable[bytes], layouts: Mapping[bytes, Layout]) -> None:
         """Note what is stored by now."""
@@ -36,8 +36,12 @@ class Layouts:
         if key not in self._known:
             rows = self._file.query("SELECT body FROM layout WHERE id = ?", (key,))
             try:
-                self._known[key] = msgspec.msgpack.decode(octets(rows[0][0]), type=Layout)
-            except (IndexError, msgspec.MsgspecError) as error:
+                found = msgspec.msgpack.decode(octets(rows[0][0]), type=Layout)
+            except (IndexError, UnicodeDecodeError, msgspec.MsgspecError) as error:
                 log.error("layout %s cannot be read from %s: %s", key.hex(), self._file.path, error)
                 return None
+            if layout_id(found) != key:
+                log.error("layout %s is damaged in %s", key.hex(), self._file.path)
+                return None
+            self._known[key] = found
         return self._known[key]

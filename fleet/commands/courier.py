@@ -29,16 +29,22 @@ class Turns:
     """When each command is due again. Pure; forgets those that are no longer outstanding."""
 
     def __init__(self) -> None:
-        self._due: dict[str, tuple[int, int]] = {}
+        self._sent: dict[str, tuple[int, int]] = {}
 
     def take_due(self, outstanding: Outstanding, now_ns: int) -> Outstanding:
         """Return those to send now, and note that they are sent."""
-        self._due = {key: self._due.get(key, (now_ns, AGAIN_FIRST_NS)) for _, key, _ in outstanding}
-        due = [entry for entry in outstanding if self._due[entry[1]][0] <= now_ns]
+        self._sent = {key: self._sent[key] for _, key, _ in outstanding if key in self._sent}
+        due = [entry for entry in outstanding if self._is_due(entry[1], now_ns)]
         for _, key, _ in due:
-            pause_ns = self._due[key][1]
-            self._due[key] = (now_ns + pause_ns, min(pause_ns * 2, AGAIN_MOST_NS))
+            _, pause_ns = self._sent.get(key, (0, AGAIN_FIRST_NS // 2))
+            self._sent[key] = (now_ns, min(pause_ns * 2, AGAIN_MOST_NS))
         return due
+
+    def _is_due(self, key: str, now_ns: int) -> bool:
+        if key not in self._sent:
+            return True
+        sent_ns, pause_ns = self._sent[key]
+        return not 0 <= now_ns - sent_ns < pause_ns  # below 0: the clock was put back
 
 
 class Courier:

@@ -21,6 +21,8 @@ from wire.topics import is_gateway
 from wire.twin import Reported, TagInfo
 
 FORMER_KEPT = 8
+EPOCHS_ASKED = 500
+"""How many epochs one query names: more than a hello does, and fewer than any database takes."""
 MAGNITUDE_MAX = 1e15
 """No instrument's range reaches further. NaN and the infinities fail the same comparison."""
 WIDTH_LEAST = 1e-9
@@ -61,10 +63,14 @@ def list_all(session: Session) -> Sequence[Gateway]:
     return session.scalars(sa.select(Gateway).order_by(Gateway.name)).all()
 
 
-def find(session: Session, names: Iterable[str]) -> dict[str, Gateway]:
-    """Return those of ``names`` that are registered."""
-    found = session.scalars(sa.select(Gateway).where(Gateway.name.in_(sorted(set(names)))))
-    return {gateway.name: gateway for gateway in found}
+def find_to_change(session: Session, names: Iterable[str]) -> dict[str, Gateway]:
+    """Return those of ``names`` that are registered, and keep others from changing them until the transaction ends.
+
+    A worker of an ingest that was killed may still be committing when the next one begins: on PostgreSQL it would move
+    a cursor that the other has moved. Rows that refer to a gateway may be added meanwhile.
+    """
+    query = sa.select(Gateway).where(Gateway.name.in_(sorted(set(names)))).order_by(Gateway.name)
+    return {gateway.name: gateway for gateway in session.scalars(query.with_for_update(key_share=True))}
 
 
 def tags(session: Session, gateway: str, *, listed_only: bool = True) -> Sequence[Tag]:
@@ -103,8 +109,10 @@ def welcome(session: Session, gateway: Gateway, hello: Hello, opened: str, now_n
     gateway.release, gateway.boot, gateway.machine = hello.release, hello.boot, hello.machine
     gateway.clock_quality, gateway.last_seen_ns = hello.clock.quality, now_ns
     cursors: dict[str, dict[Lane, int]] = {}
-    for cursor in session.scalars(sa.select(Cursor).where(Cursor.gateway == gateway.name)):
-        if cursor.epoch in hello.epochs:
+    named = sorted(hello.epochs)
+    for begin in range(0, len(named), EPOCHS_ASKED):
+        some = Cursor.epoch.in_(named[begin : begin + EPOCHS_ASKED])
+        for cursor in session.scalars(sa.select(Cursor).where(Cursor.gateway == gateway.name, some)):
             cursors.setdefault(cursor.epoch, {})[Lane(cursor.lane)] = cursor.committed
     return cursors
 

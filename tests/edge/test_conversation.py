@@ -622,6 +622,28 @@ def test_hello_names_few_of_many_epochs_and_the_rest_once_these_are_delivered() 
     assert (sorted(named), hellos) == (epochs, 5)
 
 
+def test_alarms_of_no_epoch_wait_for_measurements_of_those_that_the_first_hello_named() -> None:
+    epochs = [f"{n:08d}-x" for n in range(200)]
+    conversation = Conversation()
+    conversation.connect(0.0)
+    conversation.update([mark(lane, 1000, epoch) for epoch in epochs for lane in (A, M)])
+    sessions = 0
+    sent_of: list[Lane] = []
+    for now in range(1000):
+        if conversation.is_hello_due(float(now)):
+            sessions += 1
+            conversation.offer()
+            answer = Welcome(session=f"s{sessions}", window=WINDOW_MOST, time=0, cursors={}, continues=True)
+            conversation.welcome(answer, float(now))
+        sent = send(conversation, count=1000, now=float(now))
+        conversation.ack(ack(sent.last, sent.lane, f"s{sessions}", sent.epoch), now + 0.1)
+        sent_of.append(sent.lane)
+        if sent_of.count(A) == len(epochs):
+            break
+    assert sent_of == [A] * len(epochs)
+    assert sessions == 4
+
+
 def test_late_welcome_to_an_earlier_hello_is_not_taken_for_the_answer() -> None:
     conversation = Conversation()
     conversation.connect(0.0)

@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -467,6 +468,24 @@ def test_damaged_layout_is_left_out(filled, sql) -> None:
     assert part.layouts == {}
     assert len(part.items) == 200
     spool.close()
+
+
+@pytest.mark.parametrize("body", [b"\xc1", msgspec.msgpack.encode(Layout("tank.fast", ("tank.levem",)))])
+def test_damaged_layout_is_whole_again_with_the_next_scan(filled, body) -> None:
+    """Until then it is left out: the fleet would take another for a lie and quarantine what it may read from memory."""
+    spoil(filled, f"UPDATE layout SET body = x'{body.hex()}'")
+    spool = begin(filled)
+    epoch = spool.marks()[0].epoch
+    part = spool.read(epoch, M, 0, 10**9)
+    assert part is not None
+    assert part.layouts == {}
+    spool.append([scan(1)], LAYOUTS)
+    spool.close()
+    again = begin(filled)
+    part = again.read(epoch, M, 0, 10**9)
+    assert part is not None
+    assert part.layouts == LAYOUTS
+    again.close()
 
 
 def test_damaged_note_of_a_raised_alarm_is_passed_over(spool, path) -> None:

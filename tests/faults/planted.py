@@ -130,9 +130,9 @@ BUGS = (
     Bug(
         "cursors are set back when a gateway connects",
         "fleet/gateways/service.py",
-        "    cursors: dict[str, dict[Lane, int]] = {}\n    for cursor in",
+        "    cursors: dict[str, dict[Lane, int]] = {}\n    named =",
         "    session.execute(sa.update(Cursor).where(Cursor.gateway == gateway.name).values(committed=0))\n"
-        "    cursors: dict[str, dict[Lane, int]] = {}\n    for cursor in",
+        "    cursors: dict[str, dict[Lane, int]] = {}\n    named =",
         "cut-link",
         2,
     ),

@@ -131,6 +131,17 @@ def test_of_what_a_gateway_says_of_itself_only_the_newest_waits(kind: Up) -> Non
     assert queue.drain() == [b"new", b"another's"]
 
 
+@pytest.mark.parametrize("kind", [Up.HEALTH, Up.REPORTED])
+def test_what_is_said_anew_keeps_its_place_so_that_its_turn_comes(kind: Up) -> None:
+    queue = Queue()
+    before, after = measurements(1), measurements(2)
+    queue.put(before)
+    queue.put(b"old", kind)
+    queue.put(after)
+    queue.put(b"new", kind)
+    assert queue.drain() == [before, b"new", after]
+
+
 def test_a_hello_makes_the_measurements_before_it_void_and_no_alarm() -> None:
     queue = Queue()
     kept, raised, reported, after = measurements(1), alarms(1), b"reported", measurements(9)

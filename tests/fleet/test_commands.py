@@ -163,7 +163,15 @@ def test_command_is_sent_again_with_growing_pauses_until_it_is_no_longer_outstan
     assert pauses[:3] == [AGAIN_FIRST_NS, 2 * AGAIN_FIRST_NS, 4 * AGAIN_FIRST_NS]
     assert max(pauses) == AGAIN_MOST_NS
     assert turns.take_due([], 0) == []
-    assert turns._due == {}
+    assert turns._sent == {}
+
+
+def test_a_clock_that_is_put_back_holds_up_no_command() -> None:
+    turns = Turns()
+    outstanding = [(edge.GATEWAY, "c1", Command(order=b"", signature=bytes(64)))]
+    assert turns.take_due(outstanding, 86_400 * NS) == outstanding
+    assert turns.take_due(outstanding, 0) == outstanding
+    assert turns.take_due(outstanding, NS) == []
 
 
 def test_welcome_says_which_hello_it_answers_and_that_parts_are_joined(fleet: Fleet) -> None:

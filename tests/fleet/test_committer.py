@@ -3,7 +3,8 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
+from threading import Event, current_thread
 from typing import Any
 
 import msgspec
@@ -12,6 +13,7 @@ import sqlalchemy as sa
 from prometheus_client import CollectorRegistry
 from sqlalchemy.exc import DataError, OperationalError
 
+from fleet import conversation
 from fleet.alarms.models import Alarm, AlarmEvent
 from fleet.backlog import Incoming
 from fleet.bootstrap import Services
@@ -28,6 +30,7 @@ from tests.fleet.conftest import START_NS, Clock, both_databases
 from wire.conversation import Ack, Batch, Greet, Minute, Refused, Tombstone, Welcome
 from wire.conversation import Clock as WireClock
 from wire.health import Health
+from wire.parts import Part
 from wire.record import ActionRecord, AuditRecord, Lane, Layout, encode_record, layout_id
 from wire.sample import Quality
 from wire.topics import Down, Up, format_topic
@@ -134,6 +137,30 @@ def test_a_restarted_ingest_knows_no_session_and_welcomes_with_the_cursor(fleet:
     assert isinstance(welcome.message, Welcome)
     assert welcome.message.cursors == {"e1": {Lane.MEASUREMENTS: 1}}
     assert welcome.message.session != session
+
+
+def test_a_hello_costs_no_more_for_all_the_starts_that_came_before(fleet: Fleet, services: Services) -> None:
+    """Cursors stay for ever: a gateway that starts every minute has ten thousand of them within days."""
+    lane = Lane.MEASUREMENTS
+    rows = [
+        {"gateway": edge.GATEWAY, "epoch": f"e{n}", "lane": lane.value, "committed": n, "boot": "b"}
+        for n in range(1, 2001)
+    ]
+    with services.database.writing() as session:
+        session.execute(sa.insert(Cursor), rows)
+    looked_at: list[object] = []
+
+    def look(cursor: Cursor, _: object) -> None:
+        looked_at.append(cursor)
+
+    sa.event.listen(Cursor, "load", look)
+    (welcome,) = fleet.send(edge.up(Up.HELLO, edge.hello("e7")))
+    sa.event.remove(Cursor, "load", look)
+    assert welcome.cursors == {"e7": {lane: 7}}
+    assert len(looked_at) == 1
+    many = msgspec.structs.replace(edge.hello(), epochs={row["epoch"]: {} for row in rows})
+    (welcome,) = fleet.send(edge.up(Up.HELLO, many))
+    assert len(welcome.cursors) == 2000
 
 
 def test_acks_of_one_transaction_are_joined_in_order(fleet: Fleet) -> None:
@@ -456,6 +483,15 @@ def test_no_text_or_number_of_one_gateway_stops_the_messages_of_others(fleet: Fl
     assert all("\0" not in q.reason for q in fleet.rows(sa.select(Quarantined)))
 
 
+def test_bounds_of_greetings_and_of_quarantine_hold_for_what_was_committed_not_for_what_was_tried(fleet: Fleet) -> None:
+    garbage = [edge.up(Up.HEALTH, bytes([n])) for n in range(15)]
+    stranger = edge.up(Up.BATCH, edge.batch("unknown", 1, edge.scan(1, 1.0, 1.0)))
+    replies = fleet.send(*garbage, stranger, edge.up(Up.REPORTED, edge.reported(version=2**63)))
+    assert [type(reply) for reply in replies] == [Greet]
+    kept = [row.body for row in fleet.rows(sa.select(Quarantined).order_by(Quarantined.id))]
+    assert [message.payload for message in garbage if message.payload not in kept] == []
+
+
 @pytest.mark.parametrize("layout", [Layout("g", ("a\0b",)), Layout("g\0", ("a",)), Layout("g", ("x" * 9000,))])
 def test_scans_of_a_layout_that_not_every_database_takes_are_quarantined_in_one_transaction(
     fleet: Fleet, layout: Layout
@@ -665,6 +701,13 @@ def test_a_tombstone_that_tells_too_much_is_an_excess() -> None:
     assert "100100 sums" in find_excess(edge.batch("s", 1, tombstone=grave, layouts={}))
 
 
+def test_a_part_of_no_message_is_quarantined(fleet: Fleet) -> None:
+    part = edge.up(Up.PART, Part(kind="live", number=1, index=0, count=2, octets=b"half"))
+    assert fleet.send(part) == []
+    ((kind, reason, body),) = [(q.kind, q.reason, q.body) for q in fleet.rows(sa.select(Quarantined))]
+    assert (kind, reason, body) == ("part", "a part of no message that can be", part.payload)
+
+
 @pytest.mark.parametrize("kind", [Up.LIVE, Down.ACK])
 def test_what_is_not_for_ingest_is_passed_over(fleet: Fleet, kind: Up | Down) -> None:
     assert fleet.send(Incoming(format_topic(edge.GATEWAY, kind), b"\x00\x80", START_NS)) == []
@@ -711,3 +754,41 @@ def test_ids_of_records_are_drawn_in_turn(fleet: Fleet, services: Services, data
                 ack.result(timeout=0.3)
             other.commit()
             assert ack.result(timeout=20).committed == 1
+
+
+def test_a_worker_that_ends_late_puts_no_cursor_back(
+    fleet: Fleet, services: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ingest was killed and started again while its worker was still committing."""
+    session = fleet.open()
+    begun, go_on = Event(), Event()
+    late = fleet.committer
+    decide = conversation.decide
+
+    def hesitate(*arguments: Any) -> conversation.Decision:
+        decision = decide(*arguments)
+        if current_thread().name == "late_0":
+            begun.set()
+            assert go_on.wait(20)
+        return decision
+
+    monkeypatch.setattr("fleet.committer.decide", hesitate)
+    grave = Tombstone(last=5, reason="quota")
+    with ThreadPoolExecutor(thread_name_prefix="late") as other, ThreadPoolExecutor() as threads:
+        ended = other.submit(tombstone, fleet, session, 1, grave)
+        assert begun.wait(20)
+        fleet.committer = Committer(services.database, IngestMetrics(CollectorRegistry()), services.clock)
+
+        def begin_anew() -> int:
+            opened = fleet.open()
+            tombstone(fleet, opened, 1, grave)
+            return fleet.batch(opened, 6, *(edge.scan(n, 1.0, 1.0) for n in range(6, 11))).committed
+
+        anew = threads.submit(begin_anew)
+        wait([anew], timeout=1.0)
+        go_on.set()
+        assert anew.result(timeout=20) == 10
+        wait([ended])
+    assert late is not fleet.committer
+    assert [cursor.committed for cursor in fleet.rows(sa.select(Cursor))] == [10]
+    assert len(fleet.rows(sa.select(Loss))) == 1
