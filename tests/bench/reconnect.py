@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-import paho.mqtt.subscribe as subscribe
+import paho.mqtt.client as mqtt
 import sqlalchemy as sa
 
 from fleet.bootstrap import Services, bootstrap
@@ -38,6 +38,7 @@ LATE_S = 5.0
 LOOK_S = 0.5
 ALARMS = "SELECT gateway, epoch, seq, captured_ns FROM record WHERE lane = 'A'"
 GIVE_UP_S = 900.0
+ANSWER_S = 2.0
 MEMORY = Path("/dev/shm")
 """A thousand gateways have a thousand disks; one would be the bottleneck here, and not in the field."""
 
@@ -176,9 +177,17 @@ def _busy_s() -> float:
 
 
 def _dropped(port: int) -> float:
-    """Messages that the broker had no room for."""
-    told = subscribe.simple("$SYS/broker/publish/messages/dropped", hostname="127.0.0.1", port=port)  # type: ignore[no-untyped-call]
-    return float(told.payload)
+    """Messages that the broker had no room for. It says nothing while there are none."""
+    told = [0.0]
+    client = mqtt.Client(mqtt.CallbackAPIVersion.VERSION2)
+    client.on_message = lambda _client, _userdata, message: told.append(float(message.payload))
+    client.connect("127.0.0.1", port)
+    client.subscribe("$SYS/broker/publish/messages/dropped")
+    client.loop_start()
+    time.sleep(ANSWER_S)
+    client.loop_stop()
+    client.disconnect()
+    return told[-1]
 
 
 @contextmanager
