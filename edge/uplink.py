@@ -33,6 +33,7 @@ from wire.command import Command
 from wire.conversation import Ack, Greet, Refused, Welcome
 from wire.errors import WireError
 from wire.health import Health, LinkHealth
+from wire.record import Lane
 from wire.topics import Down, Up, down_filter, parse_topic
 from wire.twin import Desired, Reported
 
@@ -43,7 +44,11 @@ logging.getLogger("mqtt").setLevel(logging.CRITICAL)
 
 BACKOFF_FIRST_S = 0.5
 BACKOFF_MOST_S = 15.0
+BACKOFF_ALARMS_MOST_S = 3.0
+"""While records of lane A wait it knocks more often: they are due at the fleet within seconds of the link's return."""
 CONNECT_TIMEOUT_S = 10.0
+LOOK_S = 0.5
+"""Between two looks whether an alarm has come while it waits to connect again."""
 SEND_BUFFER_BYTES = 64 * 1024
 TCP_NOTSENT_LOWAT = 25
 """tcp(7) on Linux: octets in the send buffer that have not left; Python 3.11 has no name for it."""
@@ -162,8 +167,23 @@ class Uplink:
                 self._note_fault(error)
             if time.monotonic() - began > BACKOFF_MOST_S:
                 backoff_s = BACKOFF_FIRST_S
-            await asyncio.sleep(backoff_s * (0.5 + self._jitter.random()))
+            await self._pause(backoff_s)
             backoff_s = min(backoff_s * 2, BACKOFF_MOST_S)
+
+    async def _pause(self, backoff_s: float) -> None:
+        """Wait before the next attempt, spread by chance; less long once an alarm waits."""
+        share, began = 0.5 + self._jitter.random(), time.monotonic()
+        while True:
+            most_s = BACKOFF_ALARMS_MOST_S if self._has_alarms else BACKOFF_MOST_S
+            left_s = began + min(backoff_s, most_s) * share - time.monotonic()
+            if left_s <= 0:
+                return
+            await asyncio.sleep(min(left_s, LOOK_S))
+
+    @property
+    def _has_alarms(self) -> bool:
+        account = self._store.figures.accounts.get(Lane.ALARMS)
+        return account is not None and account.pending > 0
 
     def _note_fault(self, error: NotConnectedError) -> None:
         if str(error) != self._fault:

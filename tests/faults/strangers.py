@@ -144,8 +144,8 @@ async def _start_clone(side: GatewaySide) -> Child:
     text = render(side.station.gateway, {**places, "broker": side.broker, "health_port": free_port()})
     config = folder / "clone.toml"
     config.write_text(text, "utf-8")
-    token = f"{side.station.gateway}.token"
-    shutil.copy2(side.folder / token, folder / token)
+    for name in (f"{side.station.gateway}.token", "fleet-command.pub"):
+        shutil.copy2(side.folder / name, folder / name)
     mounts = []
     for number, path in enumerate(("/proc/sys/kernel/random/boot_id", "/etc/machine-id")):
         own = folder / f"id-{number}"
