@@ -634,7 +634,7 @@ def test_alarms_of_no_epoch_wait_for_measurements_of_those_that_the_first_hello_
             sessions += 1
             conversation.offer()
             answer = Welcome(session=f"s{sessions}", window=WINDOW_MOST, time=0, cursors={}, continues=True)
-            conversation.welcome(answer, float(now))
+            conversation.welcome(answer)
         sent = send(conversation, count=1000, now=float(now))
         conversation.ack(ack(sent.last, sent.lane, f"s{sessions}", sent.epoch), now + 0.1)
         sent_of.append(sent.lane)

@@ -49,7 +49,7 @@ def begin() -> tuple[Conversation, Sender, Broker]:
     talk.connect(0.0)
     talk.update([Mark(epoch="e1", lane=lane, first=1, head=1000, committed=0) for lane in Lane])
     talk.offer()
-    talk.welcome(Welcome(session="s", window=131_072, time=0, cursors={}), 0.0)
+    talk.welcome(Welcome(session="s", window=131_072, time=0, cursors={}))
     meter = Meter(budget_bytes_per_day=0, burst_bytes=0, alarms_only_below_bytes_per_s=0, now=0.0)
     outlet = Outlet(GATEWAY, talk, meter, is_tls=False)
     outlet.attach(cast("Any", broker))
