@@ -60,7 +60,9 @@ class AlarmRecord(msgspec.Struct, frozen=True, array_like=True, tag="alarm"):
     """A change of state of one alarm. Lane A.
 
     ``change`` is ``raised`` or ``cleared``; ``value`` and ``limit`` are in the tag's unit; ``priority`` 1 is the
-    most urgent of 4.
+    most urgent of 4. ``standing`` is how the alarm stands from now on (`wire.alarm.Standing`), ``until_ns`` when its
+    shelving ends, in UTC. ``occurrence`` names this raise and all that follows until the next one: it is never 0, and
+    no two of an alarm are the same.
     """
 
     mono_ns: int
@@ -73,6 +75,33 @@ class AlarmRecord(msgspec.Struct, frozen=True, array_like=True, tag="alarm"):
     value: Value
     limit: float | None = None
     quality: int = 0
+    standing: int = 0
+    until_ns: int | None = None
+    occurrence: int = 0
+
+
+class StandingRecord(msgspec.Struct, frozen=True, array_like=True, tag="standing"):
+    """An alarm stands otherwise than before though its condition is the same. Lane A.
+
+    ``change`` is one of `wire.alarm.CHANGES`; ``standing``, ``until_ns`` and ``occurrence`` are as in `AlarmRecord`.
+    ``by`` is who asked for it, empty if it followed from the rules; ``where`` is ``page``, ``command-line``,
+    ``console`` or empty; ``comment`` is theirs. ``command`` is the id of the fleet's command that this follows from.
+    """
+
+    mono_ns: int
+    wall_ns: int | None
+    alarm: str
+    tag: str
+    level: str
+    change: str
+    priority: int
+    standing: int
+    until_ns: int | None = None
+    occurrence: int = 0
+    by: str = ""
+    where: str = ""
+    comment: str = ""
+    command: str = ""
 
 
 class ActionRecord(msgspec.Struct, frozen=True, array_like=True, tag="action"):
@@ -138,7 +167,7 @@ class WaveformRecord(msgspec.Struct, frozen=True, array_like=True, tag="waveform
     payload: bytes
 
 
-Record = ScanRecord | AlarmRecord | ActionRecord | AuditRecord | FoldedRecord | WaveformRecord
+Record = ScanRecord | AlarmRecord | StandingRecord | ActionRecord | AuditRecord | FoldedRecord | WaveformRecord
 
 CRC_OCTETS = 4
 _encoder = msgspec.msgpack.Encoder()

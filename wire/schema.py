@@ -17,7 +17,16 @@ import msgspec
 
 from wire.codec import KINDS
 from wire.command import Order
-from wire.record import ActionRecord, AlarmRecord, AuditRecord, FoldedRecord, Layout, ScanRecord, WaveformRecord
+from wire.record import (
+    ActionRecord,
+    AlarmRecord,
+    AuditRecord,
+    FoldedRecord,
+    Layout,
+    ScanRecord,
+    StandingRecord,
+    WaveformRecord,
+)
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 FOLDER = Path(__file__).parent / "schemas"
@@ -27,6 +36,7 @@ RECORD_KINDS: Mapping[str, type[msgspec.Struct]] = {
     "record-alarm": AlarmRecord,
     "record-action": ActionRecord,
     "record-audit": AuditRecord,
+    "record-standing": StandingRecord,
     "record-folded": FoldedRecord,
     "record-waveform": WaveformRecord,
     "layout": Layout,

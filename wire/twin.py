@@ -21,14 +21,21 @@ class TagInfo(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class AlarmInfo(msgspec.Struct, frozen=True, kw_only=True):
-    """An alarm rule as a console shows it."""
+    """An alarm rule as a console shows it.
+
+    ``level`` is its kind. ``limit`` is None where a kind has none, ``tag`` empty where it watches other alarms.
+    ``source`` says where its numbers come from. ``shelve_most_h`` is how long it may be shelved at once, 0 for never.
+    """
 
     name: str
     tag: str
     level: str
-    limit: float
+    limit: float | None
     priority: int
     title: str = ""
+    source: str = ""
+    shelve_most_h: float = 0.0
+    outputs: tuple[str, ...] = ()
 
 
 class DeviceInfo(msgspec.Struct, frozen=True, kw_only=True):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from wire.record import ActionRecord, AlarmRecord, AuditRecord, FoldedRecord, Record
+from wire.record import ActionRecord, AlarmRecord, AuditRecord, FoldedRecord, Record, StandingRecord
 
 
 class Fold(msgspec.Struct, frozen=True, array_like=True):
@@ -19,7 +19,7 @@ class Fold(msgspec.Struct, frozen=True, array_like=True):
 def rule_of(event: Record) -> str:
     """Name what an event belongs to: its alarm, its output, the command it answers, or the word of an audit event."""
     match event:
-        case AlarmRecord():
+        case AlarmRecord() | StandingRecord():
             return event.alarm
         case ActionRecord():
             return event.output

@@ -9,10 +9,10 @@ from sqlalchemy.orm import Session
 from fleet.alarms import own
 from fleet.alarms.models import Alarm, AlarmEvent
 from fleet.readings.items import split_value
-from wire.record import ActionRecord, AlarmRecord, AuditRecord, FoldedRecord
+from wire.record import ActionRecord, AlarmRecord, AuditRecord, FoldedRecord, StandingRecord
 from wire.sample import Value
 
-Event = AlarmRecord | ActionRecord | AuditRecord | FoldedRecord
+Event = AlarmRecord | StandingRecord | ActionRecord | AuditRecord | FoldedRecord
 
 
 def note(
@@ -25,6 +25,9 @@ def note(
     match event:
         case AlarmRecord():
             _note_alarm(session, line, event)
+        case StandingRecord():
+            line.kind, line.alarm, line.tag = event.change, event.alarm, event.tag
+            line.level, line.priority, line.detail = event.level, event.priority, event.comment
         case ActionRecord():
             line.kind, line.alarm, line.output, line.state = "action", event.cause, event.output, event.state
             line.delay_ns, line.detail = event.delay_ns, event.error

@@ -19,6 +19,7 @@ from wire.record import (
     Layout,
     Record,
     ScanRecord,
+    StandingRecord,
     WaveformRecord,
     columns_of,
     decode_record,
@@ -35,6 +36,7 @@ VALUE_MAX = 1e100
 KINDS: dict[type[Record], str] = {
     ScanRecord: "scan",
     AlarmRecord: "alarm",
+    StandingRecord: "standing",
     ActionRecord: "action",
     AuditRecord: "audit",
     FoldedRecord: "folded",
@@ -43,6 +45,7 @@ KINDS: dict[type[Record], str] = {
 LANE_OF: dict[type[Record], Lane] = {
     ScanRecord: Lane.MEASUREMENTS,
     AlarmRecord: Lane.ALARMS,
+    StandingRecord: Lane.ALARMS,
     ActionRecord: Lane.ALARMS,
     AuditRecord: Lane.ALARMS,
     FoldedRecord: Lane.ALARMS,
@@ -124,7 +127,7 @@ def _check_storable(record: Record) -> None:
             raise WireError(f"{name} holds a NUL")
         if isinstance(value, int) and name != "value" and not -INT_MAX <= value <= INT_MAX:
             raise WireError(f"{name} {value} is out of range")
-    if isinstance(record, AlarmRecord) and max(len(record.alarm), len(record.tag)) > NAME_MAX:
+    if isinstance(record, AlarmRecord | StandingRecord) and max(len(record.alarm), len(record.tag)) > NAME_MAX:
         raise WireError(f"an alarm's name has more than {NAME_MAX} characters")
     if isinstance(record, WaveformRecord) and not (math.isfinite(record.rate_hz) and record.rate_hz > 0):
         raise WireError(f"a waveform has a rate of {record.rate_hz} Hz")

@@ -12,12 +12,14 @@ import msgspec
 from fleet.ledger.models import Tally
 from fleet.readings.items import quality_of, split_value
 from fleet.relay.service import Columns, OutboxRow
+from wire.alarm import Standing, state_of
 from wire.record import (
     ActionRecord,
     AlarmRecord,
     AuditRecord,
     FoldedRecord,
     ScanRecord,
+    StandingRecord,
     WaveformRecord,
     columns_of,
     decode_record,
@@ -126,6 +128,19 @@ def _describe_body(row: OutboxRow, find_columns: FindColumns) -> dict[str, Any]:
                 "value": _plain(record.value),
                 "limit": record.limit,
                 "quality": quality_class(record.quality),
+            }
+        case StandingRecord():
+            return {
+                "kind": "standing",
+                "alarm": record.alarm,
+                "tag": record.tag,
+                "level": record.level,
+                "change": record.change,
+                "priority": record.priority,
+                "state": state_of(Standing(record.standing)),
+                "by": record.by,
+                "where": record.where,
+                "comment": record.comment,
             }
         case ActionRecord():
             return {
