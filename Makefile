@@ -14,7 +14,7 @@ ONLY ?=
 # The tests that go through the modules of `make coverage`.
 COVERING := $(wildcard tests/edge/test_spool*.py) tests/edge/test_store.py tests/edge/test_waiting.py \
 	tests/edge/test_conversation.py tests/edge/test_peers.py tests/fleet/test_committer.py tests/fleet/test_conversation.py \
-	$(wildcard tests/fleet/test_backlog.py tests/fleet/test_ingest*.py) tests/fleet/test_broker.py tests/fleet/test_waveforms.py
+	$(wildcard tests/fleet/test_backlog.py tests/fleet/test_ingest*.py) tests/fleet/test_broker.py tests/fleet/test_items.py tests/fleet/test_waveforms.py
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test coverage check bench faults faults-selftest fuzz bundle pictures schemas requirements clean
