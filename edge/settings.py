@@ -17,13 +17,14 @@ NAME = r"^[A-Za-z0-9][A-Za-z0-9_-]*$(?!\n)"
 Name = Annotated[str, Meta(pattern=NAME, max_length=64, examples=["gd-01"])]
 Sibling = Annotated[str, Meta(pattern=NAME, max_length=64, examples=["temperature"])]
 """A tag of the same device, by its name there."""
-TagName = Annotated[
-    str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*\.[A-Za-z0-9][A-Za-z0-9_-]*$(?!\n)", examples=["gd-01.gas"])
-]
+TAG_NAME = r"^[A-Za-z0-9][A-Za-z0-9_-]*\.[A-Za-z0-9][A-Za-z0-9_-]*$(?!\n)"
+TagName = Annotated[str, Meta(pattern=TAG_NAME, examples=["gd-01.gas"])]
 Seconds = Annotated[float, Meta(ge=0, le=86400)]
 Hours = Annotated[float, Meta(ge=0, le=87_600)]
 Period = Annotated[float, Meta(ge=0.01, le=86400)]
-Level = Literal["high-high", "high", "low", "low-low"]
+Level = Literal[
+    "high-high", "high", "low", "low-low", "deviation", "rate", "discrete", "bit", "bad", "silent", "total", "combined"
+]
 Formula = Literal["dew_point", "mean", "gust", "vector_speed", "vector_direction", "rain_sum"]
 
 MQTT_PORTS = {"mqtt": 1883, "mqtts": 8883}
@@ -291,28 +292,121 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class AlarmRule(msgspec.Struct, frozen=True, kw_only=True):
-    """[[alarm]]: raise when ``tag`` is at or beyond ``limit`` for ``on_delay_s``; clear when it has been back by
-    ``deadband`` for ``off_delay_s``. Limit and deadband are in the tag's unit; priority 1 is the most urgent."""
+    """[[alarm]]: what is watched, when that is an alarm, and what follows. docs/understand/alarms.md has every kind.
 
-    tag: Annotated[TagName, Meta(description="full name of the tag it watches")]
-    level: Annotated[Level, Meta(description="which side, and how far out")]
-    limit: Annotated[float, Meta(description="raised at or beyond it, in the tag's unit")]
+    Limit, deadband and setpoint are in the tag's unit; priority 1 is the most urgent.
+    """
+
+    tag: Annotated[
+        Annotated[str, Meta(pattern=TAG_NAME.replace("^", "^(|", 1).replace("$", ")$"), examples=["gd-01.gas"])],
+        Meta(description="full name of the tag it watches; none of `combined`"),
+    ] = ""
+    level: Annotated[Level, Meta(description="its kind, and how far out")]
+    label: Annotated[
+        Annotated[str, Meta(pattern=NAME.replace("^", "^(|", 1).replace("$", ")$"), max_length=64)],
+        Meta(description="tells apart several of a kind on one tag; `combined` needs one"),
+    ] = msgspec.field(default="", name="name")
+    limit: Annotated[float | None, Meta(description="raised at or beyond it, in the tag's unit")] = None
     deadband: Annotated[float, Meta(ge=0, description="how far back from the limit it clears")] = 0.0
+    setpoint: Annotated[
+        float | TagName | None, Meta(description="of `deviation`: what the value ought to be, a number or another tag")
+    ] = None
+    window_s: Annotated[
+        Annotated[float, Meta(gt=0, le=31 * 86400)] | None,
+        Meta(description="of `rate`, `total` and `combined`: how far back it looks"),
+    ] = None
+    direction: Annotated[Literal["rising", "falling", "either"], Meta(description="of `rate`: which change counts")] = (
+        "either"
+    )
+    equals: Annotated[
+        bool | int | float | str | None, Meta(description="of `discrete`: the value that is an alarm")
+    ] = None
+    bit: Annotated[
+        Annotated[int, Meta(ge=0, le=63)] | None, Meta(description="of `bit`: which bit, the lowest is 0")
+    ] = None
+    is_set: Annotated[bool, Meta(description="of `bit`: whether 1 is the alarm, or 0")] = True
+    silent_s: Annotated[
+        Annotated[float, Meta(gt=0, le=31 * 86400)] | None,
+        Meta(description="of `silent`: so long without a good value"),
+    ] = None
+    kind: Annotated[
+        Literal["counter", "amount"] | None,
+        Meta(description="of `total`: the tag is a total that grows, or the amount since the reading before"),
+    ] = None
+    wrap: Annotated[
+        Annotated[float, Meta(gt=0)] | None,
+        Meta(description="of a counter: the total at which it begins again at 0; it never does if not given"),
+    ] = None
+    of: Annotated[tuple[str, ...], Meta(description="of `combined`: names of the alarms that go into it")] = ()
+    need: Annotated[
+        Annotated[int, Meta(ge=1)] | None, Meta(description="of `combined`: how many of them make it an alarm")
+    ] = None
     priority: Annotated[int, Meta(ge=1, le=4, description="1 is the most urgent")] = 2
-    on_delay_s: Annotated[Seconds, Meta(description="how long the value must be beyond the limit")] = 0.0
-    off_delay_s: Annotated[Seconds, Meta(description="how long the value must be back")] = 0.0
-    outputs: Annotated[tuple[Name, ...], Meta(description="names of the outputs that are on while it is raised")] = ()
+    on_delay_s: Annotated[Seconds, Meta(description="how long it must hold before it is raised")] = 0.0
+    off_delay_s: Annotated[Seconds, Meta(description="how long it must be back before it clears")] = 0.0
+    latch: Annotated[bool, Meta(description="it stays an alarm until it is acknowledged and reset")] = False
+    realarm_s: Annotated[
+        Annotated[float, Meta(ge=0, le=7 * 86400)],
+        Meta(
+            description="so long after it was acknowledged it is unacknowledged again, if it still holds; 0 for never"
+        ),
+    ] = 0.0
+    suppressed_by: Annotated[
+        tuple[str, ...], Meta(description="names of alarms: while one of them is active, this one calls nobody")
+    ] = ()
+    shelve_most_h: Annotated[
+        Annotated[float, Meta(ge=0, le=168)],
+        Meta(description="how long an operator may shelve it at once; 0 if never"),
+    ] = 12.0
+    outputs: Annotated[tuple[Name, ...], Meta(description="names of the outputs that it drives")] = ()
     title: Annotated[str, Meta(description="name for people")] = ""
+    source: Annotated[str, Meta(description="where its numbers come from: a standard and its clause, a design")] = ""
+
+    def __post_init__(self) -> None:
+        for key in LEVEL_KEYS[self.level]:
+            if getattr(self, key) in (None, "", ()):
+                raise ValueError(f'an alarm of level = "{self.level}" needs {FILE_KEYS.get(key, key)}')
+        foreign = sorted(OWN_KEYS - set(LEVEL_KEYS[self.level]) - set(LEVEL_OPTIONS.get(self.level, ())))
+        for key in foreign:
+            if getattr(self, key) not in (None, "", ()):
+                raise ValueError(f'an alarm of level = "{self.level}" has no {key}: remove it')
+        if self.need is not None and self.need > len(self.of):
+            raise ValueError(f"need = {self.need} is more than the {len(self.of)} alarms it is made of")
 
     @property
     def name(self) -> str:
-        """The alarm's name on the gateway: tag and level."""
-        return f"{self.tag}:{self.level}"
+        """The alarm's name on the gateway: tag and level, or the name given."""
+        return f"{self.tag}:{self.label or self.level}" if self.tag else f"{self.label}:{self.level}"
 
     @property
     def is_upper(self) -> bool:
-        """Whether the alarm is on the high side."""
+        """Whether a limit is on the high side."""
         return self.level in ("high-high", "high")
+
+
+LEVEL_KEYS: Mapping[str, tuple[str, ...]] = {
+    "high-high": ("tag", "limit"),
+    "high": ("tag", "limit"),
+    "low": ("tag", "limit"),
+    "low-low": ("tag", "limit"),
+    "deviation": ("tag", "limit", "setpoint"),
+    "rate": ("tag", "limit", "window_s"),
+    "discrete": ("tag", "equals"),
+    "bit": ("tag", "bit"),
+    "bad": ("tag",),
+    "silent": ("tag", "silent_s"),
+    "total": ("tag", "limit", "window_s", "kind"),
+    "combined": ("label", "of", "need"),
+}
+"""What an alarm of each level must say."""
+LEVEL_OPTIONS: Mapping[str, tuple[str, ...]] = {"total": ("wrap",), "combined": ("window_s",)}
+"""What it may say beside that, and beside what all may."""
+OWN_KEYS = {"tag", "limit", "setpoint", "window_s", "equals", "bit", "silent_s", "kind", "wrap", "of", "need"}
+"""Keys that belong to some levels only."""
+FILE_KEYS = {"label": "name"}
+"""How a key is called in the file, where that is not the attribute's name."""
+LIMITS = ("high-high", "high", "low", "low-low")
+"""The levels that are a limit of the value itself."""
 
 
 class OutputEntry(msgspec.Struct, frozen=True, kw_only=True):
@@ -390,7 +484,8 @@ class Configuration(msgspec.Struct, frozen=True, kw_only=True):
         """The tags with the limits of their alarms, as the fleet hears of them."""
         limits: dict[str, dict[str, float]] = {}
         for rule in self.alarms:
-            limits.setdefault(rule.tag, {})[rule.level] = rule.limit
+            if rule.level in LIMITS and rule.limit is not None:
+                limits.setdefault(rule.tag, {})[rule.level] = rule.limit
         return tuple(msgspec.structs.replace(tag, limits=limits.get(tag.name, {})) for tag in self.tags)
 
     @property

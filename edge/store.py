@@ -304,7 +304,7 @@ class Store:
             written_bytes=written_bytes(),
         )
         if self._losing is None:
-            self._losing = LosingData(self.figures.lost, is_raised=LOSING_ALARM in spool.raised())
+            self._losing = LosingData(self.figures.lost, is_raised=LOSING_ALARM in spool.standings())
         self._measured_s = time.monotonic()
         self._measuring_s = self._measured_s - began
 
@@ -356,10 +356,10 @@ class Store:
         await self._call(take_over)
         self._check_accounts()
 
-    async def raised(self) -> dict[str, AlarmRecord]:
-        """The alarms that were up when the agent last ran, the store's own left out."""
-        found = await self._call(lambda spool: spool.raised())
-        return {name: record for name, record in found.items() if name != LOSING_ALARM}
+    async def standings(self) -> dict[str, Remembered]:
+        """The alarms that were not normal when the agent last ran, the store's own left out."""
+        found = await self._call(lambda spool: spool.standings())
+        return {name: stood for name, stood in found.items() if name != LOSING_ALARM}
 
     async def close(self) -> None:
         """Commit what is left and close the file."""

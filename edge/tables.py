@@ -215,7 +215,7 @@ def read_alarm(table: Any, place: Place, draft: Draft) -> None:
         return
     known = draft.alarms.get(rule.name)
     if known and known[0][0] == place[0]:
-        draft.mistakes.add(place, f"a second alarm is called '{rule.name}'", "a tag has one alarm per level")
+        draft.mistakes.add(place, f"a second alarm is called '{rule.name}'", "give each a name of its own: name = ...")
     draft.alarms[rule.name] = (place, rule)
 
 

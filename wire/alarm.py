@@ -115,6 +115,15 @@ CHANGES = (
 """Changes that a `StandingRecord` tells. ``removed``: out of service; ``restored``: in service again; ``reminded``: the
 re-alarm time is over, and it is unacknowledged again."""
 
+
+
+def standing_after(change: str, standing: int) -> Standing:
+    """How an alarm stands after a record. One of an early release does not say: what was raised is unacknowledged."""
+    if not standing and change == RAISED:
+        return Standing.ACTIVE | Standing.UNACKNOWLEDGED
+    return Standing(standing)
+
+
 ACTIONS = ("acknowledge", "reset", "shelve", "unshelve", "remove", "restore")
 """What an operator may ask for. As a command of the fleet each is called ``alarm-<action>``."""
 SHELVE_MOST_MINUTES = 7 * 1440

@@ -19,6 +19,8 @@ class Fold(msgspec.Struct, frozen=True, array_like=True):
 def rule_of(event: Record) -> str:
     """Name what an event belongs to: its alarm, its output, the command it answers, or the word of an audit event."""
     match event:
+        case StandingRecord() if event.by:
+            return f"operator:{event.alarm}:{event.change}:{event.mono_ns}"  # what somebody did is told, not counted
         case AlarmRecord() | StandingRecord():
             return event.alarm
         case ActionRecord():

@@ -28,6 +28,7 @@ TABLES: dict[str, dict[str, type | UnionType]] = {
     "mark": {"lane": str, "n": int, "head": int, "committed": int},
     "layout": {"id": bytes, "body": bytes},
     "raised": {"alarm": str, "body": bytes},
+    "standing": {"alarm": str, "body": bytes},
     "folded": {"rule": str, "body": bytes},
     "retired": {"lane": str, "assigned": int, "tombstoned": int},
     "chunk": {

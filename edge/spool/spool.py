@@ -206,8 +206,8 @@ class Spool:
     def _insert(self, lane: Lane, head: int, records: Sequence[Record]) -> int:
         used = dict.fromkeys(record.layout for record in records if isinstance(record, ScanRecord))
         for record in records:
-            if isinstance(record, AlarmRecord):
-                self._remember(record)
+            if isinstance(record, AlarmRecord | StandingRecord):
+                self._standings.note(record)
         last = head + len(records)
         self._file.execute(
             "INSERT INTO chunk (lane, n, first, last, stored_s, layouts, body) VALUES (?, ?, ?, ?, ?, ?, ?)",
@@ -223,21 +223,14 @@ class Spool:
         )
         return last
 
-    def _remember(self, record: AlarmRecord) -> None:
-        if record.change == "raised":
-            body = msgspec.msgpack.encode(record)
-            self._file.execute("INSERT OR REPLACE INTO raised VALUES (?, ?)", (record.alarm, body))
-        else:
-            self._file.execute("DELETE FROM raised WHERE alarm = ?", (record.alarm,))
-
     def _fold(self, events: Sequence[Event]) -> list[Event]:
         """Add events to the rows of their rules. Returns what is no event."""
         for event in events:
             if isinstance(event, Gone):
                 continue
             entry = event if isinstance(event, Fold) else fold(event)
-            if isinstance(entry.last, AlarmRecord):
-                self._remember(entry.last)
+            if isinstance(entry.last, AlarmRecord | StandingRecord):
+                self._standings.note(entry.last)
             rule = rule_of(entry.last)
             whole_entry = join(self._folds(rule).get(rule), entry)
             self._file.execute(
@@ -265,15 +258,9 @@ class Spool:
                 log.error("what was folded of %s cannot be read from %s: %s", name, self._file.path, error)
         return found
 
-    def raised(self) -> dict[str, AlarmRecord]:
-        """The alarms that are up, by name, as they were raised."""
-        found: dict[str, AlarmRecord] = {}
-        for alarm, body in self._file.query("SELECT alarm, body FROM raised"):
-            try:
-                found[str(alarm)] = msgspec.msgpack.decode(octets(body), type=AlarmRecord)
-            except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-                log.error("that alarm %s was up cannot be read from %s: %s", alarm, self._file.path, error)
-        return found
+    def standings(self) -> dict[str, Remembered]:
+        """The alarms that are not normal, by name."""
+        return self._standings.read()
 
     def marks(self) -> list[Mark]:
         """Where every epoch and lane held stands, oldest epoch first."""

@@ -1,0 +1,234 @@
+"""When a rule's condition holds: one class per kind, fed with readings. Pure; time is that of the readings.
+
+`judge` takes a reading and says whether it speaks for a change: for an alarm that is not up, whether it is beyond; for
+one that is, whether it is back. None: it says nothing, and a delay that runs goes on. docs/understand/alarms.md has the
+kinds, and what becomes of bad input.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import Callable
+from typing import Protocol
+
+from edge.extremes import Extremes
+from edge.rain import Amounts, Counter
+from edge.settings import LIMITS, AlarmRule
+from wire.sample import Quality, Value, is_bad
+
+NS = 1_000_000_000
+PARTIAL = int(Quality.UNCERTAIN_PARTIAL)
+NOTHING = (math.inf, -math.inf)
+Band = tuple[float, float]
+"""The open interval of numbers that change nothing."""
+NewestValue = Callable[[], tuple[Value, int] | None]
+"""Value and quality of another tag, None while there was none."""
+
+
+def usable(value: Value, quality: int) -> float | None:
+    """Return the number that a rule may judge, or None."""
+    if value is None or isinstance(value, str) or is_bad(quality):
+        return None
+    return None if math.isnan(value) else float(value)
+
+
+class Condition(Protocol):
+    """What one rule watches."""
+
+    def judge(self, value: Value, quality: int, mono_ns: int, *, is_up: bool) -> bool | None:
+        """Take a reading; tell whether it is beyond, or back if the alarm is up, None if it does not say."""
+        ...
+
+
+class Threshold:
+    """At or beyond a limit on one side; back when short of it by the deadband."""
+
+    def __init__(self, limit: float, deadband: float, *, is_upper: bool) -> None:
+        self._limit = limit
+        self._deadband = deadband
+        self._is_upper = is_upper
+        self._clear_at = limit - deadband if is_upper else limit + deadband
+
+    def judge(self, number: float, *, is_up: bool) -> bool:
+        """Tell whether a number is beyond, or back."""
+        if not is_up:
+            return number >= self._limit if self._is_upper else number <= self._limit
+        is_past = number < self._clear_at if self._is_upper else number > self._clear_at
+        return is_past or (number == self._clear_at and self._deadband > 0)
+
+    def band(self, *, is_up: bool) -> Band:
+        """Between which numbers it says no."""
+        edge = self._clear_at if is_up else self._limit
+        return (-math.inf, edge) if self._is_upper != is_up else (edge, math.inf)
+
+
+class Limit:
+    """high-high, high, low, low-low: the value against a limit."""
+
+    def __init__(self, rule: AlarmRule) -> None:
+        assert rule.limit is not None
+        self._threshold = Threshold(rule.limit, rule.deadband, is_upper=rule.is_upper)
+
+    def judge(self, value: Value, quality: int, _mono_ns: int, *, is_up: bool) -> bool | None:
+        """An infinite value is an instrument beyond its range, a partial one may be higher: neither clears."""
+        number = usable(value, quality)
+        if number is None:
+            return None
+        if is_up and (math.isinf(number) or quality == PARTIAL):
+            return False
+        return self._threshold.judge(number, is_up=is_up)
+
+    def band(self, *, is_up: bool) -> Band:
+        """Up to the limit, or back from where it clears."""
+        return self._threshold.band(is_up=is_up)
+
+
+class Deviation:
+    """The distance from a setpoint, a number or the newest value of another tag."""
+
+    def __init__(self, rule: AlarmRule, newest: NewestValue | None) -> None:
+        assert rule.limit is not None
+        self._threshold = Threshold(rule.limit, rule.deadband, is_upper=True)
+        self._setpoint = rule.setpoint if isinstance(rule.setpoint, float | int) else None
+        self._newest = newest
+
+    def judge(self, value: Value, quality: int, _mono_ns: int, *, is_up: bool) -> bool | None:
+        """Without a setpoint nothing deviates from it."""
+        number, setpoint = usable(value, quality), self._find_setpoint()
+        if number is None or setpoint is None:
+            return None
+        distance = abs(number - setpoint)
+        if math.isnan(distance) or (is_up and math.isinf(distance)):
+            return None
+        return self._threshold.judge(distance, is_up=is_up)
+
+    def _find_setpoint(self) -> float | None:
+        if self._newest is None:
+            return self._setpoint
+        found = self._newest()
+        return None if found is None else usable(*found)
+
+
+class Rate:
+    """The change within a window: up from the lowest of it, down from the highest."""
+
+    def __init__(self, rule: AlarmRule) -> None:
+        assert rule.limit is not None
+        assert rule.window_s is not None
+        self._threshold = Threshold(rule.limit, rule.deadband, is_upper=True)
+        self._direction = rule.direction
+        self._window = Extremes(int(rule.window_s * NS))
+
+    def judge(self, value: Value, quality: int, mono_ns: int, *, is_up: bool) -> bool | None:
+        """An infinite value tells nothing of how fast."""
+        number = usable(value, quality)
+        if number is None or math.isinf(number):
+            return None
+        self._window.put(number, mono_ns)
+        risen, fallen = number - self._window.low, self._window.high - number
+        change = {"rising": risen, "falling": fallen, "either": max(risen, fallen)}[self._direction]
+        return self._threshold.judge(change, is_up=is_up)
+
+
+class Discrete:
+    """A value that is an alarm: a number, a state, a word."""
+
+    def __init__(self, rule: AlarmRule) -> None:
+        self._equals = rule.equals
+
+    def judge(self, value: Value, quality: int, _mono_ns: int, *, is_up: bool) -> bool | None:
+        """A value of another kind, a text for a number, tells nothing."""
+        if value is None or is_bad(quality) or isinstance(value, str) != isinstance(self._equals, str):
+            return None
+        if isinstance(value, float) and math.isnan(value):
+            return None
+        return (value == self._equals) != is_up
+
+
+class Bit:
+    """One bit of an integer."""
+
+    def __init__(self, rule: AlarmRule) -> None:
+        assert rule.bit is not None
+        self._bit = rule.bit
+        self._is_set = rule.is_set
+
+    def judge(self, value: Value, quality: int, _mono_ns: int, *, is_up: bool) -> bool | None:
+        """What is no whole number has no bits."""
+        number = usable(value, quality)
+        if number is None or math.isinf(number) or number != math.floor(number):
+            return None
+        whole = int(value) if isinstance(value, int) else int(number)
+        return (bool(whole >> self._bit & 1) == self._is_set) != is_up
+
+
+class Bad:
+    """No good value: whatever the reason."""
+
+    def judge(self, value: Value, quality: int, _mono_ns: int, *, is_up: bool) -> bool | None:
+        """An uncertain or infinite value is one; NaN and nothing are none."""
+        return is_missing(value, quality) != is_up
+
+
+class Silent:
+    """No good value for a while. `AlarmTimer` counts the while, from the newest good value on."""
+
+    def judge(self, value: Value, quality: int, _mono_ns: int, *, is_up: bool) -> bool | None:
+        """A good value ends the silence; what is no value is part of it."""
+        if is_missing(value, quality):
+            return False if is_up else None
+        return is_up
+
+
+class Total:
+    """The sum over a window, of amounts or of what a counter has grown by."""
+
+    def __init__(self, rule: AlarmRule) -> None:
+        assert rule.limit is not None
+        assert rule.window_s is not None
+        self._threshold = Threshold(rule.limit, rule.deadband, is_upper=True)
+        self._source = Counter(rule.wrap) if rule.kind == "counter" else Amounts()
+        self._window_ns = int(rule.window_s * NS)
+        self._parts: deque[tuple[int, float]] = deque()
+        self._part_ns = max(self._window_ns // PARTS_MOST, 1)
+
+    def judge(self, value: Value, quality: int, mono_ns: int, *, is_up: bool) -> bool | None:
+        """Add what has come; what lies before the window goes."""
+        number = usable(value, quality)
+        amount = None if number is None or math.isinf(number) else self._source.take(number, mono_ns)
+        if amount is None:
+            return None
+        part = mono_ns // self._part_ns
+        if self._parts and self._parts[-1][0] == part:
+            amount += self._parts.pop()[1]
+        self._parts.append((part, amount))
+        while self._parts[0][0] <= part - PARTS_MOST:
+            self._parts.popleft()
+        return self._threshold.judge(math.fsum(each for _, each in self._parts), is_up=is_up)
+
+
+PARTS_MOST = 720
+"""What falls in one such part of a window leaves it together: 6 h in steps of 30 s."""
+
+
+def is_missing(value: Value, quality: int) -> bool:
+    """Tell whether there is no good value: none, a bad one, or NaN."""
+    return value is None or is_bad(quality) or (isinstance(value, float) and math.isnan(value))
+
+
+def make_condition(rule: AlarmRule, newest: NewestValue | None) -> Condition:
+    """Make what a rule watches. ``newest`` gives the setpoint where that is another tag."""
+    if rule.level in LIMITS:
+        return Limit(rule)
+    if rule.level == "deviation":
+        return Deviation(rule, newest)
+    simple: dict[str, Callable[[AlarmRule], Condition]] = {
+        "rate": Rate,
+        "discrete": Discrete,
+        "bit": Bit,
+        "bad": lambda _: Bad(),
+        "silent": lambda _: Silent(),
+        "total": Total,
+    }
+    return simple[rule.level](rule)
