@@ -12,27 +12,34 @@ import asyncio
 import logging
 import random
 from collections.abc import Collection, Mapping
+from contextlib import suppress
 
 import msgspec
 
 from drivers.base import Scan
 from edge.accounts import UNBALANCED_EVENT, Accounts
-from edge.alarms import Alarms, Transition
+from edge.alarms import NEVER, Alarms, Change, Standpoint
 from edge.clock import SystemClock
 from edge.collect import Collector
 from edge.line import Line
 from edge.live import Newest
-from edge.outputs import Output, resume_outputs
+from edge.operating import AlarmView, Operation
+from edge.outputs import Output
 from edge.pipeline import Pipeline
-from edge.settings import AlarmRule, Configuration
+from edge.settings import Configuration
+from edge.spool import Remembered
 from edge.store import Store
 from edge.supervise import supervise
 from wire.health import BusHealth, GroupHealth, OutputHealth
-from wire.record import AlarmRecord, Layout, ScanRecord, layout_id
+from wire.alarm import CLEARED, RAISED, Standing
+from wire.record import AlarmRecord, Layout, ScanRecord, StandingRecord, layout_id
 from wire.sample import Quality, Value
 
+NS = 1_000_000_000
 log = logging.getLogger(__name__)
 
+TICK_LEAST_S, TICK_MOST_S = 0.02, 1.0
+"""Between two looks at what is due by time alone."""
 ACCOUNTS_S = 10.0
 """Between two looks at the accounts of all groups."""
 
@@ -46,7 +53,7 @@ class Acquisition:
         store: Store,
         newest: Newest,
         clock: SystemClock,
-        raised: Mapping[str, AlarmRecord],
+        before: Mapping[str, Remembered],
         jitter: random.Random,
     ) -> None:
         self.configuration = configuration
@@ -67,28 +74,56 @@ class Acquisition:
         self._pipeline = Pipeline(configuration)
         layouts = [Layout(group, tags) for group, tags in configuration.columns.items()]
         self._layouts = {layout.group: (layout_id(layout), layout) for layout in layouts}
-        self._alarms = Alarms(configuration.alarms, {layout.group: layout.tags for layout in layouts}, raised)
         self._outputs = {
             entry.name: Output(entry, self._write, store.put_event, clock.mono_ns, clock.wall_at)
             for entry in configuration.outputs
         }
-        self.raised_records = dict(raised)
-        """The alarms that are up, as they were raised; what runs next takes them over."""
-        resume_outputs(self._outputs.values(), self._alarms.raised)
-        self._clear_orphans()
+        self._raised = {name: stood.raised for name, stood in before.items() if stood.raised is not None}
+        now_ns = clock.mono_ns()
+        self._alarms = Alarms(
+            configuration.alarms,
+            {layout.group: layout.tags for layout in layouts},
+            {name: self._resume(stood, now_ns) for name, stood in before.items()},
+            self._name_occurrence,
+        )
+        self._is_due_sooner = asyncio.Event()
+        self._resume_outputs()
+        self._clear_orphans(before, now_ns)
+        for change in self._alarms.start(now_ns):
+            self._announce(change)
 
-    def _clear_orphans(self) -> None:
-        """An alarm whose rule is gone can never return to normal: say so, or it would stand for ever."""
-        known = {rule.name for rule in self._alarms.raised}
-        mono = self._clock.mono_ns()
-        wall = self._clock.wall_at(mono)
-        for name in self.raised_records.keys() - known:
-            orphan = self.raised_records.pop(name)
-            self._store.put_event(
-                msgspec.structs.replace(
-                    orphan, mono_ns=mono, wall_ns=wall, change="cleared", value=None, quality=int(Quality.BAD_CONFIG)
-                )
+    def _resume(self, stood: Remembered, now_ns: int) -> Standpoint:
+        """A shelving whose end cannot be told ends now: silence must not outlast what was asked for."""
+        until_ns = NEVER
+        if Standing.SHELVED in stood.standing:
+            wall_ns = self._clock.wall_at(now_ns)
+            is_told = wall_ns is not None and stood.until_ns is not None
+            until_ns = now_ns + (stood.until_ns - wall_ns if is_told else 0)  # type: ignore[operator]  # told: both are
+        return Standpoint(standing=stood.standing, occurrence=stood.occurrence, until_ns=until_ns)
+
+    def _name_occurrence(self, mono_ns: int) -> int:
+        """The time of a raise names it: UTC, or that of this boot while there is no other."""
+        return self._clock.wall_at(mono_ns) or mono_ns or 1
+
+    def _resume_outputs(self) -> None:
+        for output in self._outputs.values():
+            output.resume(
+                {
+                    name: one.alarm.standing
+                    for name, one in self._alarms.states.items()
+                    if output.entry.name in one.rule.outputs
+                }
             )
+
+    def _clear_orphans(self, before: Mapping[str, Remembered], now_ns: int) -> None:
+        """An alarm whose rule is gone can never return to normal: say so, or it would stand for ever."""
+        wall = self._clock.wall_at(now_ns)
+        for name in before.keys() - self._alarms.states.keys():
+            tag, _, level = name.partition(":")
+            raised = self._raised.pop(name, None) or AlarmRecord(now_ns, wall, name, tag, level, CLEARED, 4, None)
+            quality = int(Quality.BAD_CONFIG)
+            gone = {"mono_ns": now_ns, "wall_ns": wall, "change": CLEARED, "value": None, "quality": quality}
+            self._store.put_event(msgspec.structs.replace(raised, **gone, standing=0, until_ns=None))
 
     async def run(self) -> None:
         """Acquire until cancelled. A line that breaks down restarts alone."""
@@ -97,6 +132,7 @@ class Acquisition:
                 name = f"collect[{collector.line.name}]"
                 tasks.create_task(supervise(name, collector.run, self._store.put_audit), name=name)
             tasks.create_task(self._watch_accounts(), name="accounts")
+            tasks.create_task(supervise("alarms", self._watch_time, self._store.put_audit), name="alarms")
             for output in self._outputs.values():
                 name = f"output[{output.entry.name}]"
                 tasks.create_task(supervise(name, output.run, self._store.put_audit), name=name)
@@ -110,6 +146,65 @@ class Acquisition:
                 log.error("scans are not accounted for: %s", wrong)
                 self._store.put_audit(UNBALANCED_EVENT, wrong)
 
+    async def _watch_time(self) -> None:
+        """Let delays, silences and shelvings end though nothing comes."""
+        while True:
+            for change in self._alarms.tick(self._clock.mono_ns()):
+                self._announce(change)
+            self._is_due_sooner.clear()
+            wait_s = (self._alarms.due_ns - self._clock.mono_ns()) / NS
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._is_due_sooner.wait(), min(max(wait_s, TICK_LEAST_S), TICK_MOST_S))
+
+    def operate(self, operation: Operation) -> str:
+        """Do what an operator asks of an alarm; say what was done. Raises OperationError if it does not take this."""
+        changes = self._alarms.operate(operation, self._clock.mono_ns())
+        for change in changes:
+            self._announce(change)
+        done = ", ".join(f"{change.rule.name} {change.change}" for change in changes)
+        return done or f"{operation.request.alarm} stands so already"
+
+    def alarms(self) -> tuple[AlarmView, ...]:
+        """Every alarm that is not normal, in no order."""
+        return tuple(self._view(name) for name, one in self._alarms.states.items() if one.alarm.standing)
+
+    def _view(self, name: str) -> AlarmView:
+        one, raised, now_ns = self._alarms.states[name], self._raised.get(name), self._clock.mono_ns()
+        rule, alarm = one.rule, one.alarm
+        return AlarmView(
+            name=name,
+            tag=rule.tag,
+            level=rule.level,
+            title=rule.title,
+            priority=rule.priority,
+            standing=alarm.standing,
+            occurrence=alarm.occurrence,
+            raised_ns=raised.wall_ns if raised else None,
+            raised_mono_ns=raised.mono_ns if raised else now_ns,
+            until_ns=self._until(alarm.until_ns),
+            value=raised.value if raised else None,
+            limit=rule.limit,
+            source=rule.source,
+            shelve_most_h=rule.shelve_most_h,
+            outputs=rule.outputs,
+        )
+
+    def remembered(self) -> dict[str, Remembered]:
+        """The alarms that are not normal, for what runs next."""
+        return {
+            name: Remembered(
+                standing=one.alarm.standing,
+                until_ns=self._until(one.alarm.until_ns),
+                occurrence=one.alarm.occurrence,
+                raised=self._raised.get(name),
+            )
+            for name, one in self._alarms.states.items()
+            if one.alarm.standing
+        }
+
+    def _until(self, until_ns: int) -> int | None:
+        return None if until_ns == NEVER else self._clock.wall_at(until_ns)
+
     def take(self, scan: Scan) -> None:
         """Take a scan, and what it derives: alarms and outputs first, then memory, then the spool. Never waits."""
         for made in self._pipeline.process(scan):
@@ -118,6 +213,8 @@ class Acquisition:
     def _use(self, scan: Scan) -> None:
         for change in self._alarms.evaluate(scan):
             self._announce(change)
+        if self._alarms.due_ns < scan.mono_ns + TICK_MOST_S * NS:
+            self._is_due_sooner.set()
         key, layout = self._layouts[scan.group]
         self._newest.put(layout.tags, scan)
         kept = self._pipeline.thin(scan)
@@ -126,35 +223,61 @@ class Acquisition:
             record = ScanRecord(key, scan.mono_ns, wall, kept.values, kept.quality, kept.columns)
             self._store.put_scan(record, layout)
 
-    def _announce(self, change: Transition) -> None:
+    def _announce(self, change: Change) -> None:
+        """Tell the outputs, then the spool."""
         rule = change.rule
         for name in rule.outputs:
-            self._outputs[name].apply(change)
-        record = AlarmRecord(
-            change.mono_ns,
-            self._clock.wall_at(change.mono_ns),
+            self._outputs[name].apply(rule.name, change.standing, change.mono_ns)
+        record = self._record(change)
+        if isinstance(record, AlarmRecord) and change.change == RAISED:
+            self._raised[rule.name] = record
+        if not change.standing:
+            self._raised.pop(rule.name, None)
+        self._store.put_event(record)
+
+    def _record(self, change: Change) -> AlarmRecord | StandingRecord:
+        rule, mono = change.rule, change.mono_ns
+        wall, until = self._clock.wall_at(mono), self._until(change.until_ns)
+        standing = int(change.standing)
+        if change.change in (RAISED, CLEARED):
+            return AlarmRecord(
+                mono,
+                wall,
+                rule.name,
+                rule.tag,
+                rule.level,
+                change.change,
+                rule.priority,
+                change.value,
+                rule.limit,
+                change.quality,
+                standing,
+                until,
+                change.occurrence,
+            )
+        asked = change.operation
+        who = (asked.by, asked.where, asked.request.comment, asked.command) if asked else ("", "", "", "")
+        return StandingRecord(
+            mono,
+            wall,
             rule.name,
             rule.tag,
             rule.level,
             change.change,
             rule.priority,
-            change.value,
-            rule.limit,
-            change.quality,
+            standing,
+            until,
+            change.occurrence,
+            *who,
         )
-        if change.change == "raised":
-            self.raised_records[rule.name] = record
-        else:
-            self.raised_records.pop(rule.name, None)
-        self._store.put_event(record)
 
     async def _write(self, tag: str, value: Value) -> None:
         await self._line_of[tag].write(tag, value)
 
     @property
-    def raised(self) -> tuple[AlarmRule, ...]:
-        """The rules whose alarm is up."""
-        return self._alarms.raised
+    def raised(self) -> int:
+        """How many alarms are active."""
+        return sum(one.alarm.is_active for one in self._alarms.states.values())
 
     @property
     def group_names(self) -> Collection[str]:

@@ -34,10 +34,12 @@ from edge.handlers import make_handlers
 from edge.health import HealthServer, State
 from edge.live import Newest
 from edge.mistakes import Mistakes
+from edge.operating import Operation, OperationError
 from edge.places import format_place
 from edge.release import RELEASE
 from edge.sender import Identity
 from edge.settings import BootSettings, Configuration
+from edge.spool import Remembered
 from edge.store import Store
 from edge.supervise import end, supervise
 from edge.twin import Twin
@@ -45,7 +47,6 @@ from edge.uplink import Uplink
 from provisioning.signing import read_public_key
 from wire.command import Command
 from wire.health import Health
-from wire.record import AlarmRecord
 from wire.twin import AlarmInfo, Desired, DeviceInfo, Reported
 
 log = logging.getLogger(__name__)
@@ -84,8 +85,8 @@ class Agent:
         self._configuration = self._choose(seed)
         self._changed = asyncio.Event()
         self._acquisition: Acquisition | None = None
-        self._knows_raised = False
-        self._raised_before: dict[str, AlarmRecord] = {}
+        self._knows_standings = False
+        self._before: dict[str, Remembered] = {}
         uplink = boot.uplink
         self.uplink = Uplink(
             uplink,
@@ -102,7 +103,7 @@ class Agent:
             jitter=self._jitter,
         )
         key = read_command_key(folder / uplink.command_key_file) if uplink.command_key_file else None
-        self._commander = Commander(boot.gateway.id, key, ledger, store, clock, make_handlers(self.uplink))
+        self._commander = Commander(boot.gateway.id, key, ledger, store, clock, make_handlers(self.uplink, self.operate))
 
     def _choose(self, seed: Configuration) -> Configuration:
         """The twin rules once it has a version; the file is only the seed."""
@@ -151,9 +152,9 @@ class Agent:
         """Run the configuration; when another arrives, end the old one and run that."""
         while True:
             self._changed.clear()
-            raised = await self._raised()
+            before = await self._stood()
             self._acquisition = Acquisition(
-                self._configuration, self._store, self._newest, self._clock, raised, self._jitter
+                self._configuration, self._store, self._newest, self._clock, before, self._jitter
             )
             self._newest.keep(self._acquisition.group_names)
             self.uplink.ask_report()
@@ -171,26 +172,26 @@ class Agent:
         """Wait for another configuration, or for a spool that could not be read before: it knows which alarms are up,
         and those that are over by now would stand for ever."""
         while not self._changed.is_set():
-            if not self._knows_raised and self._store.epoch and await self._learn_raised():
+            if not self._knows_standings and self._store.epoch and await self._learn_standings():
                 return
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._changed.wait(), None if self._knows_raised else SPOOL_LOOK_S)
+                await asyncio.wait_for(self._changed.wait(), None if self._knows_standings else SPOOL_LOOK_S)
 
-    async def _learn_raised(self) -> bool:
+    async def _learn_standings(self) -> bool:
         try:
-            self._raised_before = await self._store.raised()
+            self._before = await self._store.standings()
         except SpoolError as error:
-            log.error("which alarms were up before is not known: %s", error)
+            log.error("how alarms stood before is not known: %s", error)
             return False
-        self._knows_raised = True
+        self._knows_standings = True
         return True
 
-    async def _raised(self) -> dict[str, AlarmRecord]:
-        """The alarms that are up: from what ran so far, and once from the spool."""
-        if not self._knows_raised:
-            await self._learn_raised()
-        before, self._raised_before = self._raised_before, {}
-        return before if self._acquisition is None else before | self._acquisition.raised_records
+    async def _stood(self) -> dict[str, Remembered]:
+        """How alarms stand: by what ran so far, and once by the spool."""
+        if not self._knows_standings:
+            await self._learn_standings()
+        before, self._before = self._before, {}
+        return before if self._acquisition is None else before | self._acquisition.remembered()
 
     async def take_desired(self, desired: Desired) -> None:
         """Apply a desired configuration whole, or refuse it whole with the reason."""
@@ -216,6 +217,12 @@ class Agent:
         self._configuration = configuration
         self._changed.set()
 
+    def operate(self, operation: Operation) -> str:
+        """Do what an operator asks of an alarm. Raises OperationError if it does not take this now."""
+        if self._acquisition is None:
+            raise OperationError("no alarm is watched yet", hint="try again in a moment")
+        return self._acquisition.operate(operation)
+
     def take_command(self, command: Command) -> None:
         """Take what the fleet wants done once."""
         self._commander.take(command)
@@ -232,8 +239,18 @@ class Agent:
             config=msgspec.msgpack.decode(running.document),
             tags=running.reported_tags(),
             alarms=tuple(
-                AlarmInfo(name=r.name, tag=r.tag, level=r.level, limit=r.limit, priority=r.priority, title=r.title)
-                for r in running.alarms
+                AlarmInfo(
+                    name=rule.name,
+                    tag=rule.tag,
+                    level=rule.level,
+                    limit=rule.limit,
+                    priority=rule.priority,
+                    title=rule.title,
+                    source=rule.source,
+                    shelve_most_h=rule.shelve_most_h,
+                    outputs=rule.outputs,
+                )
+                for rule in running.alarms
             ),
             devices=tuple(
                 DeviceInfo(name=d.name, title=d.title, bus=d.bus, profile=d.profile) for d in running.devices
@@ -275,7 +292,7 @@ class Agent:
             rejected=self.uplink.rejected,
             commands_ignored=self._commander.ignored,
             config_version=self._twin.version,
-            alarms_raised=len(self._acquisition.raised) if self._acquisition else 0,
+            alarms_raised=self._acquisition.raised if self._acquisition else 0,
         )
 
 

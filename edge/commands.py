@@ -19,6 +19,7 @@ from edge.clock import SystemClock
 from edge.command_ledger import CommandLedger
 from edge.errors import DocumentError
 from edge.handlers import Handler
+from edge.operating import OperationError
 from edge.store import Store
 from provisioning.signing import verify
 from wire.command import DONE, FAILED, INTERRUPTED, LIFETIME_MOST_NS, REFUSED, Command, Order
@@ -150,7 +151,9 @@ class Commander:
             return REFUSED, f"{by}: {error}"
         log.info("command %s", by)
         try:
-            return DONE, f"{by}: {await handler.act(arguments)}"
+            return DONE, f"{by}: {await handler.act(arguments, order)}"
+        except OperationError as error:
+            return REFUSED, f"{by}: {error}; {error.hint}"
         except (OSError, ValueError, RuntimeError) as error:
             return FAILED, f"{by}: {error}"
 

@@ -5,24 +5,28 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta
 
+from edge.operating import Operation
 from edge.uplink import Uplink
+from wire.alarm import ACTIONS, AlarmRequest
+from wire.command import Order
 
 LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING}
 
 
 class Handler(msgspec.Struct, frozen=True):
-    """``act`` gets the arguments, already of their type, and says what was done.
+    """``act`` gets the arguments, already of their type, and the whole order, and says what was done.
 
-    It raises OSError, ValueError or RuntimeError where that could not be done.
+    It raises OSError, ValueError or RuntimeError where that could not be done, OperationError where it is refused.
     """
 
     arguments: type[msgspec.Struct]
-    act: Callable[[Any], Awaitable[str]]
+    act: Callable[[Any, Order], Awaitable[str]]
 
 
 class NoArguments(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -44,7 +48,7 @@ class LogLevel:
         self._usual = logger.level
         self._back: asyncio.TimerHandle | None = None
 
-    async def act(self, arguments: LogLevelArguments) -> str:
+    async def act(self, arguments: LogLevelArguments, _: Order) -> str:
         """Log more or less for some minutes."""
         if self._back is not None:
             self._back.cancel()
@@ -54,14 +58,14 @@ class LogLevel:
         return f"logging at {arguments.level} for {arguments.minutes:g} min"
 
 
-def make_handlers(uplink: Uplink) -> Mapping[str, Handler]:
+def make_handlers(uplink: Uplink, operate: Callable[[Operation], str]) -> Mapping[str, Handler]:
     """Make the table of what this gateway carries out."""
 
-    async def report(_: NoArguments) -> str:
+    async def report(_: NoArguments, _order: Order) -> str:
         uplink.ask_report()
         return "what runs is reported again"
 
-    async def reconnect(_: NoArguments) -> str:
+    async def reconnect(_: NoArguments, _order: Order) -> str:
         uplink.reconnect()
         return "the connection is built again"
 
@@ -69,4 +73,11 @@ def make_handlers(uplink: Uplink) -> Mapping[str, Handler]:
         "report": Handler(NoArguments, report),
         "reconnect": Handler(NoArguments, reconnect),
         "log-level": Handler(LogLevelArguments, LogLevel(logging.getLogger()).act),
+        **{f"alarm-{action}": Handler(AlarmRequest, partial(_operate, operate, action)) for action in ACTIONS},
     }
+
+
+async def _operate(operate: Callable[[Operation], str], action: str, request: AlarmRequest, order: Order) -> str:
+    return operate(
+        Operation(action=action, request=request, by=order.author, where="console", command=order.id)
+    )

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from itertools import pairwise
 
 from drivers.errors import SettingsError
+from edge.alarms.following import find_circle
 from edge.draft import BusDraft, Draft, TagDraft
 from edge.formulas import GUST_POLL_MOST_S, find_misfits
 from edge.mistakes import suggest
@@ -34,6 +35,7 @@ def check_references(draft: Draft) -> None:
             draft.mistakes.add((*place, "tag"), message, "use a modbus coil")
     for place, rule in draft.alarms.values():
         _check_alarm(place, rule, draft)
+    _check_circles(draft)
     _check_limit_order(draft)
     for tag in draft.tags.values():
         if tag.check is not None:
@@ -52,21 +54,38 @@ def _report_missing(tag: str, place: Place, draft: Draft) -> None:
 
 
 def _check_alarm(place: Place, rule: AlarmRule, draft: Draft) -> None:
-    tag = draft.tags.get(rule.tag)
-    if tag is None:
-        _report_missing(rule.tag, (*place, "tag"), draft)
-        return
     for output in rule.outputs:
         if output not in draft.outputs:
             known = suggest(output, draft.outputs)
             draft.mistakes.add((*place, "outputs"), f"there is no output '{output}'", known)
-    if _is_outside(rule.limit, tag.info.low, tag.info.high):
-        message = f"limit {rule.limit:g} is outside the range {tag.info.low} to {tag.info.high} of '{rule.tag}'"
+    for key, names in (("of", rule.of), ("suppressed_by", rule.suppressed_by)):
+        for name in names:
+            if name not in draft.alarms and name.partition(".")[0] not in draft.broken:
+                draft.mistakes.add((*place, key), f"there is no alarm '{name}'", suggest(name, draft.alarms))
+    for key, tag in (("tag", rule.tag), ("setpoint", rule.setpoint)):
+        if isinstance(tag, str) and tag and tag not in draft.tags:
+            _report_missing(tag, (*place, key), draft)
+    found = draft.tags.get(rule.tag)
+    if found is not None and rule.level in LEVEL_ORDER and rule.limit is not None:
+        _check_limit(place, rule.limit, found, draft)
+
+
+def _check_limit(place: Place, limit: float, tag: TagDraft, draft: Draft) -> None:
+    if _is_outside(limit, tag.info.low, tag.info.high):
+        message = f"limit {limit:g} is outside the range {tag.info.low} to {tag.info.high} of '{tag.info.name}'"
         draft.mistakes.add((*place, "limit"), message, "such an alarm could never be raised")
-    elif tag.check is not None and _is_outside(rule.limit, tag.check.low, tag.check.high):
-        message = f"limit {rule.limit:g} is outside check.low {tag.check.low} to check.high {tag.check.high}"
+    elif tag.check is not None and _is_outside(limit, tag.check.low, tag.check.high):
+        message = f"limit {limit:g} is outside check.low {tag.check.low} to check.high {tag.check.high}"
         hint = "a value beyond the check is bad and raises nothing: widen the check"
-        draft.mistakes.add((*place, "limit"), f"{message} of '{rule.tag}'", hint)
+        draft.mistakes.add((*place, "limit"), f"{message} of '{tag.info.name}'", hint)
+
+
+def _check_circles(draft: Draft) -> None:
+    circle = find_circle(rule for _, rule in draft.alarms.values())
+    if circle:
+        place, _ = draft.alarms[circle[0]]
+        message = f"alarms follow from each other in a circle: {' -> '.join(circle)}"
+        draft.mistakes.add(place, message, "let one of them follow from none of the others")
 
 
 def _is_outside(limit: float, low: float | None, high: float | None) -> bool:
@@ -74,14 +93,15 @@ def _is_outside(limit: float, low: float | None, high: float | None) -> bool:
 
 
 def _check_limit_order(draft: Draft) -> None:
-    by_tag: dict[str, list[tuple[Place, AlarmRule]]] = {}
+    by_tag: dict[str, list[tuple[Place, AlarmRule, float]]] = {}
     for place, rule in draft.alarms.values():
-        by_tag.setdefault(rule.tag, []).append((place, rule))
+        if rule.level in LEVEL_ORDER and not rule.label and rule.limit is not None:
+            by_tag.setdefault(rule.tag, []).append((place, rule, rule.limit))
     for rules in by_tag.values():
         rules.sort(key=lambda entry: LEVEL_ORDER.index(entry[1].level))
-        for (_, lower), (place, upper) in pairwise(rules):
-            if lower.limit >= upper.limit:
-                message = f"{upper.level} at {upper.limit:g} is not above {lower.level} at {lower.limit:g}"
+        for (_, lower, low), (place, upper, high) in pairwise(rules):
+            if low >= high:
+                message = f"{upper.level} at {high:g} is not above {lower.level} at {low:g}"
                 hint = f"order the limits: {' < '.join(LEVEL_ORDER)}"
                 draft.mistakes.add((*place, "limit"), f"'{upper.tag}': {message}", hint)
 

@@ -26,7 +26,7 @@ from edge.conversation import Plan
 from edge.errors import SpoolCorruptError, SpoolError, SpoolFullError
 from edge.losing import LosingData
 from edge.settings import SpoolSettings
-from edge.spool import Entry, Event, Mark, Salvaged, Slice, Spool
+from edge.spool import Entry, Event, Mark, Remembered, Salvaged, Slice, Spool
 from edge.waiting import Waiting, make_gone
 from edge.wear import written_bytes
 from wire.health import LaneHealth

@@ -8,12 +8,14 @@ fleet has committed, or what it declares.
     age        how long records have been held
     minutes    what a tombstone tells of the scans under it. Pure
     folding    many events of one rule as one. Pure
+    standings  how alarms stand, over restarts
     salvage    what can be read of a damaged file
 """
 
 from edge.spool.folding import Fold, fold, join, rule_of
 from edge.spool.salvage import Salvaged
 from edge.spool.spool import Entry, Event, Mark, Slice, Spool, spans
+from edge.spool.standings import Remembered
 from edge.spool.tombstones import Gone
 
-__all__ = ["Entry", "Event", "Fold", "Gone", "Mark", "Salvaged", "Slice", "Spool", "fold", "join", "rule_of", "spans"]
+__all__ = ["Entry", "Event", "Fold", "Gone", "Mark", "Remembered", "Salvaged", "Slice", "Spool", "fold", "join", "rule_of", "spans"]

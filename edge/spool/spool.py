@@ -8,7 +8,7 @@ the transaction that stores the record. A row ("chunk") holds consecutive record
     tombstone  lane, epoch, first..last of records that are no longer held, and why
     mark       lane, epoch: head (last seq assigned) and committed (last seq the fleet has)
     epoch      its text identity, its boot and that boot's last known clock
-    raised     alarms that are up, so that a restart neither raises nor forgets them
+    raised, standing   how alarms stand, so that a restart neither raises nor forgets them (`edge.spool.standings`)
     folded     events that found no room each, one row per rule
 
 Every seq above ``committed`` is in a chunk or under a tombstone, so that assigned = delivered + pending + tombstoned.
@@ -32,10 +32,11 @@ from edge.spool.folding import Fold, fold, join, rule_of, unfold
 from edge.spool.layouts import Layouts
 from edge.spool.room import Room
 from edge.spool.salvage import Salvaged, resume, salvage
+from edge.spool.standings import Remembered, Standings
 from edge.spool.tombstones import Gone, Tombstones, times
 from wire.conversation import BATCH_ITEMS_MOST, Clock, Span, Tombstone
 from wire.health import LaneHealth
-from wire.record import LANES, AlarmRecord, Lane, Layout, Record, ScanRecord, encode_record
+from wire.record import LANES, AlarmRecord, Lane, Layout, Record, ScanRecord, StandingRecord, encode_record
 
 log = logging.getLogger(__name__)
 
@@ -93,6 +94,7 @@ class Spool:
         self._file = SpoolFile(path)
         self._tombstones = Tombstones(self._file)
         self._layouts = Layouts(self._file)
+        self._standings = Standings(self._file)
         self._room = Room(
             self._file, self._tombstones, self._layouts, max_bytes=max_bytes, min_free_bytes=min_free_bytes
         )
