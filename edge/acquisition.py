@@ -22,17 +22,20 @@ from edge.clock import SystemClock
 from edge.collect import Collector
 from edge.line import Line
 from edge.live import Newest
-from edge.outputs import Output, resume_outputs
+from edge.outputs import Output
 from edge.pipeline import Pipeline
 from edge.settings import AlarmRule, Configuration
 from edge.store import Store
 from edge.supervise import supervise
+from wire.alarm import CLEARED, RAISED, Standing
 from wire.health import BusHealth, GroupHealth, OutputHealth
 from wire.record import AlarmRecord, Layout, ScanRecord, layout_id
 from wire.sample import Quality, Value
 
 log = logging.getLogger(__name__)
 
+STANDING = {RAISED: Standing.ACTIVE | Standing.UNACKNOWLEDGED, CLEARED: Standing.UNACKNOWLEDGED}
+"""How an alarm stands after a change of its condition."""
 ACCOUNTS_S = 10.0
 """Between two looks at the accounts of all groups."""
 
@@ -74,8 +77,12 @@ class Acquisition:
         }
         self.raised_records = dict(raised)
         """The alarms that are up, as they were raised; what runs next takes them over."""
-        resume_outputs(self._outputs.values(), self._alarms.raised)
+        self._resume_outputs()
         self._clear_orphans()
+
+    def _resume_outputs(self) -> None:
+        for name, output in self._outputs.items():
+            output.resume({rule.name: STANDING[RAISED] for rule in self._alarms.raised if name in rule.outputs})
 
     def _clear_orphans(self) -> None:
         """An alarm whose rule is gone can never return to normal: say so, or it would stand for ever."""
@@ -129,7 +136,7 @@ class Acquisition:
     def _announce(self, change: Transition) -> None:
         rule = change.rule
         for name in rule.outputs:
-            self._outputs[name].apply(change)
+            self._outputs[name].apply(rule.name, STANDING[change.change], change.mono_ns)
         record = AlarmRecord(
             change.mono_ns,
             self._clock.wall_at(change.mono_ns),
