@@ -1,7 +1,8 @@
 """Local outputs: what an alarm switches on site. Nothing between a sample and a siren but the line to the siren.
 
-What an output follows is its `hold`: an alarm's condition, its acknowledgement, or both. Each has a task of its own, so that one that does not answer
-holds up no other; it is tried again until it takes the command, and the fault is journalled once.
+An output is on while an alarm that names it holds it on, by its condition, its acknowledgement or both (`hold`). Each
+output has a task of its own, so that one that does not answer holds up no other; it is tried again until it takes the
+command, and the fault is journalled once.
 """
 
 from __future__ import annotations
