@@ -30,8 +30,8 @@ from edge.settings import Configuration
 from edge.spool import Remembered
 from edge.store import Store
 from edge.supervise import supervise
-from wire.health import BusHealth, GroupHealth, OutputHealth
 from wire.alarm import CLEARED, RAISED, Standing
+from wire.health import BusHealth, GroupHealth, OutputHealth
 from wire.record import AlarmRecord, Layout, ScanRecord, StandingRecord, layout_id
 from wire.sample import Quality, Value
 

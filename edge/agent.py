@@ -103,7 +103,9 @@ class Agent:
             jitter=self._jitter,
         )
         key = read_command_key(folder / uplink.command_key_file) if uplink.command_key_file else None
-        self._commander = Commander(boot.gateway.id, key, ledger, store, clock, make_handlers(self.uplink, self.operate))
+        self._commander = Commander(
+            boot.gateway.id, key, ledger, store, clock, make_handlers(self.uplink, self.operate)
+        )
 
     def _choose(self, seed: Configuration) -> Configuration:
         """The twin rules once it has a version; the file is only the seed."""

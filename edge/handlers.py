@@ -78,6 +78,4 @@ def make_handlers(uplink: Uplink, operate: Callable[[Operation], str]) -> Mappin
 
 
 async def _operate(operate: Callable[[Operation], str], action: str, request: AlarmRequest, order: Order) -> str:
-    return operate(
-        Operation(action=action, request=request, by=order.author, where="console", command=order.id)
-    )
+    return operate(Operation(action=action, request=request, by=order.author, where="console", command=order.id))

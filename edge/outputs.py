@@ -1,18 +1,19 @@
 """Local outputs: what an alarm switches on site. Nothing between a sample and a siren but the line to the siren.
 
-An output is on while any alarm that names it is raised. Each has a task of its own, so that one that does not answer
-holds up no other; it is tried again until it takes the command, and the fault is journalled once.
+An output is on while an alarm that names it holds it on, by its condition, its acknowledgement or both (`hold`). Each
+output has a task of its own, so that one that does not answer holds up no other; it is tried again until it takes the
+command, and the fault is journalled once.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Mapping
 
 from drivers.errors import DriverError
-from edge.alarms import Transition
-from edge.settings import AlarmRule, OutputEntry
+from edge.settings import Hold, OutputEntry
+from wire.alarm import SILENCED, Standing
 from wire.health import OutputHealth
 from wire.record import ActionRecord
 from wire.sample import Value
@@ -24,6 +25,18 @@ RETRY_MOST_S = 5.0
 
 Write = Callable[[str, Value], Awaitable[None]]
 """Sets a tag, by its full name. Raises DriverError."""
+
+HOLDING: Mapping[Hold, Standing] = {
+    "active": Standing.ACTIVE | Standing.LATCHED,
+    "acknowledged": Standing.UNACKNOWLEDGED,
+    "normal": Standing.ACTIVE | Standing.LATCHED | Standing.UNACKNOWLEDGED,
+}
+"""Any of which in an alarm's standing keeps an output on."""
+
+
+def is_held(hold: Hold, standings: Mapping[str, Standing]) -> bool:
+    """Tell whether any of the alarms holds an output on. One that is set aside or suppressed holds none."""
+    return any(standing & HOLDING[hold] and not standing & SILENCED for standing in standings.values())
 
 
 class Output:
@@ -42,7 +55,7 @@ class Output:
         self._journal = journal
         self._mono_ns = mono_ns
         self._wall_at = wall_at
-        self._causes: dict[str, None] = {}
+        self._standings: dict[str, Standing] = {}
         self._changed = asyncio.Event()
         self._cause = "start"
         self._cause_ns = mono_ns()
@@ -53,23 +66,20 @@ class Output:
     @property
     def wants_on(self) -> bool:
         """Whether any alarm holds it on."""
-        return bool(self._causes)
+        return is_held(self.entry.hold, self._standings)
 
-    def resume(self, alarms: Iterable[str]) -> None:
-        """Take over the alarms that were up before a restart."""
-        self._causes.update(dict.fromkeys(alarms))
+    def resume(self, standings: Mapping[str, Standing]) -> None:
+        """Take over how the alarms that name this output stood before a restart."""
+        self._standings.update(standings)
         self._changed.set()
 
-    def apply(self, change: Transition) -> None:
-        """Take a change of an alarm that names this output."""
+    def apply(self, alarm: str, standing: Standing, mono_ns: int) -> None:
+        """Take how an alarm that names this output stands since ``mono_ns``."""
         was_on = self.wants_on
-        if change.change == "raised":
-            self._causes[change.rule.name] = None
-        else:
-            self._causes.pop(change.rule.name, None)
+        self._standings[alarm] = standing
         if self.wants_on != was_on:
-            self._cause = change.rule.name
-            self._cause_ns = change.mono_ns
+            self._cause = alarm
+            self._cause_ns = mono_ns
             self._changed.set()
 
     async def run(self) -> None:
@@ -121,10 +131,3 @@ class Output:
         """The output as a message."""
         state = "unknown" if self._is_on is None else "on" if self._is_on else "off"
         return OutputHealth(state=state, since_ns=self._since_ns, error=self.fault)
-
-
-def resume_outputs(outputs: Iterable[Output], raised: Iterable[AlarmRule]) -> None:
-    """Hand every output the alarms that are up and name it."""
-    rules = tuple(raised)
-    for output in outputs:
-        output.resume(rule.name for rule in rules if output.entry.name in rule.outputs)

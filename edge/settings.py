@@ -25,6 +25,7 @@ Period = Annotated[float, Meta(ge=0.01, le=86400)]
 Level = Literal[
     "high-high", "high", "low", "low-low", "deviation", "rate", "discrete", "bit", "bad", "silent", "total", "combined"
 ]
+Hold = Literal["active", "acknowledged", "normal"]
 Formula = Literal["dew_point", "mean", "gust", "vector_speed", "vector_direction", "rain_sum"]
 
 MQTT_PORTS = {"mqtt": 1883, "mqtts": 8883}
@@ -417,6 +418,13 @@ class OutputEntry(msgspec.Struct, frozen=True, kw_only=True):
     title: Annotated[str, Meta(description="name for people")] = ""
     on: Annotated[bool | int | float, Meta(description="value written to switch it on")] = 1
     off: Annotated[bool | int | float, Meta(description="value written to switch it off")] = 0
+    hold: Annotated[
+        Hold,
+        Meta(
+            description="on while an alarm is active or latched (active), until somebody acknowledges it, even if it is"
+            " still active (acknowledged), or until it is both over and acknowledged (normal)"
+        ),
+    ] = "active"
 
 
 class Bus(msgspec.Struct, frozen=True, kw_only=True):

@@ -116,7 +116,6 @@ CHANGES = (
 re-alarm time is over, and it is unacknowledged again."""
 
 
-
 def standing_after(change: str, standing: int) -> Standing:
     """How an alarm stands after a record. One of an early release does not say: what was raised is unacknowledged."""
     if not standing and change == RAISED:

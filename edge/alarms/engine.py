@@ -71,9 +71,7 @@ class Alarms:
             for group, tags in columns.items()
             if any(tag in by_tag for tag in tags)
         }
-        self._bands = {
-            name: (columns, place) for columns in self._columns.values() for name, place in columns.places()
-        }
+        self._bands = {name: (columns, place) for columns in self._columns.values() for name, place in columns.places()}
         setpoints = {one.rule.setpoint for one in self._all.values() if isinstance(one.rule.setpoint, str)}
         self._setpoints = {
             group: [(index, tag) for index, tag in enumerate(tags) if tag in setpoints]

@@ -18,4 +18,18 @@ from edge.spool.spool import Entry, Event, Mark, Slice, Spool, spans
 from edge.spool.standings import Remembered
 from edge.spool.tombstones import Gone
 
-__all__ = ["Entry", "Event", "Fold", "Gone", "Mark", "Remembered", "Salvaged", "Slice", "Spool", "fold", "join", "rule_of", "spans"]
+__all__ = [
+    "Entry",
+    "Event",
+    "Fold",
+    "Gone",
+    "Mark",
+    "Remembered",
+    "Salvaged",
+    "Slice",
+    "Spool",
+    "fold",
+    "join",
+    "rule_of",
+    "spans",
+]

@@ -10,22 +10,41 @@ from itertools import pairwise
 import pytest
 
 from drivers.errors import DeviceError, DriverError, LinkError, LinkTimeoutError, SettingsError
-from edge.alarms import Transition
 from edge.line import WRITE_TIMEOUT_S
-from edge.outputs import RETRY_MOST_S, Output, resume_outputs
-from edge.settings import AlarmRule, OutputEntry
+from edge.outputs import RETRY_MOST_S, Output, is_held
+from edge.settings import OutputEntry
 from tests.edge.lines import FakePolled, FakeStreaming, broken, collecting, make_line
 from tests.edge.virtual import mono_ns, now_s, run
+from wire.alarm import Standing
 from wire.record import ActionRecord
 from wire.sample import Value
 
+ACTIVE, UNACKNOWLEDGED, LATCHED = Standing.ACTIVE, Standing.UNACKNOWLEDGED, Standing.LATCHED
+STANDING = {"raised": ACTIVE | UNACKNOWLEDGED, "cleared": UNACKNOWLEDGED}
 
-def rule(level: str = "high", tag: str = "tank.level") -> AlarmRule:
-    return AlarmRule(tag=tag, level=level, limit=1.0, outputs=("siren",))
+
+def change(what: str, level: str = "high") -> tuple[str, Standing, int]:
+    return f"tank.level:{level}", STANDING[what], mono_ns()
 
 
-def change(what: str, level: str = "high") -> Transition:
-    return Transition(rule(level), what, 1.0, 0, mono_ns())
+@pytest.mark.parametrize(
+    ("standing", "active", "acknowledged", "normal"),
+    [
+        (Standing(0), False, False, False),
+        (ACTIVE | UNACKNOWLEDGED, True, True, True),
+        (ACTIVE, True, False, True),
+        (UNACKNOWLEDGED, False, True, True),
+        (LATCHED | UNACKNOWLEDGED, True, True, True),
+        (LATCHED, True, False, True),
+    ],
+)
+def test_what_holds_an_output_on(standing, active, acknowledged, normal) -> None:
+    alarms = {"a": Standing(0), "b": standing}
+    for hold, wanted in (("active", active), ("acknowledged", acknowledged), ("normal", normal)):
+        assert is_held(hold, alarms) is wanted
+        for flag in (Standing.SHELVED, Standing.SUPPRESSED, Standing.OUT_OF_SERVICE):
+            assert not is_held(hold, {"b": standing | flag})
+            assert is_held(hold, {"b": standing, "c": standing | flag}) is wanted, "one set aside silences no other"
 
 
 class Siren:
@@ -63,9 +82,9 @@ class Site:
 
 
 @asynccontextmanager
-async def site(*raised: AlarmRule) -> AsyncIterator[Site]:
+async def site(**raised: Standing) -> AsyncIterator[Site]:
     made = Site()
-    resume_outputs([made.output], raised)
+    made.output.resume(raised)
     task = asyncio.create_task(made.output.run())
     yield made
     assert not task.done(), task
@@ -87,19 +106,9 @@ def test_output_is_brought_to_a_known_state_at_the_start() -> None:
 
 def test_output_of_an_alarm_that_was_up_before_a_restart_comes_up_on() -> None:
     async def story() -> None:
-        async with site(rule()) as here:
+        async with site(level=ACTIVE) as here:
             await asyncio.sleep(1)
             assert here.siren.state == 5
-
-    run(story)
-
-
-def test_output_that_no_raised_alarm_names_is_not_resumed() -> None:
-    async def story() -> None:
-        other = AlarmRule(tag="tank.level", level="low", limit=1.0, outputs=("horn",))
-        async with site(other) as here:
-            await asyncio.sleep(1)
-            assert here.siren.state == 7
 
     run(story)
 
@@ -108,7 +117,7 @@ def test_alarm_switches_at_once_and_the_journal_says_how_long_it_took() -> None:
     async def story() -> None:
         async with site() as here:
             await asyncio.sleep(1)
-            here.output.apply(change("raised"))
+            here.output.apply(*change("raised"))
             await asyncio.sleep(0.02)
             assert here.siren.state == 5
             record = here.journal[-1]
@@ -125,10 +134,10 @@ def test_output_stays_on_until_the_last_alarm_that_names_it_is_cleared() -> None
         async with site() as here:
             await asyncio.sleep(1)
             for what, level in (("raised", "high"), ("raised", "high-high"), ("cleared", "high")):
-                here.output.apply(change(what, level))
+                here.output.apply(*change(what, level))
                 await asyncio.sleep(1)
                 assert here.siren.state == 5
-            here.output.apply(change("cleared", "high-high"))
+            here.output.apply(*change("cleared", "high-high"))
             await asyncio.sleep(1)
             assert here.siren.state == 7
             assert [state for state, *_ in here.said()] == ["off", "on", "off"]
@@ -145,7 +154,7 @@ def test_fault_is_journalled_once_and_the_output_tried_until_it_switches(fault) 
             await asyncio.sleep(1)
             here.siren.fault = fault
             here.siren.tries.clear()
-            here.output.apply(change("raised"))
+            here.output.apply(*change("raised"))
             await asyncio.sleep(60)
             tries = here.siren.tries
             pauses = [b - a for a, b in pairwise(tries)]
@@ -173,7 +182,7 @@ def test_alarm_does_not_wait_for_the_pause_between_two_tries() -> None:
             await asyncio.sleep(here.siren.tries[-1] + 1.0 - now_s())
             assert len(here.siren.tries) == tried
             here.siren.fault = None
-            here.output.apply(change("raised"))
+            here.output.apply(*change("raised"))
             await asyncio.sleep(0.02)
             assert here.siren.state == 5
 
@@ -185,9 +194,9 @@ def test_alarm_that_is_over_before_the_output_answered_leaves_it_off() -> None:
         async with site() as here:
             await asyncio.sleep(1)
             here.siren.takes_s = 2.0
-            here.output.apply(change("raised"))
+            here.output.apply(*change("raised"))
             await asyncio.sleep(0.5)
-            here.output.apply(change("cleared"))
+            here.output.apply(*change("cleared"))
             await asyncio.sleep(10)
             assert here.siren.state == 7
             assert [state for state, *_ in here.said()] == ["off", "on", "off"]
