@@ -29,6 +29,7 @@ from edge.settings import SpoolSettings
 from edge.spool import Entry, Event, Mark, Remembered, Salvaged, Slice, Spool
 from edge.waiting import Waiting, make_gone
 from edge.wear import written_bytes
+from wire.alarm import standing_after
 from wire.health import LaneHealth
 from wire.record import AlarmRecord, AuditRecord, Lane, Layout, Record, ScanRecord, WaveformRecord
 
@@ -315,7 +316,16 @@ class Store:
             wall = self._clock.wall_at(mono)
             self.put_event(
                 AlarmRecord(
-                    mono, wall, LOSING_ALARM, "spool", "losing-data", change, LOSING_PRIORITY, self.figures.lost
+                    mono,
+                    wall,
+                    LOSING_ALARM,
+                    "spool",
+                    "losing-data",
+                    change,
+                    LOSING_PRIORITY,
+                    self.figures.lost,
+                    standing=standing_after(change, 0),
+                    occurrence=wall or mono,
                 )
             )
 

@@ -20,6 +20,7 @@ NEVER = 1 << 63
 
 ACTIVE, UNACKNOWLEDGED, LATCHED = Standing.ACTIVE, Standing.UNACKNOWLEDGED, Standing.LATCHED
 SHELVED, ONE_SHOT = Standing.SHELVED, Standing.ONE_SHOT
+NORMAL = Standing(0)
 Words = Sequence[str]
 
 
@@ -29,7 +30,7 @@ class AlarmState:
     __slots__ = ("_remind_ns", "occurrence", "rule", "standing", "until_ns")
 
     def __init__(
-        self, rule: AlarmRule, standing: Standing = Standing(0), occurrence: int = 0, until_ns: int = NEVER
+        self, rule: AlarmRule, standing: Standing = NORMAL, occurrence: int = 0, until_ns: int = NEVER
     ) -> None:
         self.rule = rule
         self.standing = standing
@@ -51,7 +52,7 @@ class AlarmState:
         """The condition holds from now on."""
         if self.is_active:
             return ()
-        self.standing |= ACTIVE | UNACKNOWLEDGED | (LATCHED if self.rule.latch else Standing(0))
+        self.standing |= ACTIVE | UNACKNOWLEDGED | (LATCHED if self.rule.latch else NORMAL)
         self.occurrence = occurrence
         return (RAISED,)
 
@@ -124,7 +125,7 @@ class AlarmState:
                 f"alarm '{self.rule.name}' may be shelved for {most_h:g} h at most, not for {minutes / 60:g} h",
                 hint=f"shelve it for {most_h * 60:g} minutes or less, and again if need be",
             )
-        self.standing = (self.standing & ~ONE_SHOT) | SHELVED | (Standing(0) if minutes else ONE_SHOT)
+        self.standing = (self.standing & ~ONE_SHOT) | SHELVED | (NORMAL if minutes else ONE_SHOT)
         self.until_ns = now_ns + int(minutes * MINUTE_NS if minutes else most_h * HOUR_NS)
         return ("shelved",)
 

@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 from msgspec import structs
 
 from drivers.base import Scan
-from edge.alarms import Alarms, RuleState, usable
+from edge.alarms import Alarms, Standpoint
 from edge.settings import AlarmRule
+from wire.alarm import Standing
 from wire.sample import Quality, Value, is_bad
 
 S = 1_000_000_000
@@ -26,6 +27,13 @@ def scan(value: Value, at_s: float = 0.0, quality: int = 0, other: Value = None)
 
 def rule(level: str = "high", limit: float = 80.0, **more: object) -> AlarmRule:
     return AlarmRule(tag="tank.level", level=level, limit=limit, **more)
+
+
+UP = Standpoint(standing=Standing.ACTIVE | Standing.UNACKNOWLEDGED, occurrence=5)
+
+
+def active(alarms: Alarms) -> set[str]:
+    return {name for name, one in alarms.states.items() if one.alarm.is_active}
 
 
 def changes(alarms: Alarms, *scans: Scan) -> list[tuple[str, str]]:
@@ -129,7 +137,7 @@ def test_most_urgent_change_comes_first_and_each_level_stands_for_itself() -> No
     alarms = Alarms([*rules, pressure], COLUMNS)
     assert [change.rule.priority for change in alarms.evaluate(scan(95.0, 0, other=2.0))] == [1, 2, 3]
     assert changes(alarms, scan(85.0, 1)) == [("high-high", "cleared")]
-    assert {r.name for r in alarms.raised} == {"tank.level:high", "tank.pressure:high"}
+    assert active(alarms) == {"tank.level:high", "tank.pressure:high"}
 
 
 def test_change_carries_value_and_time_of_the_sample_that_brought_it() -> None:
@@ -138,14 +146,14 @@ def test_change_carries_value_and_time_of_the_sample_that_brought_it() -> None:
 
 
 def test_alarm_that_was_up_before_a_restart_is_not_raised_again_but_cleared() -> None:
-    alarms = Alarms([rule()], COLUMNS, raised={"tank.level:high"})
-    assert [r.name for r in alarms.raised] == ["tank.level:high"]
+    alarms = Alarms([rule()], COLUMNS, before={"tank.level:high": UP})
+    assert active(alarms) == {"tank.level:high"}
     assert changes(alarms, scan(95.0, 0)) == []
     assert changes(alarms, scan(10.0, 1)) == [("high", "cleared")]
 
 
 def test_name_of_an_alarm_without_a_rule_is_passed_over() -> None:
-    assert Alarms([rule()], COLUMNS, raised={"tank.level:low"}).raised == ()
+    assert not active(Alarms([rule()], COLUMNS, before={"tank.level:low": UP}))
 
 
 def test_scan_without_rules_brings_nothing() -> None:
@@ -226,17 +234,16 @@ ROWS = st.lists(
 @given(st.lists(RULES, max_size=4), st.lists(RULES, max_size=4), ROWS, st.booleans())
 def test_rules_of_a_group_do_together_what_each_does_alone(ofs_level, ofs_flow, rows, are_up) -> None:
     rules = {one.name: one for one in [*ofs_level, *(structs.replace(one, tag="tank.flow") for one in ofs_flow)]}
-    alarms = Alarms(rules.values(), {"tank.fast": WIDE}, raised=rules if are_up else ())
-    alone = {name: RuleState(one, raised=are_up) for name, one in rules.items()}
+    alarms = Alarms(rules.values(), {"tank.fast": WIDE}, before=dict.fromkeys(rules, UP) if are_up else {})
+    alone = {name: Alarms([one], {"alone": (one.tag,)}, {name: UP} if are_up else {}) for name, one in rules.items()}
     now = 0
     for values, quality, step in rows:
         now += step * S
         expected = []
         for name, state in alone.items():
             at = WIDE.index(rules[name].tag)
-            number = usable(values[at], quality[at])
-            if number is not None and (change := state.feed(number, quality[at], now)) is not None:
-                expected.append((name, change.change))
+            scan_alone = Scan("alone", now, (values[at],), (quality[at],))
+            expected += [(name, change.change) for change in state.evaluate(scan_alone)]
         seen = alarms.evaluate(Scan("tank.fast", now, values, quality))
         assert sorted((change.rule.name, change.change) for change in seen) == sorted(expected)
-        assert {one.name for one in alarms.raised} == {name for name, state in alone.items() if state.raised}
+        assert active(alarms) == set().union(*(active(state) for state in alone.values()))
