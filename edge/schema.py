@@ -62,7 +62,7 @@ def configuration_schema() -> dict[str, Any]:
     """Make the schema of a whole file; ``$defs/desired`` is that of what the fleet may send."""
     drivers = [find(kind) for kind in kinds()]
     boot = {name: _table(model) for name, model in BOOT_TABLES.items()}
-    alarm = _table(AlarmRule)
+    alarm = _table(AlarmRule) | {"anyOf": [{"required": ["tag"]}, {"properties": {"level": {"const": "combined"}}}]}
     desired = {
         "bus": _array({"oneOf": [_bus(driver) for driver in drivers]}),
         "device": _array({"anyOf": [device_table(driver, has_profile=p) for driver in drivers for p in (False, True)]}),
@@ -78,7 +78,7 @@ def configuration_schema() -> dict[str, Any]:
         "$defs": {
             **{name: part for driver in drivers for name, part in held_models(driver).items()},
             "alarm": alarm,
-            "tag_alarm": _without(alarm, "tag"),
+            "tag_alarm": _without(_table(AlarmRule), "tag"),
             "check": _table(Check),
             "report": _table(Report),
             "derived": _with_rules(_table(DerivedEntry)),

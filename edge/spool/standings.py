@@ -1,9 +1,7 @@
 """How alarms stand, so that a restart neither raises nor forgets them: written with the record that says so.
 
-    raised     the record of the newest raise of each alarm that is not normal
-    standing   how each of them stands: (standing, until_ns, occurrence), as the newest record says
-
-A spool of an early release has the first table only: its alarms are active, and nobody has acknowledged them.
+raised     the record of the newest raise of each alarm that is not normal
+standing   how each of them stands where a later record says so: (standing, until_ns, occurrence)
 """
 
 from __future__ import annotations
@@ -47,12 +45,12 @@ class Standings:
 
     def note(self, record: AlarmRecord | StandingRecord) -> None:
         """Take over what a record says. Within the transaction that stores it."""
-        standing = standing_after(record.change, record.standing)
         if record.change == RAISED:
             body = msgspec.msgpack.encode(record)
             self._file.execute("INSERT OR REPLACE INTO raised VALUES (?, ?)", (record.alarm, body))
-        if standing:
-            body = msgspec.msgpack.encode(_Stands(standing, record.until_ns, record.occurrence))
+            self._file.execute("DELETE FROM standing WHERE alarm = ?", (record.alarm,))
+        elif record.standing:
+            body = msgspec.msgpack.encode(_Stands(record.standing, record.until_ns, record.occurrence))
             self._file.execute("INSERT OR REPLACE INTO standing VALUES (?, ?)", (record.alarm, body))
         else:
             self._file.execute("DELETE FROM raised WHERE alarm = ?", (record.alarm,))
@@ -66,14 +64,10 @@ class Standings:
         return found | {name: self._join(None, each) for name, each in stands.items()}
 
     def _join(self, raised: AlarmRecord | None, stands: _Stands | None) -> Remembered:
-        if stands is None:
-            assert raised is not None
-            return Remembered(
-                standing=Standing.ACTIVE | Standing.UNACKNOWLEDGED, occurrence=raised.occurrence, raised=raised
-            )
-        return Remembered(
-            standing=Standing(stands.standing), until_ns=stands.until_ns, occurrence=stands.occurrence, raised=raised
-        )
+        newest = stands or raised
+        assert newest is not None
+        standing = Standing(newest.standing) if stands else standing_after(RAISED, newest.standing)
+        return Remembered(standing=standing, until_ns=newest.until_ns, occurrence=newest.occurrence, raised=raised)
 
     def _decode(self, table: str, kind: type[T]) -> dict[str, T]:
         found: dict[str, T] = {}

@@ -77,7 +77,7 @@ class Gateway:
         }
         self.commander = Commander(GATEWAY, KEY.public_key(), self.ledger, self.store, self.clock, handlers)
 
-    async def _report(self, _: NoArguments) -> str:
+    async def _report(self, _: NoArguments, _order: Order) -> str:
         if self.deed is not None:
             return await self.deed()
         self.done.append("report")
@@ -289,10 +289,10 @@ async def test_flood_of_commands_is_dropped_beyond_a_bound(gateway: Gateway) -> 
 async def test_log_level_comes_back_by_itself_and_a_second_command_replaces_the_first() -> None:
     logger = logging.getLogger("tests.level")
     logger.setLevel(logging.INFO)
-    handler = LogLevel(logger)
-    assert await handler.act(LogLevelArguments(level="debug", minutes=5)) == "logging at debug for 5 min"
+    handler, order = LogLevel(logger), Order(id="c", gateway=GATEWAY, name="log-level", issued_ns=1, expires_ns=2)
+    assert await handler.act(LogLevelArguments(level="debug", minutes=5), order) == "logging at debug for 5 min"
     assert logger.level == logging.DEBUG
-    await handler.act(LogLevelArguments(level="warning", minutes=0.0001))
+    await handler.act(LogLevelArguments(level="warning", minutes=0.0001), order)
     assert logger.level == logging.WARNING
     await asyncio.sleep(0.05)
     assert logger.level == logging.INFO

@@ -66,7 +66,7 @@ async def test_sender_is_answered_once_its_reading_is_stored_and_not_while_it_ca
     writer.write(packet)
     with pytest.raises(TimeoutError):
         await asyncio.wait_for(reader.readexactly(1), 0.3)
-    assert [alarm.name for alarm in acquisition.raised] == (["outfall.ph:high"] if ph > 9 else []), "alarms go first"
+    assert [alarm.name for alarm in acquisition.alarms()] == (["outfall.ph:high"] if ph > 9 else []), "alarms go first"
     assert stored(spool, Lane.MEASUREMENTS) == 0
 
     spool.fault = None

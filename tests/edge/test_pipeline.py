@@ -224,7 +224,7 @@ def test_derived_tag_raises_an_alarm_at_the_time_of_its_reading_and_a_new_window
         kit,  # type: ignore[arg-type]
         kit,  # type: ignore[arg-type]
         kit,  # type: ignore[arg-type]
-        acquisition.raised_records,
+        acquisition.remembered(),
         random.Random(1),
     )
     for second in range(3, 700):

@@ -20,11 +20,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edge.errors import SpoolCorruptError, SpoolError, SpoolFullError
-from edge.spool import Spool, spans
+from edge.spool import Remembered, Spool, spans
 from edge.spool.file import pack, unpack
 from tests.edge.records import CLOCK, LAYOUT, LAYOUT_ID, LAYOUTS, alarm, event, number_of, scan
+from wire.alarm import Standing
 from wire.conversation import Clock, Span, Tombstone
-from wire.record import AlarmRecord, Lane, Layout, layout_id
+from wire.record import Lane, Layout, StandingRecord, layout_id
 
 A, M, W = Lane
 MB = 1_000_000
@@ -252,12 +253,12 @@ def test_raised_alarms_survive_until_they_are_cleared(path) -> None:
     spool.append([alarm(3, "cleared")], {})
     spool.close()
     again = begin(path)
-    raised = again.raised()
-    assert list(raised) == ["tank.level:low"]
-    assert isinstance(raised["tank.level:low"], AlarmRecord)
-    assert raised["tank.level:low"].mono_ns == 2
+    stood = again.standings()
+    assert list(stood) == ["tank.level:low"]
+    assert stood["tank.level:low"].raised == alarm(2, "raised", "tank.level:low")[1]
+    assert stood["tank.level:low"].standing == Standing.ACTIVE | Standing.UNACKNOWLEDGED
     again.append([alarm(4, "cleared", "tank.level:low")], {})
-    assert again.raised() == {}
+    assert again.standings() == {}
     again.close()
 
 
@@ -491,7 +492,23 @@ def test_damaged_layout_is_whole_again_with_the_next_scan(filled, body) -> None:
 def test_damaged_note_of_a_raised_alarm_is_passed_over(spool, path) -> None:
     spool.append([alarm(1, "raised"), alarm(2, "raised", "tank.level:low")], {})
     spoil(path, "UPDATE raised SET body = x'c1' WHERE alarm = 'tank.level:low'")
-    assert list(spool.raised()) == ["tank.level:high"]
+    assert list(spool.standings()) == ["tank.level:high"]
+
+
+def test_acknowledged_and_shelved_alarms_stand_so_after_a_power_cut(path) -> None:
+    spool = begin(path)
+    spool.append([alarm(1, "raised"), alarm(2, "raised", "tank.level:low")], {})
+    told = StandingRecord(3, None, "tank.level:high", "tank.level", "high", "acknowledged", 2, 1, None, 77, "Li")
+    shelved = StandingRecord(4, None, "mast.wind:high", "mast.wind", "high", "shelved", 2, 8, 123, 0, "Li")
+    spool.append([(A, told), (A, shelved)], {})
+    spool.close()
+    again = begin(path)
+    stood = again.standings()
+    assert stood["tank.level:high"] == Remembered(standing=Standing.ACTIVE, occurrence=77, raised=alarm(1, "raised")[1])
+    assert stood["mast.wind:high"] == Remembered(standing=Standing.SHELVED, until_ns=123)
+    again.append([(A, msgspec.structs.replace(shelved, change="unshelved", standing=0, until_ns=None))], {})
+    assert "mast.wind:high" not in again.standings()
+    again.close()
 
 
 def test_file_that_breaks_while_open_raises_spool_errors_only(spool, path) -> None:
@@ -506,7 +523,7 @@ def test_file_that_breaks_while_open_raises_spool_errors_only(spool, path) -> No
     for use in (
         spool.marks,
         spool.accounts,
-        spool.raised,
+        spool.standings,
         lambda: spool.read(spool.epoch, M, 0, 100),
         lambda: spool.append([scan(1)], LAYOUTS),
         lambda: spool.set_committed([(spool.epoch, M, 1)]),

@@ -149,7 +149,7 @@ def test_events_without_room_are_folded_by_rule_and_none_silences_another(spool)
     spool.append([(A, alarm(5000, "raised", "noise.a:quiet"))], {})
     assert spool.accounts()[A].assigned == stored
     assert spool.size_bytes() - before < 20_000
-    assert set(spool.raised()) >= {"noise.a:chatters", "noise.a:quiet"}
+    assert set(spool.standings()) >= {"noise.a:chatters", "noise.a:quiet"}
     spool.set_committed([(spool.epoch, A, stored)])
     spool.append([(A, alarm(9000))], {})
     told = read_all(spool, A, after=stored)
@@ -300,7 +300,7 @@ async def test_store_raises_one_alarm_while_the_spool_loses_data_and_clears_it_w
         assert await store.commit()
     assert store.fault == ""
     assert store.figures.lost > 0
-    assert await store.raised() == {}
+    assert await store.standings() == {}
     await store.commit()
     alarms = [record for record in await told(store) if isinstance(record, AlarmRecord)]
     assert {record.alarm for record in alarms} == {LOSING_ALARM}

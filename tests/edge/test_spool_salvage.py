@@ -78,7 +78,7 @@ def test_what_can_be_read_keeps_its_identity_and_the_rest_is_declared(filled) ->
     events, events_lost = account(spool, epoch, A)
     assert len(events) + sum(events_lost.values()) == 301
     assert salvaged.lost == lost["corrupt"] + sum(events_lost.values())
-    assert list(spool.raised()) == ["tank.level:high"]
+    assert list(spool.standings()) == ["tank.level:high"]
     balance(spool)
     spool.append([scan(1)], LAYOUTS)
     assert account(spool, spool.epoch, M) == ({1: 1}, {})

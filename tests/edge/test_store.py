@@ -81,7 +81,7 @@ class MemorySpool:
             for mark in self.marks()
         }
 
-    def raised(self) -> dict[str, AlarmRecord]:
+    def standings(self) -> dict[str, AlarmRecord]:
         return {}
 
     def prune(self, _keep_s: float) -> int:
