@@ -137,19 +137,15 @@ def _check_value(setting: Setting, name: str, parameter: Parameter, value: Any) 
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
         setting.mistakes.add(place, f"'{name}' is no number that can be used", wanted)
         return False
-    if parameter.most is not None and value > parameter.most:
-        message = f"{name} = {value:g} is more than {parameter.most:g} {parameter.unit}".rstrip()
-        setting.mistakes.add(place, f"{message}, the most by {_source(setting, parameter)}", f"write less, or remove: {name}")
-        return False
-    if parameter.least is not None and value < parameter.least:
-        message = f"{name} = {value:g} is less than {parameter.least:g} {parameter.unit}".rstrip()
-        setting.mistakes.add(place, f"{message}, the least by {_source(setting, parameter)}", f"write more, or remove: {name}")
-        return False
-    return True
-
-
-def _source(setting: Setting, parameter: Parameter) -> str:
-    return parameter.source or setting.template.source
+    least = -math.inf if parameter.least is None else parameter.least
+    most = math.inf if parameter.most is None else parameter.most
+    if least <= value <= most:
+        return True
+    bound = f"less than {least:g}" if value < least else f"more than {most:g}"
+    source = parameter.source or setting.template.source
+    message = f"{name} = {value:g} is {bound} {parameter.unit}".rstrip()
+    setting.mistakes.add(place, f"{message} ({source})", f"correct it, or remove: {name}")
+    return False
 
 
 def _check_range(setting: Setting, tag: TagInfo) -> None:
@@ -167,8 +163,8 @@ def _is_small(setting: Setting) -> bool:
 
 
 def _plainly(unit: str) -> str:
-    """Make one of the ways to write a unit: mg/m³ and mg/m3, ℃ and °C, %vol and %VOL."""
-    return unicodedata.normalize("NFKC", unit).replace(" ", "").casefold()
+    """Make one of the ways to write a unit: mg/m³ and mg/m3, ℃, degC and °C, %vol and %VOL."""
+    return unicodedata.normalize("NFKC", unit).replace(" ", "").casefold().replace("deg", "°")
 
 
 def _factor(setting: Setting, values: Values, tag: TagInfo) -> float:

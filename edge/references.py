@@ -52,6 +52,9 @@ def _report_missing(tag: str, place: Place, draft: Draft) -> None:
 
 
 def _check_alarm(place: Place, rule: AlarmRule, draft: Draft) -> None:
+    if rule.level == "combined":
+        _check_members(place, rule, draft)
+        return
     tag = draft.tags.get(rule.tag)
     if tag is None:
         _report_missing(rule.tag, (*place, "tag"), draft)
@@ -60,6 +63,8 @@ def _check_alarm(place: Place, rule: AlarmRule, draft: Draft) -> None:
         if output not in draft.outputs:
             known = suggest(output, draft.outputs)
             draft.mistakes.add((*place, "outputs"), f"there is no output '{output}'", known)
+    if rule.level not in LEVEL_ORDER:
+        return
     if _is_outside(rule.limit, tag.info.low, tag.info.high):
         message = f"limit {rule.limit:g} is outside the range {tag.info.low} to {tag.info.high} of '{rule.tag}'"
         draft.mistakes.add((*place, "limit"), message, "such an alarm could never be raised")
@@ -69,6 +74,12 @@ def _check_alarm(place: Place, rule: AlarmRule, draft: Draft) -> None:
         draft.mistakes.add((*place, "limit"), f"{message} of '{rule.tag}'", hint)
 
 
+def _check_members(place: Place, rule: AlarmRule, draft: Draft) -> None:
+    for member in rule.of:
+        if member not in draft.alarms:
+            draft.mistakes.add((*place, "of"), f"there is no alarm '{member}'", suggest(member, draft.alarms))
+
+
 def _is_outside(limit: float, low: float | None, high: float | None) -> bool:
     return (low is not None and limit < low) or (high is not None and limit > high)
 
@@ -76,6 +87,8 @@ def _is_outside(limit: float, low: float | None, high: float | None) -> bool:
 def _check_limit_order(draft: Draft) -> None:
     by_tag: dict[str, list[tuple[Place, AlarmRule]]] = {}
     for place, rule in draft.alarms.values():
+        if rule.level not in LEVEL_ORDER:
+            continue
         by_tag.setdefault(rule.tag, []).append((place, rule))
     for rules in by_tag.values():
         rules.sort(key=lambda entry: LEVEL_ORDER.index(entry[1].level))

@@ -31,6 +31,7 @@ from edge.settings import (
     OutputEntry,
     Report,
     TagEntry,
+    TemplateEntry,
 )
 from wire.schema import format_schema, keep
 
@@ -48,9 +49,13 @@ FLEET_MODELS: Mapping[str, Model] = {
     "[device.group.tag.check]": Check,
     "[device.group.tag.report]": Report,
     "[[device.derived]]": DerivedEntry,
+    "[[template]]": TemplateEntry,
     "[[alarm]]": AlarmRule,
     "[[output]]": OutputEntry,
 }
+
+OF_ALARMS = {"properties": {"level": {"const": "combined"}}}
+"""The rule that watches no tag."""
 
 
 def files() -> dict[Path, str]:
@@ -66,6 +71,7 @@ def configuration_schema() -> dict[str, Any]:
     desired = {
         "bus": _array({"oneOf": [_bus(driver) for driver in drivers]}),
         "device": _array({"anyOf": [device_table(driver, has_profile=p) for driver in drivers for p in (False, True)]}),
+        "template": _array({**_table(TemplateEntry), "additionalProperties": True}),
         "alarm": _array({"$ref": "#/$defs/alarm"}),
         "output": _array(_table(OutputEntry)),
     }
@@ -77,8 +83,8 @@ def configuration_schema() -> dict[str, Any]:
         "additionalProperties": False,
         "$defs": {
             **{name: part for driver in drivers for name, part in held_models(driver).items()},
-            "alarm": alarm,
-            "tag_alarm": _without(alarm, "tag"),
+            "alarm": {**alarm, "anyOf": [{"required": ["tag", "limit"]}, OF_ALARMS]},
+            "tag_alarm": {**_without(alarm, "tag"), "required": ["level", "limit"]},
             "check": _table(Check),
             "report": _table(Report),
             "derived": _with_rules(_table(DerivedEntry)),

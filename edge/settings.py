@@ -14,6 +14,7 @@ from wire.topics import is_gateway
 from wire.twin import TagInfo
 
 NAME = r"^[A-Za-z0-9][A-Za-z0-9_-]*$(?!\n)"
+OPTIONAL_NAME = r"^([A-Za-z0-9][A-Za-z0-9_-]*)?$(?!\n)"
 Name = Annotated[str, Meta(pattern=NAME, max_length=64, examples=["gd-01"])]
 Sibling = Annotated[str, Meta(pattern=NAME, max_length=64, examples=["temperature"])]
 """A tag of the same device, by its name there."""
@@ -23,7 +24,7 @@ TagName = Annotated[
 Seconds = Annotated[float, Meta(ge=0, le=86400)]
 Hours = Annotated[float, Meta(ge=0, le=87_600)]
 Period = Annotated[float, Meta(ge=0.01, le=86400)]
-Level = Literal["high-high", "high", "low", "low-low"]
+Level = Literal["high-high", "high", "low", "low-low", "total", "combined"]
 Formula = Literal["dew_point", "mean", "gust", "vector_speed", "vector_direction", "rain_sum"]
 
 MQTT_PORTS = {"mqtt": 1883, "mqtts": 8883}
@@ -195,6 +196,10 @@ class TagEntry(msgspec.Struct, frozen=True, kw_only=True):
     low: Annotated[float | None, Meta(description="where the instrument's range begins")] = None
     high: Annotated[float | None, Meta(description="where the instrument's range ends")] = None
     alarm: Annotated[list[dict[str, Any]], Meta(description="alarm rules of this tag, as [[alarm]] less `tag`")] = []
+    template: Annotated[
+        str | dict[str, Any],
+        Meta(description="alarm template, by its name or as a table of its `name` and parameters; `alarm` goes before"),
+    ] = ""
     check: Annotated[dict[str, Any], Meta(description="quality rules; none if empty")] = {}
     report: Annotated[dict[str, Any], Meta(description="report by exception; every reading if empty")] = {}
 
@@ -294,25 +299,50 @@ class AlarmRule(msgspec.Struct, frozen=True, kw_only=True):
     """[[alarm]]: raise when ``tag`` is at or beyond ``limit`` for ``on_delay_s``; clear when it has been back by
     ``deadband`` for ``off_delay_s``. Limit and deadband are in the tag's unit; priority 1 is the most urgent."""
 
-    tag: Annotated[TagName, Meta(description="full name of the tag it watches")]
+    tag: Annotated[TagName, Meta(description="full name of the tag it watches")] = ""
     level: Annotated[Level, Meta(description="which side, and how far out")]
-    limit: Annotated[float, Meta(description="raised at or beyond it, in the tag's unit")]
+    label: Annotated[
+        Annotated[str, Meta(pattern=OPTIONAL_NAME, max_length=64)],
+        Meta(description="tells apart several rules of a level on one tag"),
+    ] = msgspec.field(name="name", default="")
+    limit: Annotated[float, Meta(description="raised at or beyond it, in the tag's unit")] = 0.0
     deadband: Annotated[float, Meta(ge=0, description="how far back from the limit it clears")] = 0.0
     priority: Annotated[int, Meta(ge=1, le=4, description="1 is the most urgent")] = 2
     on_delay_s: Annotated[Seconds, Meta(description="how long the value must be beyond the limit")] = 0.0
     off_delay_s: Annotated[Seconds, Meta(description="how long the value must be back")] = 0.0
     outputs: Annotated[tuple[Name, ...], Meta(description="names of the outputs that are on while it is raised")] = ()
     title: Annotated[str, Meta(description="name for people")] = ""
+    source: Annotated[str, Meta(description="where the limit comes from: standard and clause, or design value")] = ""
+    window_s: Annotated[Period | None, Meta(description="of total: time over which values are summed")] = None
+    kind: Annotated[
+        Literal["counter", "amount"] | None, Meta(description="of total: the tag grows, or tells what was added")
+    ] = None
+    wrap: Annotated[
+        Annotated[float, Meta(gt=0)] | None, Meta(description="of a counter: where it begins again at 0")
+    ] = None
+    of: Annotated[tuple[str, ...], Meta(description="of combined: names of alarms")] = ()
+    need: Annotated[int, Meta(ge=1, description="of combined: how many of them must be active")] = 1
 
     @property
     def name(self) -> str:
-        """The alarm's name on the gateway: tag and level."""
-        return f"{self.tag}:{self.level}"
+        """The alarm's name on the gateway: tag, and name or level; that of a combined one has its own name first."""
+        return f"{self.tag or self.label}:{(self.tag and self.label) or self.level}"
 
     @property
     def is_upper(self) -> bool:
         """Whether the alarm is on the high side."""
         return self.level in ("high-high", "high")
+
+
+class TemplateEntry(msgspec.Struct, frozen=True, kw_only=True):
+    """[[template]] less the template's parameters: its rules for each tag of ``of``, or for all of them together."""
+
+    name: Annotated[str, Meta(description="the template; its parameters follow")]
+    of: Annotated[tuple[TagName, ...], Meta(min_length=1, description="full names of the tags")]
+    called: Annotated[
+        Annotated[str, Meta(pattern=OPTIONAL_NAME, max_length=64)],
+        Meta(description="of a template that combines several tags: the alarm's name less `:combined`"),
+    ] = ""
 
 
 class OutputEntry(msgspec.Struct, frozen=True, kw_only=True):
