@@ -292,8 +292,9 @@ def format_source(rule: RuleTemplate, setting: Setting, values: Values) -> str:
     """Say where a rule comes from: the standard, and which parameters of the template went into it."""
     small = rule.small_range_limit if _is_small(setting) else None
     part = small or rule.limit
-    if not isinstance(part, Share) or part.of not in values:
+    value = values.get(part.of) if isinstance(part, Share) else None
+    if not isinstance(part, Share) or not isinstance(value, int | float):
         return f"{rule.source} ({setting.template.name})"
     times = f" x {part.times:g}" if part.times != 1 else ""
-    unit = setting.template.parameter[part.of].unit
-    return f"{rule.source} ({setting.template.name}: {part.of} {values[part.of]} {unit}".rstrip() + f"{times})"
+    amount = f"{value:g} {setting.template.parameter[part.of].unit}".rstrip()
+    return f"{rule.source} ({setting.template.name}: {part.of} {amount}{times})"
