@@ -209,7 +209,7 @@ def _make_tag(entry: TagEntry, place: Place, group: str, draft: Draft) -> TagDra
 
 def _read_tag_alarms(entry: TagEntry, place: Place, info: TagInfo, draft: Draft) -> None:
     """Read the rules of a tag: those of its template, less the ones that it gives itself."""
-    names = {alarm.get("name") or alarm.get("level") for alarm in entry.alarm}
+    names = [alarm.get("name") or alarm.get("level") for alarm in entry.alarm]  # whatever a file holds there
     for rule in _expand_template(entry.template, (*place, "template"), info, draft) if entry.template else []:
         if (rule.get("name") or rule["level"]) not in names:
             read_alarm({**rule, "tag": info.name}, (*place, "template"), draft)
