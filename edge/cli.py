@@ -26,6 +26,7 @@ TOOLS: Mapping[str, str] = {
     "watch": "show tags live in a table, polled as the agent polls them",
     "capture": "record the octets of a line, both ways, as a case that a test can replay",
     "profile": "list the instruments that are known, show one, or test a profile",
+    "template": "list the alarm templates, show the numbers of one and their source, or add one to a configuration",
 }
 """Modules of `edge.tools`, each with EXAMPLES, STATUS, add_arguments(parser) and run(options)."""
 
@@ -44,9 +45,11 @@ class LazyParser(argparse.ArgumentParser):
 
 def _fill(parser: LazyParser) -> None:
     """Load the tools, of which the agent needs none, and give the parser of one its arguments."""
-    from edge.tools import capture, profile, read, scan, watch, write
+    from edge.tools import capture, profile, read, scan, template, watch, write
 
-    modules = {"capture": capture, "profile": profile, "read": read, "scan": scan, "watch": watch, "write": write}
+    modules = {
+        each.__name__.rpartition(".")[2]: each for each in (capture, profile, read, scan, template, watch, write)
+    }
     tool = modules[parser.prog.rpartition(" ")[2]]
     parser.epilog = f"examples:\n{tool.EXAMPLES}\n\nexit status: 0 {tool.STATUS}; 2 wrong use or a wrong configuration"
     tool.add_arguments(parser)

@@ -26,7 +26,7 @@ from edge.settings import (
     SpoolSettings,
     UplinkSettings,
 )
-from edge.tables import read_alarm, read_bus, read_device, read_output, tables_of
+from edge.tables import read_alarm, read_bus, read_device, read_output, read_template, tables_of
 
 BOOT_TABLES: Mapping[str, type[msgspec.Struct]] = {
     "gateway": GatewaySettings,
@@ -34,10 +34,16 @@ BOOT_TABLES: Mapping[str, type[msgspec.Struct]] = {
     "spool": SpoolSettings,
     "health": HealthSettings,
 }
-FLEET_TABLES = ("bus", "device", "alarm", "output")
+FLEET_TABLES = ("bus", "device", "template", "alarm", "output")
 """The tables that the fleet's desired configuration may hold; the others are boot settings."""
 
-READERS = {"bus": read_bus, "device": read_device, "alarm": read_alarm, "output": read_output}
+READERS = {
+    "bus": read_bus,
+    "device": read_device,
+    "template": read_template,
+    "alarm": read_alarm,
+    "output": read_output,
+}
 """How each of them is read, in order: what comes later refers to what came before."""
 DERIVED = "derived"
 """How the names of derived groups begin."""

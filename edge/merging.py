@@ -54,12 +54,14 @@ def merge_tags(base: Sequence[Placed], own: Sequence[Placed]) -> list[Placed]:
 
 
 def _merge_tag(base: dict[str, Any], own: dict[str, Any]) -> dict[str, Any]:
+    """Merge one tag. A template of the site's own stands in the place of the profile's alarms, as alarms would."""
     nested = {
         key: {**base[key], **own[key]}
         for key in NESTED
         if isinstance(base.get(key), dict) and isinstance(own.get(key), dict)
     }
-    return {**base, **own, **nested}
+    kept = {key: value for key, value in base.items() if key != "alarm"} if "template" in own else base
+    return {**kept, **own, **nested}
 
 
 def _tags_of(table: Mapping[str, Any]) -> list[dict[str, Any]]:

@@ -31,6 +31,7 @@ from edge.settings import (
     OutputEntry,
     Report,
     TagEntry,
+    TemplateEntry,
 )
 from wire.schema import format_schema, keep
 
@@ -48,6 +49,7 @@ FLEET_MODELS: Mapping[str, Model] = {
     "[device.group.tag.check]": Check,
     "[device.group.tag.report]": Report,
     "[[device.derived]]": DerivedEntry,
+    "[[template]]": TemplateEntry,
     "[[alarm]]": AlarmRule,
     "[[output]]": OutputEntry,
 }
@@ -66,6 +68,7 @@ def configuration_schema() -> dict[str, Any]:
     desired = {
         "bus": _array({"oneOf": [_bus(driver) for driver in drivers]}),
         "device": _array({"anyOf": [device_table(driver, has_profile=p) for driver in drivers for p in (False, True)]}),
+        "template": _array({**_table(TemplateEntry), "additionalProperties": True}),
         "alarm": _array({"$ref": "#/$defs/alarm"}),
         "output": _array(_table(OutputEntry)),
     }

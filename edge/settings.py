@@ -14,6 +14,7 @@ from wire.topics import is_gateway
 from wire.twin import TagInfo
 
 NAME = r"^[A-Za-z0-9][A-Za-z0-9_-]*$(?!\n)"
+OPTIONAL_NAME = r"^([A-Za-z0-9][A-Za-z0-9_-]*)?$(?!\n)"
 Name = Annotated[str, Meta(pattern=NAME, max_length=64, examples=["gd-01"])]
 Sibling = Annotated[str, Meta(pattern=NAME, max_length=64, examples=["temperature"])]
 """A tag of the same device, by its name there."""
@@ -197,6 +198,10 @@ class TagEntry(msgspec.Struct, frozen=True, kw_only=True):
     low: Annotated[float | None, Meta(description="where the instrument's range begins")] = None
     high: Annotated[float | None, Meta(description="where the instrument's range ends")] = None
     alarm: Annotated[list[dict[str, Any]], Meta(description="alarm rules of this tag, as [[alarm]] less `tag`")] = []
+    template: Annotated[
+        str | dict[str, Any],
+        Meta(description="alarm template, by its name or as a table of its `name` and parameters; `alarm` goes before"),
+    ] = ""
     check: Annotated[dict[str, Any], Meta(description="quality rules; none if empty")] = {}
     report: Annotated[dict[str, Any], Meta(description="report by exception; every reading if empty")] = {}
 
@@ -408,6 +413,17 @@ FILE_KEYS = {"label": "name"}
 """How a key is called in the file, where that is not the attribute's name."""
 LIMITS = ("high-high", "high", "low", "low-low")
 """The levels that are a limit of the value itself."""
+
+
+class TemplateEntry(msgspec.Struct, frozen=True, kw_only=True):
+    """[[template]] less the template's parameters: its rules for each tag of ``of``, or for all of them together."""
+
+    name: Annotated[str, Meta(description="the template; its parameters follow")]
+    of: Annotated[tuple[TagName, ...], Meta(min_length=1, description="full names of the tags")]
+    called: Annotated[
+        Annotated[str, Meta(pattern=OPTIONAL_NAME, max_length=64)],
+        Meta(description="of a template that combines several tags: the alarm's name less `:combined`"),
+    ] = ""
 
 
 class OutputEntry(msgspec.Struct, frozen=True, kw_only=True):

@@ -10,7 +10,9 @@ import msgspec
 from drivers import profile as profiles
 from drivers.base import DriverKind, Group, Polled, find, kinds
 from drivers.errors import SettingsError
+from edge import template as templates
 from edge.draft import BusDraft, Draft, TagDraft
+from edge.expansion import Setting, expand_tag, expand_tags
 from edge.merging import GroupTable, Placed, merge_groups, merge_tags
 from edge.mistakes import fields_of, read_struct, suggest
 from edge.places import Place
@@ -26,7 +28,9 @@ from edge.settings import (
     Report,
     ScanGroup,
     TagEntry,
+    TemplateEntry,
 )
+from edge.template import Template
 from wire.twin import TagInfo
 
 
@@ -199,13 +203,72 @@ def _make_tag(entry: TagEntry, place: Place, group: str, draft: Draft) -> TagDra
     check = read_struct(Check, entry.check, (*place, "check"), draft.mistakes) if entry.check else None
     report = read_struct(Report, entry.report, (*place, "report"), draft.mistakes) if entry.report else None
     draft.tags[name] = TagDraft(place=place, info=info, check=check, report=report)
+    _read_tag_alarms(entry, place, info, draft)
+    return draft.tags[name]
+
+
+def _read_tag_alarms(entry: TagEntry, place: Place, info: TagInfo, draft: Draft) -> None:
+    """Read the rules of a tag: those of its template, less the ones that it gives itself."""
+    names = [alarm.get("name") or alarm.get("level") for alarm in entry.alarm]  # whatever a file holds there
+    for rule in _expand_template(entry.template, (*place, "template"), info, draft) if entry.template else []:
+        if (rule.get("name") or rule["level"]) not in names:
+            read_alarm({**rule, "tag": info.name}, (*place, "template"), draft)
     for index, alarm in enumerate(entry.alarm):
         alarm_place = (*place, "alarm", index)
         if "tag" in alarm:
             draft.mistakes.add((*alarm_place, "tag"), "an alarm below a tag is about that tag", "remove: tag")
         else:
-            read_alarm({**alarm, "tag": name}, alarm_place, draft)
-    return draft.tags[name]
+            read_alarm({**alarm, "tag": info.name}, alarm_place, draft)
+
+
+def _expand_template(given: str | dict[str, Any], place: Place, info: TagInfo, draft: Draft) -> list[dict[str, Any]]:
+    """Make the rules of a tag's template."""
+    table = {"name": given} if isinstance(given, str) else given
+    template = _find_template(table.get("name"), place, draft)
+    if template is None:
+        return []
+    if template.tags > 1:
+        hint = "write a [[template]] of its own, with: of = [...]"
+        draft.mistakes.add(place, f"template '{template.name}' takes {template.tags} tags, not one", hint)
+        return []
+    parameters = {key: value for key, value in table.items() if key != "name"}
+    return expand_tag(Setting(template=template, given=parameters, place=place, mistakes=draft.mistakes), info)
+
+
+def _find_template(name: Any, place: Place, draft: Draft) -> Template | None:
+    if not isinstance(name, str):
+        draft.mistakes.add(place, "'name' is missing: it names the template", 'add: name = "gas-h2s"')
+        return None
+    if name in templates.names():
+        return templates.load(name)
+    draft.mistakes.add(place, f"there is no template '{name}'", suggest(name, templates.names()))
+    return None
+
+
+def read_template(table: Any, place: Place, draft: Draft) -> None:
+    """Read a [[template]]: its rules for each of its tags, or one rule of them all."""
+    template = _find_template(table.get("name") if isinstance(table, Mapping) else None, place, draft)
+    if template is None:
+        return
+    own = fields_of(TemplateEntry)
+    parameters = {key: value for key, value in table.items() if key not in own}
+    entry = read_struct(TemplateEntry, table, place, draft.mistakes, also_known=parameters)
+    if entry is None:
+        return
+    setting = Setting(template=template, given=parameters, place=place, mistakes=draft.mistakes)
+    if template.tags > 1:
+        for rule in expand_tags(setting, entry.of, entry.called):
+            read_alarm(rule, place, draft)
+        return
+    if entry.called:
+        message = f"template '{template.name}' makes alarms of its tags, which have their names"
+        draft.mistakes.add((*place, "called"), message, "remove: called")
+    for name in entry.of:
+        if name in draft.tags:
+            for rule in expand_tag(setting, draft.tags[name].info):
+                read_alarm({**rule, "tag": name}, place, draft)
+        elif name.partition(".")[0] not in draft.broken:
+            draft.mistakes.add((*place, "of"), f"there is no tag '{name}'", suggest(name, draft.tags))
 
 
 def read_alarm(table: Any, place: Place, draft: Draft) -> None:

@@ -1,0 +1,1 @@
+"""Alarm templates as data, one file each: `edge.template` reads them."""

@@ -1,0 +1,64 @@
+"""``fengsui-edge template``: what it shows and what it adds to a file."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from edge import cli
+
+CASE = Path(__file__).parents[1] / "cases" / "edge" / "valid.toml"
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Path:
+    path = tmp_path / "gateway.toml"
+    path.write_bytes(CASE.read_bytes())
+    return path
+
+
+def apply(config: Path, *words: str) -> int:
+    return cli.main(["template", "apply", *words, "--config", str(config)])
+
+
+def test_list_keeps_to_a_sector(capsys) -> None:
+    assert cli.main(["template", "list", "--sector", "fireworks", "--json"]) == 0
+    names = [each["name"] for each in json.loads(capsys.readouterr().out)]
+    assert names == ["fireworks-humidity", "fireworks-temperature"]
+    assert cli.main(["template", "list", "--sector", "none"]) == 1
+
+
+@pytest.mark.parametrize(("lang", "word"), [("zh", "硫化氢"), ("en", "Hydrogen sulphide")])
+def test_show_tells_numbers_and_source_in_the_language(lang: str, word: str, capsys) -> None:
+    assert cli.main(["template", "show", "gas-h2s", "--lang", lang]) == 0
+    out = capsys.readouterr().out
+    assert word in out
+    assert "oel x 2 = 20 mg/m3" in out
+    assert "GB/T 50493-2019 5.5.2" in out
+
+
+def test_apply_adds_the_template_and_keeps_what_was_there(config: Path, capsys) -> None:
+    before = config.read_bytes()
+    assert apply(config, "wind-mean", "--tag", "wind.speed", "--param", "deadband=2", "--yes") == 0
+    assert config.read_bytes().startswith(before)
+    assert "wind.speed:red" in capsys.readouterr().out
+    assert {rule.deadband for rule in cli.load(config)[1].alarms if rule.tag == "wind.speed"} == {2}
+    assert list(config.parent.iterdir()) == [config]
+
+
+def test_apply_that_does_not_fit_changes_nothing(config: Path, capsys) -> None:
+    before = config.read_bytes()
+    assert apply(config, "gas-h2s", "--tag", "wind.speed", "--yes") == 2
+    assert "is for mg/m3 or ppm" in capsys.readouterr().err
+    assert config.read_bytes() == before
+
+
+def test_apply_asks_and_no_changes_nothing(config: Path, monkeypatch) -> None:
+    before = config.read_bytes()
+    assert apply(config, "wind-mean", "--tag", "wind.speed") == 2, "nobody can be asked"
+    monkeypatch.setattr("sys.stdin.isatty", lambda: True)
+    monkeypatch.setattr("builtins.input", lambda _question: "n")
+    assert apply(config, "wind-mean", "--tag", "wind.speed") == 1
+    assert config.read_bytes() == before
