@@ -1,13 +1,58 @@
-"""Read alarms: what is active, and the journal."""
+"""Read alarms: how they stand, and the journal."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
+import msgspec
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from fleet.alarms.models import Alarm, AlarmEvent
+from wire.alarm import SILENCED, Standing
+
+TABS = {
+    "": Standing(0),
+    "shelved": Standing.SHELVED,
+    "suppressed": Standing.SUPPRESSED,
+    "out-of-service": Standing.OUT_OF_SERVICE,
+}
+"""The lists of alarms that are not normal: those that are annunciated, and those set aside, by what sets them aside."""
+
+
+class Filter(msgspec.Struct, frozen=True, kw_only=True):
+    """Which lines of the journal; empty is any. Times are UTC in ns, the end excluded."""
+
+    gateway: str = ""
+    alarm: str = ""
+    kind: str = ""
+    priority: int = 0
+    from_ns: int | None = None
+    to_ns: int | None = None
+
+
+def select_listed(tab: str = "", gateway: str = "", priority: int = 0) -> sa.Select[Alarm]:
+    """Select one of the `TABS`: unacknowledged first, by priority, then the newest."""
+    flag = TABS[tab]
+    of_tab = Alarm.standing.op("&")(int(flag)) != 0 if flag else Alarm.standing.op("&")(int(SILENCED)) == 0
+    query = sa.select(Alarm).where(Alarm.standing != 0, of_tab)
+    if gateway:
+        query = query.where(Alarm.gateway == gateway)
+    if priority:
+        query = query.where(Alarm.priority == priority)
+    acknowledged = sa.case((Alarm.standing.op("&")(int(Standing.UNACKNOWLEDGED)) != 0, 0), else_=1)
+    return query.order_by(acknowledged, Alarm.priority, Alarm.raised_ns.desc(), Alarm.gateway, Alarm.name)
+
+
+def count_listed(session: Session, gateway: str = "", priority: int = 0) -> dict[str, int]:
+    """{tab: how many alarms}."""
+    return {
+        tab: session.scalar(
+            sa.select(sa.func.count()).select_from(select_listed(tab, gateway, priority).order_by(None).subquery())
+        )
+        or 0
+        for tab in TABS
+    }
 
 
 def active(session: Session, gateway: str | None = None) -> Sequence[Alarm]:
@@ -16,11 +61,27 @@ def active(session: Session, gateway: str | None = None) -> Sequence[Alarm]:
     return session.scalars(query if gateway is None else query.where(Alarm.gateway == gateway)).all()
 
 
-def journal(session: Session, gateway: str | None, before: int | None, limit: int) -> Sequence[AlarmEvent]:
-    """Return the journal, newest first; ``before`` is the id of the last line seen."""
+def not_normal(session: Session, gateway: str | None, limit: int) -> Sequence[Alarm]:
+    """Return alarms that are in any state but normal, the most urgent first, then the newest."""
+    query = sa.select(Alarm).where(Alarm.standing != 0).order_by(Alarm.priority, Alarm.raised_ns.desc()).limit(limit)
+    return session.scalars(query if gateway is None else query.where(Alarm.gateway == gateway)).all()
+
+
+def select_journal(chosen: Filter, before: int | None, limit: int) -> sa.Select[AlarmEvent]:
+    """Select lines of the journal, newest first; ``before`` is the id of the last line seen."""
     query = sa.select(AlarmEvent).order_by(AlarmEvent.id.desc()).limit(limit)
-    if gateway is not None:
-        query = query.where(AlarmEvent.gateway == gateway)
-    if before is not None:
-        query = query.where(AlarmEvent.id < before)
-    return session.scalars(query).all()
+    wanted = {"gateway": chosen.gateway, "alarm": chosen.alarm, "kind": chosen.kind, "priority": chosen.priority}
+    for column, value in wanted.items():
+        if value:
+            query = query.where(getattr(AlarmEvent, column) == value)
+    at_ns = sa.func.coalesce(AlarmEvent.at_ns, AlarmEvent.received_ns)
+    if chosen.from_ns is not None:
+        query = query.where(at_ns >= chosen.from_ns)
+    if chosen.to_ns is not None:
+        query = query.where(at_ns < chosen.to_ns)
+    return query if before is None else query.where(AlarmEvent.id < before)
+
+
+def journal(session: Session, chosen: Filter, before: int | None, limit: int) -> Sequence[AlarmEvent]:
+    """Return lines of the journal, newest first; ``before`` is the id of the last line seen."""
+    return session.scalars(select_journal(chosen, before, limit)).all()
