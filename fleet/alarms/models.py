@@ -57,7 +57,11 @@ class AlarmEvent(Base):
     """
 
     __tablename__ = "alarm_event"
-    __table_args__ = (sa.Index("ix_alarm_event_gateway_id", "gateway", "id"), {"sqlite_autoincrement": True})
+    __table_args__ = (
+        sa.Index("ix_alarm_event_gateway_id", "gateway", "id"),
+        sa.Index("ix_alarm_event_received_ns", "received_ns"),
+        {"sqlite_autoincrement": True},
+    )
 
     id: Mapped[int] = mapped_column(BigId, primary_key=True)
     gateway: Mapped[str] = mapped_column(sa.ForeignKey("gateway.name"))

@@ -28,3 +28,4 @@ def upgrade() -> None:
     # What is active was raised by a gateway that knew no acknowledgement: active (1), unacknowledged (2).
     op.execute("UPDATE alarm SET standing = 3 WHERE active")
     op.create_index("ix_alarm_standing", "alarm", ["standing", "priority"], unique=False)
+    op.create_index("ix_alarm_event_received_ns", "alarm_event", ["received_ns"], unique=False)
