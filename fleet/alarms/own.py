@@ -41,9 +41,18 @@ UNREADABLE = Own("unreadable", 3)
 """Records or messages went to quarantine."""
 
 
-OWN = {own.name: own for own in (CLONE, UNREADABLE)}
+SILENT = Own("silent", 2)
+"""Nothing was heard of the gateway for 30 s."""
+CLOCK = Own("clock-unset", 3)
+"""The gateway does not know the time."""
+SPOOL = Own("spool-filling", 3)
+"""The gateway's spool has little room left."""
+
+
+OWN = {own.name: own for own in (CLONE, UNREADABLE, SILENT, CLOCK, SPOOL)}
+CALMING = (CLONE, UNREADABLE)
+"""Those that are seen once and again: they clear when their cause was not seen for `CALM_NS`."""
 CALM_NS = 3_600_000_000_000
-"""Such an alarm clears when its cause was not seen again for this long."""
 
 
 def raise_alarm(session: Session, gateway: str, own: Own, detail: str, now_ns: int) -> bool:
@@ -124,7 +133,7 @@ def clear_calm(session: Session, now_ns: int) -> None:
     """Clear the alarms whose cause was not seen for `CALM_NS`."""
     up = session.execute(sa.select(Alarm.gateway, Alarm.name).where(Alarm.active, Alarm.tag == TAG)).all()
     for gateway, name in up:
-        if name in OWN and now_ns - _last_seen(session, gateway, OWN[name]) >= CALM_NS:
+        if OWN.get(name) in CALMING and now_ns - _last_seen(session, gateway, OWN[name]) >= CALM_NS:
             clear_alarm(session, gateway, OWN[name], now_ns)
 
 

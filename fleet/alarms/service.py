@@ -37,7 +37,7 @@ def select_listed(tab: str = "", gateway: str = "", priority: int = 0) -> sa.Sel
     of_tab = Alarm.standing.op("&")(int(flag)) != 0 if flag else Alarm.standing.op("&")(int(SILENCED)) == 0
     query = sa.select(Alarm).where(Alarm.standing != 0, of_tab)
     if gateway:
-        query = query.where(Alarm.gateway == gateway)
+        query = query.where(Alarm.gateway == gateway.replace("\0", ""))
     if priority:
         query = query.where(Alarm.priority == priority)
     acknowledged = sa.case((Alarm.standing.op("&")(int(Standing.UNACKNOWLEDGED)) != 0, 0), else_=1)
@@ -70,10 +70,12 @@ def not_normal(session: Session, gateway: str | None, limit: int) -> Sequence[Al
 def select_journal(chosen: Filter, before: int | None, limit: int) -> sa.Select[AlarmEvent]:
     """Select lines of the journal, newest first; ``before`` is the id of the last line seen."""
     query = sa.select(AlarmEvent).order_by(AlarmEvent.id.desc()).limit(limit)
-    wanted = {"gateway": chosen.gateway, "alarm": chosen.alarm, "kind": chosen.kind, "priority": chosen.priority}
-    for column, value in wanted.items():
-        if value:
-            query = query.where(getattr(AlarmEvent, column) == value)
+    wanted = {AlarmEvent.gateway: chosen.gateway, AlarmEvent.alarm: chosen.alarm, AlarmEvent.kind: chosen.kind}
+    for column, text in wanted.items():
+        if text:
+            query = query.where(column == text.replace("\0", ""))  # PostgreSQL takes no NUL, not even to look for
+    if chosen.priority:
+        query = query.where(AlarmEvent.priority == chosen.priority)
     at_ns = sa.func.coalesce(AlarmEvent.at_ns, AlarmEvent.received_ns)
     if chosen.from_ns is not None:
         query = query.where(at_ns >= chosen.from_ns)

@@ -227,7 +227,8 @@ def export_journal(query_data: dict[str, Any]) -> Response:
     """Export what happened as CSV, newest first, up to 100,000 lines."""
     with find_services().database.reading() as session:
         events = service.journal(session, _choose(query_data), query_data["before"], EXPORTED_MOST)
-        return Response(write_journal(events), mimetype="text/csv")
+        headers = {"Content-Disposition": "attachment; filename=alarm-journal.csv"}
+        return Response(write_journal(events), mimetype="text/csv", headers=headers)
 
 
 def _choose(query: dict[str, Any]) -> service.Filter:

@@ -25,6 +25,8 @@ from fleet.errors import FleetError, InvalidError
 from fleet.overview.alarm_pages import JOURNAL, find_alarms, find_journal
 from wire.alarm import SHELVE_MOST_MINUTES, AlarmRequest
 
+__all__ = ["blueprint"]
+
 LEAST_URGENT = 4
 COMMENT_MOST = 500
 TOLD_MOST = 600

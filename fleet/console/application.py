@@ -15,7 +15,7 @@ from flask_login import LoginManager, current_user
 from fleet.accounts import service as accounts
 from fleet.accounts.service import Identity
 from fleet.bootstrap import Services
-from fleet.console import notation, tagview, words
+from fleet.console import alarmviews, notation, tagview, words
 from fleet.console.notation import ZONE
 from fleet.console.state import EXTENSION, Console, find_console
 from fleet.console.troubles import TROUBLES, show_trouble
@@ -61,7 +61,7 @@ def register(app: Flask, services: Services) -> None:
         LoginManager(app).user_loader(find_account)
     add_filters(app)
     app.context_processor(describe_page)
-    app.register_blueprint(blueprint)
+    app.register_blueprint(alarmviews.blueprint)  # the one of all pages, with those of alarms
     app.after_request(add_headers)
     for status in TROUBLES:
         app.register_error_handler(status, show_trouble)
