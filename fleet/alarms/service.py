@@ -9,7 +9,8 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from fleet.alarms.models import Alarm, AlarmEvent
-from wire.alarm import SILENCED, Standing
+from fleet.alarms.statistics import STALE_NS, Happening, Statistics, summarize
+from wire.alarm import CLEARED, RAISED, SILENCED, Standing
 
 TABS = {
     "": Standing(0),
@@ -87,3 +88,27 @@ def select_journal(chosen: Filter, before: int | None, limit: int) -> sa.Select[
 def journal(session: Session, chosen: Filter, before: int | None, limit: int) -> Sequence[AlarmEvent]:
     """Return lines of the journal, newest first; ``before`` is the id of the last line seen."""
     return session.scalars(select_journal(chosen, before, limit)).all()
+
+
+def measure(session: Session, gateway: str, from_ns: int, to_ns: int) -> Statistics:
+    """Compute the figures of what was raised and cleared from ``from_ns`` to ``to_ns``, of one gateway or of all."""
+    at_ns = sa.func.coalesce(AlarmEvent.at_ns, AlarmEvent.received_ns)
+    query = sa.select(at_ns, AlarmEvent.gateway, AlarmEvent.alarm, AlarmEvent.kind, AlarmEvent.priority).where(
+        AlarmEvent.kind.in_((RAISED, CLEARED)),
+        AlarmEvent.received_ns >= from_ns,  # what was raised later was received later; this one has an index
+        at_ns >= from_ns,
+        at_ns < to_ns,
+    )
+    if gateway:
+        query = query.where(AlarmEvent.gateway == gateway.replace("\0", ""))
+    rows = session.execute(query)
+    happenings = (Happening(at, (name, alarm), kind, priority or 4) for at, name, alarm, kind, priority in rows)
+    return summarize(happenings, from_ns, to_ns)
+
+
+def stale(session: Session, gateway: str, now_ns: int, limit: int) -> Sequence[Alarm]:
+    """Return alarms that have been active for more than 24 hours, the oldest first."""
+    query = sa.select(Alarm).where(Alarm.active, Alarm.raised_ns < now_ns - STALE_NS).order_by(Alarm.raised_ns)
+    if gateway:
+        query = query.where(Alarm.gateway == gateway.replace("\0", ""))
+    return session.scalars(query.limit(limit)).all()

@@ -5,13 +5,14 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
+import msgspec
 from apiflask import Schema
-from apiflask.fields import Boolean, Float, Integer, List, Nested, String
+from apiflask.fields import Boolean, Dict, Float, Integer, List, Nested, String
 from apiflask.validators import Length, OneOf, Range
 from flask import Response
 
 from fleet.accounts.service import require_writer
-from fleet.alarms import operations, service
+from fleet.alarms import operations, service, statistics
 from fleet.alarms.models import Alarm
 from fleet.alarms.table import write_journal
 from fleet.api import INT_MAX, PageQuery, dump, find_account, find_services, make_blueprint
@@ -161,6 +162,52 @@ class EventOut(Schema):
     command = String()
 
 
+class StatisticsQuery(Schema):
+    """Of which gateway, and of how many days up to now."""
+
+    gateway = String(load_default="")
+    days = Integer(load_default=7, validate=Range(1, 90))
+
+
+class NamedOut(Schema):
+    """An alarm and a count: how often it was raised, or the most pairs within a minute. ``share`` is of all raised."""
+
+    gateway = String()
+    alarm = String()
+    count = Integer()
+    share = Float(allow_none=True)
+
+
+class FloodOut(Schema):
+    """A flood: more than 10 alarms in 10 minutes, until fewer than 5; ``ended_ns`` is null while it goes on."""
+
+    began_ns = Integer()
+    ended_ns = Integer(allow_none=True)
+    count = Integer()
+
+
+class StatisticsOut(Schema):
+    """Figures after ISA-18.2 and EEMUA 191. ``peak``: most in any 10 minutes; ``priorities``: share of each, 0..1.
+
+    ``acceptable_per_day`` and ``most_per_day`` are the marks for one operator.
+    """
+
+    from_ns = Integer()
+    to_ns = Integer()
+    raised = Integer()
+    per_day = Float()
+    per_hour = Float()
+    per_ten_minutes = Float()
+    peak = Integer()
+    acceptable_per_day = Integer()
+    most_per_day = Integer()
+    floods = List(Nested(FloodOut))
+    chattering = List(Nested(NamedOut))
+    frequent = List(Nested(NamedOut))
+    stale = List(Nested(NamedOut))
+    priorities = Dict()
+
+
 class JournalOut(Schema):
     """A page of the journal."""
 
@@ -229,6 +276,34 @@ def export_journal(query_data: dict[str, Any]) -> Response:
         events = service.journal(session, _choose(query_data), query_data["before"], EXPORTED_MOST)
         headers = {"Content-Disposition": "attachment; filename=alarm-journal.csv"}
         return Response(write_journal(events), mimetype="text/csv", headers=headers)
+
+
+@blueprint.get("/alarms/statistics")
+@blueprint.input(StatisticsQuery, location="query")
+@blueprint.output(StatisticsOut)
+def show_statistics(query_data: dict[str, Any]) -> dict[str, Any]:
+    """Show how often alarms are raised, floods, and which chatter, are stale or come most often."""
+    services, gateway = find_services(), query_data["gateway"]
+    to_ns = services.clock()
+    from_ns = to_ns - query_data["days"] * statistics.DAY_NS
+    with services.database.reading() as session:
+        found = service.measure(session, gateway, from_ns, to_ns)
+        old = service.stale(session, gateway, to_ns, LISTED_MOST)
+        return {
+            **msgspec.structs.asdict(found),
+            "from_ns": from_ns,
+            "to_ns": to_ns,
+            "acceptable_per_day": statistics.ACCEPTABLE_A_DAY,
+            "most_per_day": statistics.MOST_A_DAY,
+            "chattering": [_name(alarm, pairs) for alarm, pairs in found.chattering],
+            "frequent": [_name(row.alarm, row.count, row.share) for row in found.frequent],
+            "stale": [_name((row.gateway, row.name), 1) for row in old],
+            "priorities": {str(priority): share for priority, share in found.priorities.items()},
+        }
+
+
+def _name(alarm: tuple[str, str], count: int, share: float | None = None) -> dict[str, Any]:
+    return {"gateway": alarm[0], "alarm": alarm[1], "count": count, "share": share}
 
 
 def _choose(query: dict[str, Any]) -> service.Filter:

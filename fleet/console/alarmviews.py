@@ -12,17 +12,18 @@ from flask_babel import gettext, ngettext
 from flask_login import current_user
 
 from fleet.accounts import service as accounts
-from fleet.alarms import operations, service
+from fleet.alarms import operations, service, statistics
 from fleet.alarms.service import Filter
 from fleet.alarms.table import write_journal
 from fleet.api import INT_MAX
 from fleet.commands.keys import load_key
+from fleet.console.drawing import draw_columns
 from fleet.console.notation import NS, ZONE
 from fleet.console.state import find_console
 from fleet.console.views import blueprint, local_path, read_number
 from fleet.console.words import ACTIONS, KINDS
 from fleet.errors import FleetError, InvalidError
-from fleet.overview.alarm_pages import JOURNAL, find_alarms, find_journal
+from fleet.overview.alarm_pages import JOURNAL, find_alarms, find_journal, find_statistics
 from wire.alarm import SHELVE_MOST_MINUTES, AlarmRequest
 
 __all__ = ["blueprint"]
@@ -33,6 +34,7 @@ TOLD_MOST = 600
 EXPORTED_MOST = 100_000
 SHELVE_MINUTES = (30, 60, 240, 480, 1440, 0)
 """How long the page offers to shelve; 0 until it clears."""
+STATISTICS_DAYS = (1, 7, 30)
 FACES = ("gateway", "alarm", "kind", "priority", "from", "to")
 """What of an address filters the journal."""
 
@@ -72,6 +74,22 @@ def journal_csv() -> Response:
         text = write_journal(service.journal(sources.session, _read_filter(), None, EXPORTED_MOST))
     headers = {"Content-Disposition": "attachment; filename=alarm-journal.csv"}
     return Response(text, mimetype="text/csv", headers=headers)
+
+
+@blueprint.get("/alarms/statistics")
+def alarm_statistics() -> str:
+    """How often alarms are raised, floods, and which chatter, are stale or come most often."""
+    days = request.args.get("days", type=int)
+    with find_console().reading() as sources:
+        page = find_statistics(sources, days if days in STATISTICS_DAYS else 7, request.args.get("gateway", ""))
+        return render_template(
+            "console/alarm_statistics.html",
+            page=page,
+            spans=STATISTICS_DAYS,
+            marks=(statistics.ACCEPTABLE_A_DAY, statistics.MOST_A_DAY),
+            columns=draw_columns([count for _, count in page.figures.hours]),
+            now_ns=sources.now_ns,
+        )
 
 
 @blueprint.post("/alarms/operate")

@@ -40,7 +40,7 @@ HEADERS = {
 MENU = (
     ("now", lazy_gettext("Now"), ("console.now",)),
     ("gateways", lazy_gettext("Gateways"), ("console.gateways", "console.gateway", "console.tag")),
-    ("alarms", lazy_gettext("Alarms"), ("console.alarms",)),
+    ("alarms", lazy_gettext("Alarms"), ("console.alarms", "console.alarm_statistics")),
     ("relay", lazy_gettext("Relay"), ("console.relay",)),
 )
 

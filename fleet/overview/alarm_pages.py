@@ -7,12 +7,14 @@ import math
 import sqlalchemy as sa
 
 from fleet.alarms import service, statistics
-from fleet.alarms.models import AlarmEvent
+from fleet.alarms.models import Alarm, AlarmEvent
 from fleet.alarms.service import TABS, Filter
 from fleet.gateways.models import Gateway
-from fleet.overview.alarms import LISTED_PAGE, list_standing
+from fleet.overview.alarms import LISTED_PAGE, list_rows, list_standing
+from fleet.overview.figures import Label
 from fleet.overview.journal import LINES_PAGE, describe_events, list_changes
-from fleet.overview.pages import AlarmsPage
+from fleet.overview.labels import name_places, read_labels
+from fleet.overview.pages import AlarmsPage, StatisticsPage
 from fleet.overview.sources import NS, Sources
 from wire.alarm import RAISED
 
@@ -20,6 +22,7 @@ JOURNAL = "journal"
 LOOK_BACK_NS = 3600 * NS
 """How far back a flood that goes on is looked for."""
 FIRST_OUT = 10
+STALE_SHOWN = 100
 
 
 def find_alarms(
@@ -64,6 +67,33 @@ def find_journal(sources: Sources, chosen: Filter, before: int | None = None) ->
         chosen=chosen,
         older=lines[-1].number if len(lines) == LINES_PAGE else None,
     )
+
+
+def find_statistics(sources: Sources, days: int, gateway: str = "") -> StatisticsPage:
+    """Gather the figures of the last days."""
+    from_ns = sources.now_ns - days * statistics.DAY_NS
+    figures = service.measure(sources.session, gateway, from_ns, sources.now_ns)
+    named = {row.alarm for row in figures.frequent} | {alarm for alarm, _ in figures.chattering}
+    return StatisticsPage(
+        days=days,
+        gateway=gateway,
+        figures=figures,
+        stale=list_rows(sources, service.stale(sources.session, gateway, sources.now_ns, STALE_SHOWN)),
+        names=_name_alarms(sources, named),
+    )
+
+
+def _name_alarms(sources: Sources, named: set[tuple[str, str]]) -> dict[tuple[str, str], tuple[Label, str, str]]:
+    """{(gateway, alarm): (its label, its level, its place)}."""
+    places = name_places(sources.session, {gateway for gateway, _ in named})
+    found = {}
+    for gateway, alarm in named:
+        row = sources.session.get(Alarm, (gateway, alarm))
+        tag, level = (row.tag, row.level) if row else (alarm, "")
+        labels = read_labels(sources.session, gateway, {tag})
+        label = labels[tag][1] if tag in labels else Label(gateway, tag)
+        found[gateway, alarm] = (label, level, places[gateway][0])
+    return found
 
 
 def _list_gateways(sources: Sources) -> tuple[tuple[str, str], ...]:

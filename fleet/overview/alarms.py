@@ -32,7 +32,7 @@ def list_active(
     if gateway:
         query = query.where(AlarmRow.gateway == gateway)
     query = query.order_by(AlarmRow.priority, AlarmRow.raised_ns.desc()).limit(most)
-    return _gather(sources, list(sources.session.scalars(query)), with_trend=with_trend)
+    return list_rows(sources, list(sources.session.scalars(query)), with_trend=with_trend)
 
 
 def list_standing(
@@ -40,10 +40,12 @@ def list_standing(
 ) -> tuple[Alarm, ...]:
     """A page of alarms that are not normal, by how they stand (`fleet.alarms.service.TABS`)."""
     query = service.select_listed(tab, gateway, priority)
-    return _gather(sources, list(sources.session.scalars(query.limit(LISTED_PAGE).offset((number - 1) * LISTED_PAGE))))
+    return list_rows(
+        sources, list(sources.session.scalars(query.limit(LISTED_PAGE).offset((number - 1) * LISTED_PAGE)))
+    )
 
 
-def _gather(sources: Sources, rows: Sequence[AlarmRow], *, with_trend: bool = True) -> tuple[Alarm, ...]:
+def list_rows(sources: Sources, rows: Sequence[AlarmRow], *, with_trend: bool = True) -> tuple[Alarm, ...]:
     """Put rows together with the names, newest values and trends of their tags, and with what was asked of them."""
     requests = operations.find_requests(sources.session, rows, sources.now_ns)
     takers = operations.takers(sources.session, {row.gateway for row in rows})

@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from fleet.alarms.service import Filter
+from fleet.alarms.statistics import Statistics
 from fleet.overview.commands import CommandLine
 from fleet.overview.figures import Access, Alarm, Change, Label, Point, Reading, TagRow
 from wire.health import LinkHealth
@@ -198,6 +199,16 @@ class TagPage(msgspec.Struct, frozen=True, kw_only=True):
     def mean(self) -> float | None:
         """The mean of the means, each stretch of time counting the same."""
         return sum(point.mean for point in self.points) / len(self.points) if self.points else None
+
+
+class StatisticsPage(msgspec.Struct, frozen=True, kw_only=True):
+    """Figures of the last ``days``. ``names``: {(gateway, alarm): (how it is called, where)}; ``stale`` alarms."""
+
+    days: int
+    gateway: str
+    figures: Statistics
+    stale: tuple[Alarm, ...]
+    names: dict[tuple[str, str], tuple[Label, str, str]]
 
 
 class AlarmsPage(msgspec.Struct, frozen=True, kw_only=True):

@@ -514,3 +514,13 @@ def test_journal_leaves_as_a_table(client: FlaskClient, services: Services) -> N
     answer = client.get("/alarms/journal.csv?kind=raised&from=1900-01-01&to=9999-12-31")
     assert answer.mimetype == "text/csv"
     assert "tank-0001.level:high" in answer.text
+
+
+def test_statistics_name_the_alarms_and_the_marks(client: FlaskClient, services: Services) -> None:
+    assert "没有触发过报警" in client.get("/alarms/statistics").text
+    alarmed(services, *(raised(number) for number in range(1, 13)))
+    page = client.get("/alarms/statistics?days=1").text
+    assert "150 条以内可接受，最多 300 条" in page
+    assert "tank-0001.level" in page
+    found = client.get("/api/alarms/statistics?days=1").json
+    assert (found["raised"], found["per_day"], found["peak"], len(found["floods"])) == (12, 12.0, 12, 1)
