@@ -167,6 +167,7 @@ class Ingest:
             return
         welcomed = {answer.gateway for answer in answers if answer.kind is Down.WELCOME}
         self._sent_ns = {key: at for key, at in self._sent_ns.items() if key[0] not in welcomed}
+        self._courier.greet(welcomed)
         sends = (client.publish(format_topic(a.gateway, a.kind), a.payload, qos=1) for a in answers)
         with suppress(aiomqtt.MqttError):  # the task that reads ends with the same error, and connects again
             await asyncio.gather(*sends)

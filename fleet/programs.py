@@ -65,10 +65,17 @@ def _relay(services: Services) -> None:
 
 def _upkeep(services: Services) -> None:
     from fleet.upkeep import Upkeep
+    from fleet.watcher import Watcher
 
-    program = Upkeep(services)
+    program, watcher = Upkeep(services), Watcher(services)
+
+    async def both() -> None:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(program.run(), name="upkeep")
+            group.create_task(watcher.run(), name="watcher")
+
     with _metrics(services.settings.upkeep_metrics, program.registry, program.health):
-        _until_told(program.run)
+        _until_told(both)
 
 
 def _broker(services: Services) -> None:

@@ -9,10 +9,19 @@ from fleet.db import Base, BigId
 
 
 class Alarm(Base):
-    """The present state of one alarm. ``name`` is ``<tag>:<level>``; ``record_id`` the record that last changed it."""
+    """The present state of one alarm. ``name`` is ``<tag>:<level>``; ``record_id`` the record that last changed it.
+
+    ``standing`` is how it stands (`wire.alarm.Standing`), 0 if normal; ``active`` whether its condition holds.
+    ``occurrence`` names the raise, ``until_ns`` is when a shelving ends. ``change`` is what was last done with this
+    occurrence (`wire.alarm.CHANGES`), empty if nothing was: at ``operated_ns``, ``by`` whom, ``where``, with what
+    ``comment`` and for which ``command``. ``changed_ns`` is when the fleet took the newest record.
+    """
 
     __tablename__ = "alarm"
-    __table_args__ = (sa.Index("ix_alarm_active", "active", "priority"),)
+    __table_args__ = (
+        sa.Index("ix_alarm_active", "active", "priority"),
+        sa.Index("ix_alarm_standing", "standing", "priority"),
+    )
 
     gateway: Mapped[str] = mapped_column(sa.ForeignKey("gateway.name"), primary_key=True)
     name: Mapped[str] = mapped_column(primary_key=True)
@@ -25,18 +34,34 @@ class Alarm(Base):
     value: Mapped[float | None]
     limit: Mapped[float | None] = mapped_column("limit_value")
     record_id: Mapped[int]
+    standing: Mapped[int] = mapped_column(default=0, server_default="0")
+    until_ns: Mapped[int | None]
+    occurrence: Mapped[int] = mapped_column(default=0, server_default="0")
+    change: Mapped[str] = mapped_column(default="", server_default="")
+    operated_ns: Mapped[int | None]
+    by: Mapped[str] = mapped_column("by_name", default="", server_default="")
+    where: Mapped[str] = mapped_column("made_where", default="", server_default="")
+    comment: Mapped[str] = mapped_column(default="", server_default="")
+    command: Mapped[str] = mapped_column(default="", server_default="")
+    changed_ns: Mapped[int | None]
 
 
 class AlarmEvent(Base):
     """One line of the journal: a record of lane A. ``id`` grows with time, so a reader can ask for what is newer.
 
-    ``kind``: ``raised``, ``cleared``, ``action`` (an output was switched: ``output``, ``state``, ``delay_ns``),
-    ``audit`` (``event``) or ``folded`` (``detail`` events of ``alarm`` found no room on the gateway each). ``alarm`` is
-    the alarm's name, for an action its cause. ``detail`` is for people.
+    ``kind``: ``raised``, ``cleared``, one of `wire.alarm.CHANGES`, ``action`` (an output was switched: ``output``,
+    ``state``, ``delay_ns``), ``audit`` (``event``) or ``folded`` (``detail`` events of ``alarm`` found no room on the
+    gateway each). ``alarm`` is the alarm's name, for an action its cause. ``detail`` is for people. ``standing`` is how
+    the alarm stood from then on, None for what is no change of an alarm; ``by``, ``where`` and ``comment`` tell whose
+    doing it was.
     """
 
     __tablename__ = "alarm_event"
-    __table_args__ = (sa.Index("ix_alarm_event_gateway_id", "gateway", "id"), {"sqlite_autoincrement": True})
+    __table_args__ = (
+        sa.Index("ix_alarm_event_gateway_id", "gateway", "id"),
+        sa.Index("ix_alarm_event_received_ns", "received_ns"),
+        {"sqlite_autoincrement": True},
+    )
 
     id: Mapped[int] = mapped_column(BigId, primary_key=True)
     gateway: Mapped[str] = mapped_column(sa.ForeignKey("gateway.name"))
@@ -55,3 +80,10 @@ class AlarmEvent(Base):
     delay_ns: Mapped[int | None]
     event: Mapped[str] = mapped_column(default="")
     detail: Mapped[str] = mapped_column(default="")
+    standing: Mapped[int | None]
+    until_ns: Mapped[int | None]
+    occurrence: Mapped[int] = mapped_column(default=0, server_default="0")
+    by: Mapped[str] = mapped_column("by_name", default="", server_default="")
+    where: Mapped[str] = mapped_column("made_where", default="", server_default="")
+    comment: Mapped[str] = mapped_column(default="", server_default="")
+    command: Mapped[str] = mapped_column(default="", server_default="")

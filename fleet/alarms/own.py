@@ -9,12 +9,16 @@ import msgspec
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
+from fleet.alarms import decision
 from fleet.alarms.models import Alarm, AlarmEvent
 from fleet.gateways.models import Gateway
 from fleet.readings.models import Quarantined
+from wire.alarm import CLEARED, RAISED, AlarmRequest, Standing
 
 TAG = "fleet"
 """Stands where an alarm of a gateway has its tag."""
+CONSOLE = "console"
+"""Where whoever changes such an alarm does so."""
 NO_RECORD = 0
 """Such an alarm comes from no record of lane A."""
 
@@ -37,9 +41,18 @@ UNREADABLE = Own("unreadable", 3)
 """Records or messages went to quarantine."""
 
 
-OWN = {own.name: own for own in (CLONE, UNREADABLE)}
+SILENT = Own("silent", 2)
+"""Nothing was heard of the gateway for 30 s."""
+CLOCK = Own("clock-unset", 3)
+"""The gateway does not know the time."""
+SPOOL = Own("spool-filling", 3)
+"""The gateway's spool has little room left."""
+
+
+OWN = {own.name: own for own in (CLONE, UNREADABLE, SILENT, CLOCK, SPOOL)}
+CALMING = (CLONE, UNREADABLE)
+"""Those that are seen once and again: they clear when their cause was not seen for `CALM_NS`."""
 CALM_NS = 3_600_000_000_000
-"""Such an alarm clears when its cause was not seen again for this long."""
 
 
 def raise_alarm(session: Session, gateway: str, own: Own, detail: str, now_ns: int) -> bool:
@@ -49,9 +62,12 @@ def raise_alarm(session: Session, gateway: str, own: Own, detail: str, now_ns: i
         return False
     if alarm is None:
         alarm = Alarm(gateway=gateway, name=own.name, tag=TAG, level=own.level, record_id=NO_RECORD)
+        alarm.standing, alarm.occurrence, alarm.until_ns = 0, 0, None
         session.add(alarm)
-    alarm.priority, alarm.active, alarm.raised_ns, alarm.cleared_ns = own.priority, True, now_ns, None
-    session.add(_line(gateway, own, "raised", detail, now_ns))
+    alarm.priority, alarm.raised_ns, alarm.cleared_ns = own.priority, now_ns, None
+    alarm.change = alarm.by = alarm.where = alarm.command = ""
+    alarm.comment, alarm.operated_ns = "", None
+    _change(session, alarm, RAISED, decision.raise_it(_stand_of(alarm), now_ns), now_ns).detail = detail
     return True
 
 
@@ -60,16 +76,64 @@ def clear_alarm(session: Session, gateway: str, own: Own, now_ns: int) -> bool:
     alarm = session.get(Alarm, (gateway, own.name))
     if alarm is None or not alarm.active:
         return False
-    alarm.active, alarm.cleared_ns = False, now_ns
-    session.add(_line(gateway, own, "cleared", "", now_ns))
+    alarm.cleared_ns = now_ns
+    _change(session, alarm, CLEARED, decision.clear_it(_stand_of(alarm)), now_ns)
     return True
+
+
+def operate(session: Session, alarm: Alarm, action: str, request: AlarmRequest, by: str, now_ns: int) -> None:
+    """Do what an operator asks of an alarm of the fleet's own. Raises ConflictError or InvalidError."""
+    decided = decision.operate(_stand_of(alarm), action, request, now_ns)
+    if decided is None:
+        return
+    change, stand = decided
+    line = _change(session, alarm, change, stand, now_ns)
+    line.by, line.where, line.comment, line.detail = by, CONSOLE, request.comment, request.comment
+    alarm.change, alarm.operated_ns = change, now_ns
+    alarm.by, alarm.where, alarm.comment = by, CONSOLE, request.comment
+
+
+def end_shelvings(session: Session, now_ns: int) -> None:
+    """Put back those whose shelving is over."""
+    over = sa.select(Alarm).where(Alarm.tag == TAG, Alarm.standing != 0, Alarm.until_ns <= now_ns)
+    for alarm in session.scalars(over).all():
+        stand = decision.end_shelving(_stand_of(alarm), now_ns) if alarm.name in OWN else None
+        if stand is not None:
+            _change(session, alarm, "unshelved", stand, now_ns)
+            alarm.change, alarm.operated_ns, alarm.by, alarm.where, alarm.comment = "unshelved", now_ns, "", "", ""
+
+
+def _stand_of(alarm: Alarm) -> decision.Stand:
+    return decision.Stand(Standing(alarm.standing), alarm.occurrence, alarm.until_ns)
+
+
+def _change(session: Session, alarm: Alarm, kind: str, stand: decision.Stand, now_ns: int) -> AlarmEvent:
+    """Put an alarm as was decided, and return its line in the journal."""
+    alarm.standing, alarm.occurrence, alarm.until_ns = int(stand.standing), stand.occurrence, stand.until_ns
+    alarm.active, alarm.changed_ns = Standing.ACTIVE in stand.standing, now_ns
+    line = AlarmEvent(
+        gateway=alarm.gateway,
+        kind=kind,
+        at_ns=now_ns,
+        received_ns=now_ns,
+        record_id=NO_RECORD,
+        alarm=alarm.name,
+        tag=TAG,
+        level=alarm.level,
+        priority=alarm.priority,
+        standing=alarm.standing,
+        until_ns=alarm.until_ns,
+        occurrence=alarm.occurrence,
+    )
+    session.add(line)
+    return line
 
 
 def clear_calm(session: Session, now_ns: int) -> None:
     """Clear the alarms whose cause was not seen for `CALM_NS`."""
     up = session.execute(sa.select(Alarm.gateway, Alarm.name).where(Alarm.active, Alarm.tag == TAG)).all()
     for gateway, name in up:
-        if name in OWN and now_ns - _last_seen(session, gateway, OWN[name]) >= CALM_NS:
+        if OWN.get(name) in CALMING and now_ns - _last_seen(session, gateway, OWN[name]) >= CALM_NS:
             clear_alarm(session, gateway, OWN[name], now_ns)
 
 
@@ -79,18 +143,3 @@ def _last_seen(session: Session, gateway: str, own: Own) -> int:
         return session.scalar(sa.select(Gateway.alternated_ns).where(Gateway.name == gateway)) or 0
     newest = sa.select(Quarantined.received_ns).where(Quarantined.gateway == gateway)
     return session.scalar(newest.order_by(Quarantined.id.desc()).limit(1)) or 0
-
-
-def _line(gateway: str, own: Own, kind: str, detail: str, now_ns: int) -> AlarmEvent:
-    return AlarmEvent(
-        gateway=gateway,
-        kind=kind,
-        at_ns=now_ns,
-        received_ns=now_ns,
-        record_id=NO_RECORD,
-        alarm=own.name,
-        tag=TAG,
-        level=own.level,
-        priority=own.priority,
-        detail=detail,
-    )

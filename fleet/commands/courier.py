@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 
 import aiomqtt
 from sqlalchemy.exc import SQLAlchemyError
@@ -30,15 +30,25 @@ class Turns:
 
     def __init__(self) -> None:
         self._sent: dict[str, tuple[int, int]] = {}
+        self._returned: set[str] = set()
 
     def take_due(self, outstanding: Outstanding, now_ns: int) -> Outstanding:
         """Return those to send now, and note that they are sent."""
-        self._sent = {key: self._sent[key] for _, key, _ in outstanding if key in self._sent}
+        self._sent = {
+            key: self._sent[key]
+            for gateway, key, _ in outstanding
+            if key in self._sent and gateway not in self._returned
+        }
+        self._returned.clear()
         due = [entry for entry in outstanding if self._is_due(entry[1], now_ns)]
         for _, key, _ in due:
             _, pause_ns = self._sent.get(key, (0, AGAIN_FIRST_NS // 2))
             self._sent[key] = (now_ns, min(pause_ns * 2, AGAIN_MOST_NS))
         return due
+
+    def forget(self, gateways: Collection[str]) -> None:
+        """Have everything of these gateways sent again at once: they have just come back."""
+        self._returned.update(gateways)
 
     def _is_due(self, key: str, now_ns: int) -> bool:
         if key not in self._sent:
@@ -55,6 +65,10 @@ class Courier:
         self._in_thread = in_thread
         self._turns = Turns()
         self._database_up = True
+
+    def greet(self, gateways: Collection[str]) -> None:
+        """Send what waits for these gateways: they were just welcomed."""
+        self._turns.forget(gateways)
 
     async def run(self, client: aiomqtt.Client) -> None:
         """Send what is due, until cancelled."""

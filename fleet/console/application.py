@@ -15,13 +15,13 @@ from flask_login import LoginManager, current_user
 from fleet.accounts import service as accounts
 from fleet.accounts.service import Identity
 from fleet.bootstrap import Services
-from fleet.console import notation, tagview, words
+from fleet.console import alarmviews, notation, tagview, words
+from fleet.console.notation import ZONE
 from fleet.console.state import EXTENSION, Console, find_console
 from fleet.console.troubles import TROUBLES, show_trouble
 from fleet.console.views import LANGUAGES, THEMES, blueprint, csrf
 from fleet.overview.alarms import count_active
 
-ZONE = "Asia/Shanghai"
 FOLDER = Path(__file__).parent
 SESSION_HOURS = 12
 
@@ -40,7 +40,7 @@ HEADERS = {
 MENU = (
     ("now", lazy_gettext("Now"), ("console.now",)),
     ("gateways", lazy_gettext("Gateways"), ("console.gateways", "console.gateway", "console.tag")),
-    ("alarms", lazy_gettext("Alarms"), ("console.alarms",)),
+    ("alarms", lazy_gettext("Alarms"), ("console.alarms", "console.alarm_statistics")),
     ("relay", lazy_gettext("Relay"), ("console.relay",)),
 )
 
@@ -61,7 +61,7 @@ def register(app: Flask, services: Services) -> None:
         LoginManager(app).user_loader(find_account)
     add_filters(app)
     app.context_processor(describe_page)
-    app.register_blueprint(blueprint)
+    app.register_blueprint(alarmviews.blueprint)  # the one of all pages, with those of alarms
     app.after_request(add_headers)
     for status in TROUBLES:
         app.register_error_handler(status, show_trouble)
@@ -160,6 +160,12 @@ def add_filters(app: Flask) -> None:
         command_word=partial(words.find_word, words.COMMANDS),
         command_state_word=partial(words.find_word, words.COMMAND_STATES),
         output_word=partial(words.find_word, words.OUTPUTS),
+        row_id=tagview.name_row,
+        tab_word=partial(words.find_word, words.TABS),
+        alarm_state=partial(words.find_word, words.ALARM_STATES),
+        kind_word=partial(words.find_word, words.KINDS),
+        action_word=partial(words.find_word, words.ACTIONS),
+        where_word=partial(words.find_word, words.WHERE),
         state_word=partial(words.find_word, words.STATES),
         short_title=tagview.shorten_title,
         tag_title=tagview.name_tag,

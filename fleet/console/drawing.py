@@ -151,3 +151,17 @@ def draw_still(
 ) -> Trend | None:
     """The chart of a tag between two times in ns, shown until (or without) a script."""
     return draw_trend(points, label, begin, end, width, height)
+
+
+def draw_columns(counts: Sequence[int], width: float = 720.0, height: float = 80.0) -> str:
+    """The outline of columns of counts, side by side, the tallest as high as the drawing; empty without any."""
+    most = max(counts, default=0)
+    if most == 0:
+        return ""
+    step = width / len(counts)
+    parts = [
+        f"M{number * step:.1f} {height:g}v{-height * count / most:.1f}h{step:.2f}V{height:g}z"
+        for number, count in enumerate(counts)
+        if count
+    ]
+    return "".join(parts)

@@ -10,6 +10,8 @@ from flask_babel import format_datetime, format_decimal, gettext
 from fleet.overview.figures import Label
 
 NOTHING = "—"
+ZONE = "Asia/Shanghai"
+"""Pages show and take local times of this zone."""
 NS = 1_000_000_000
 LATEST_NS = 2**63 - 1
 PLAIN_BELOW = 1e15

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+
 import msgspec
 from flask import url_for
 
@@ -9,7 +11,7 @@ from fleet.alarms import own
 from fleet.console.drawing import Bar, Trend, draw_bar, draw_trend, find_scale
 from fleet.console.notation import NS, write_age, write_figure, write_limit, write_value
 from fleet.console.words import GATEWAY, LEVELS, SPOOL, find_word, name_quality
-from fleet.overview.figures import Alarm, Label, Reading, TagRow
+from fleet.overview.figures import Alarm, Change, Label, Reading, TagRow
 from wire.sample import quality_class
 
 HOUR_NS = 3600 * NS
@@ -99,7 +101,13 @@ def name_tag(label: Label) -> str:
     return device if device.endswith(title) else f"{device} {title}"
 
 
-def link_alarm(alarm: Alarm) -> str:
+def name_row(alarm: Alarm) -> str:
+    """Name the row of one occurrence of an alarm: what is picked on it can never become another's."""
+    text = f"{alarm.label.gateway} {alarm.occurrence} {alarm.name}"
+    return f"alarm-{hashlib.sha256(text.encode()).hexdigest()[:16]}"
+
+
+def link_alarm(alarm: Alarm | Change) -> str:
     """Where to look when an alarm is up: the tag's page, or the page that tells of what is no tag."""
     page = OWN_PAGES.get(alarm.level, "console.gateway") if alarm.label.tag in OWN_TAGS else "console.tag"
     tag = alarm.label.tag if page == "console.tag" else None

@@ -45,7 +45,6 @@ OPEN = {"console.sign_in", "console.prefer", "console.static"}
 """What may be reached without having signed in."""
 LANGUAGES = {"zh": "zh_Hans_CN", "en": "en"}
 THEMES = ("auto", "light", "dark")
-LEAST_URGENT = 4
 PRESETS: dict[str, dict[str, Any]] = {"report": {}, "reconnect": {}, "log-level": {"level": "debug", "minutes": 10}}
 """The arguments of the commands that a page offers."""
 
@@ -285,23 +284,6 @@ def break_holes(points: Sequence[Point], step_ns: int) -> list[tuple[int, Point 
             row.append((row[-1][0] + max(step_ns, 1), None))
         row.append((point.time_ns, point))
     return row
-
-
-@blueprint.get("/alarms")
-def alarms() -> str:
-    """Active alarms, and the journal."""
-    args, before = request.args, read_number("before", INT_MAX)
-    with find_console().reading() as sources:
-        page = overview.find_alarms(
-            sources,
-            state=args.get("state", ""),
-            priority=read_number("priority", LEAST_URGENT) or 0,
-            gateway=args.get("gateway", ""),
-            before=before,
-        )
-        # A page further back in the journal stays as it is; only the newest one lives.
-        live = {} if before is not None else {"events": url_for("console.events")}
-        return render_template("console/alarms.html", page=page, now_ns=sources.now_ns, **live)
 
 
 @blueprint.get("/relay")

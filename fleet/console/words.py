@@ -13,6 +13,14 @@ LEVELS = {
     "low": lazy_gettext("low"),
     "low-low": lazy_gettext("low-low"),
     "losing-data": lazy_gettext("is losing data"),
+    "deviation": lazy_gettext("deviates"),
+    "rate": lazy_gettext("changes fast"),
+    "bad": lazy_gettext("bad quality"),
+    "silent": lazy_gettext("is silent"),
+    "total": lazy_gettext("total exceeded"),
+    "combined": lazy_gettext("combined alarm"),
+    "clock-unset": lazy_gettext("has no time set"),
+    "spool-filling": lazy_gettext("fills its spool"),
     "clone": lazy_gettext("speaks from two machines"),
     "unreadable": lazy_gettext("sent what cannot be read"),
 }
@@ -100,6 +108,52 @@ COMMAND_STATES = {
     "refused": lazy_pgettext("command", "refused"),
     "interrupted": lazy_pgettext("command", "interrupted"),
     "expired": lazy_pgettext("command", "expired"),
+}
+ALARM_STATES = {
+    "normal": lazy_pgettext("alarm", "Normal"),
+    "unacknowledged": lazy_pgettext("alarm", "Unacknowledged"),
+    "acknowledged": lazy_pgettext("alarm", "Acknowledged"),
+    "returned-unacknowledged": lazy_pgettext("alarm", "Returned, unacknowledged"),
+    "latched-unacknowledged": lazy_pgettext("alarm", "Latched, unacknowledged"),
+    "latched-acknowledged": lazy_pgettext("alarm", "Latched, acknowledged"),
+    "shelved": lazy_pgettext("alarm", "Shelved"),
+    "suppressed-by-design": lazy_pgettext("alarm", "Suppressed by design"),
+    "out-of-service": lazy_pgettext("alarm", "Out of service"),
+}
+TABS = {
+    "": lazy_gettext("Alarms"),
+    "shelved": lazy_pgettext("alarm", "Shelved"),
+    "suppressed": lazy_pgettext("alarm", "Suppressed by design"),
+    "out-of-service": lazy_pgettext("alarm", "Out of service"),
+}
+ACTIONS = {
+    "acknowledge": lazy_pgettext("action", "Acknowledge"),
+    "reset": lazy_pgettext("action", "Reset"),
+    "shelve": lazy_pgettext("action", "Shelve"),
+    "unshelve": lazy_pgettext("action", "End shelving"),
+    "remove": lazy_pgettext("action", "Take out of service"),
+    "restore": lazy_pgettext("action", "Restore to service"),
+}
+KINDS = {
+    "raised": lazy_pgettext("change", "raised"),
+    "cleared": lazy_pgettext("change", "cleared"),
+    "acknowledged": lazy_pgettext("change", "acknowledged"),
+    "reset": lazy_pgettext("change", "reset"),
+    "shelved": lazy_pgettext("change", "shelved"),
+    "unshelved": lazy_pgettext("change", "shelving ended"),
+    "removed": lazy_pgettext("change", "taken out of service"),
+    "restored": lazy_pgettext("change", "restored to service"),
+    "suppressed": lazy_pgettext("change", "suppressed"),
+    "unsuppressed": lazy_pgettext("change", "no longer suppressed"),
+    "reminded": lazy_pgettext("change", "reminded"),
+    "action": lazy_pgettext("change", "output switched"),
+    "audit": lazy_pgettext("change", "gateway event"),
+    "folded": lazy_pgettext("change", "folded"),
+}
+WHERE = {
+    "console": lazy_gettext("console"),
+    "page": lazy_gettext("on site"),
+    "command-line": lazy_gettext("command line"),
 }
 PRIORITIES = {
     1: lazy_gettext("Urgent"),

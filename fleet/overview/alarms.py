@@ -1,4 +1,4 @@
-"""Active alarms with their newest values, and the journal of those raised."""
+"""Alarms that are not normal, with their newest values, and the journal of those raised."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
+from fleet.alarms import operations, own, service
 from fleet.alarms.models import Alarm as AlarmRow
 from fleet.alarms.models import AlarmEvent
 from fleet.overview.figures import Alarm, Label, Point
@@ -14,20 +15,40 @@ from fleet.overview.figures import Reading as Newest
 from fleet.overview.labels import name_places, read_labels
 from fleet.overview.sources import Sources
 from fleet.overview.values import read_newest
+from wire.alarm import ACTIONS, SILENCED, Standing
 
 JOURNAL_PAGE = 100
+LISTED_PAGE = 100
+OWN_TAKES = frozenset(ACTIONS) - {"reset"}
+"""What the fleet does with alarms of its own: they do not latch."""
+ANNUNCIATED = AlarmRow.standing.op("&")(int(SILENCED)) == 0
 
 
 def list_active(
-    sources: Sources, *, gateway: str = "", priority: int = 0, with_trend: bool = True
+    sources: Sources, *, gateway: str = "", with_trend: bool = True, most: int | None = None
 ) -> tuple[Alarm, ...]:
-    """Active alarms, the most urgent first, then the newest."""
-    query = sa.select(AlarmRow).where(AlarmRow.active)
+    """Active alarms that are not set aside, the most urgent first, then the newest."""
+    query = sa.select(AlarmRow).where(AlarmRow.active, ANNUNCIATED)
     if gateway:
         query = query.where(AlarmRow.gateway == gateway)
-    if priority:
-        query = query.where(AlarmRow.priority == priority)
-    rows = list(sources.session.scalars(query.order_by(AlarmRow.priority, AlarmRow.raised_ns.desc())))
+    query = query.order_by(AlarmRow.priority, AlarmRow.raised_ns.desc()).limit(most)
+    return list_rows(sources, list(sources.session.scalars(query)), with_trend=with_trend)
+
+
+def list_standing(
+    sources: Sources, *, tab: str = "", gateway: str = "", priority: int = 0, number: int = 1
+) -> tuple[Alarm, ...]:
+    """A page of alarms that are not normal, by how they stand (`fleet.alarms.service.TABS`)."""
+    query = service.select_listed(tab, gateway, priority)
+    return list_rows(
+        sources, list(sources.session.scalars(query.limit(LISTED_PAGE).offset((number - 1) * LISTED_PAGE)))
+    )
+
+
+def list_rows(sources: Sources, rows: Sequence[AlarmRow], *, with_trend: bool = True) -> tuple[Alarm, ...]:
+    """Put rows together with the names, newest values and trends of their tags, and with what was asked of them."""
+    requests = operations.find_requests(sources.session, rows, sources.now_ns)
+    takers = operations.takers(sources.session, {row.gateway for row in rows})
     places = name_places(sources.session, {row.gateway for row in rows})
     found: dict[tuple[str, str], tuple[Label, Newest | None, tuple[Point, ...]]] = {}
     for name in places:
@@ -52,6 +73,18 @@ def list_active(
                 site=places[row.gateway][1],
                 reading=reading,
                 trend=trend,
+                cleared_ns=row.cleared_ns,
+                name=row.name,
+                occurrence=row.occurrence,
+                standing=Standing(row.standing),
+                until_ns=row.until_ns,
+                change=row.change,
+                operated_ns=row.operated_ns,
+                by=row.by,
+                where=row.where,
+                comment=row.comment,
+                request=requests.get((row.gateway, row.name)),
+                takes=OWN_TAKES if row.name in own.OWN else takers[row.gateway],
             )
         )
     return tuple(alarms)
@@ -66,9 +99,9 @@ def worst_by_tag(alarms: Iterable[Alarm]) -> dict[str, Alarm]:
 
 
 def count_active(session: Session) -> tuple[int, int]:
-    """(how many alarms are active, the most urgent priority among them or 0), for the menu."""
+    """(how many alarms are active and not set aside, the most urgent priority among them or 0), for the menu."""
     number, worst = session.execute(
-        sa.select(sa.func.count(), sa.func.min(AlarmRow.priority)).where(AlarmRow.active)
+        sa.select(sa.func.count(), sa.func.min(AlarmRow.priority)).where(AlarmRow.active, ANNUNCIATED)
     ).one()
     return number, worst or 0
 
@@ -77,7 +110,7 @@ def count_by_gateway(session: Session) -> dict[str, tuple[int, int]]:
     """{gateway: (how many of its alarms are active, the most urgent priority among them)}."""
     query = (
         sa.select(AlarmRow.gateway, sa.func.count(), sa.func.min(AlarmRow.priority))
-        .where(AlarmRow.active)
+        .where(AlarmRow.active, ANNUNCIATED)
         .group_by(AlarmRow.gateway)
     )
     return {gateway: (number, worst) for gateway, number, worst in session.execute(query)}

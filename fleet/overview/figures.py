@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import msgspec
 
+from fleet.alarms.operations import Request
+from wire.alarm import Standing, State, state_of
 from wire.sample import Quality, Value, quality_class
 
 
@@ -48,7 +50,9 @@ class Reading(msgspec.Struct, frozen=True):
 class Alarm(msgspec.Struct, frozen=True, kw_only=True):
     """An alarm and where it stands. ``reading`` is the newest value, ``value`` the one that raised it.
 
-    ``number`` is its place in the journal, 0 outside of it.
+    ``number`` is its place in the journal, 0 outside of it. ``name`` and ``occurrence`` are what a request names;
+    ``change`` is what was last done with it, by whom and where; ``request`` what its gateway was asked and has not
+    done yet; ``takes`` are the actions that may be asked for from here.
     """
 
     label: Label
@@ -63,6 +67,49 @@ class Alarm(msgspec.Struct, frozen=True, kw_only=True):
     site: str = ""
     reading: Reading | None = None
     trend: tuple[Point, ...] = ()
+    name: str = ""
+    occurrence: int = 0
+    standing: Standing = Standing.ACTIVE
+    until_ns: int | None = None
+    change: str = ""
+    operated_ns: int | None = None
+    by: str = ""
+    where: str = ""
+    comment: str = ""
+    request: Request | None = None
+    takes: frozenset[str] = frozenset()
+
+    @property
+    def state(self) -> State:
+        """The state of ISA-18.2."""
+        return state_of(self.standing)
+
+    @property
+    def unacknowledged(self) -> bool:
+        """Whether somebody is still to acknowledge it."""
+        return Standing.UNACKNOWLEDGED in self.standing
+
+
+class Change(msgspec.Struct, frozen=True, kw_only=True):
+    """A line of the journal. ``kind`` as in `fleet.alarms.models.AlarmEvent`; ``state`` is that of ISA-18.2."""
+
+    number: int
+    kind: str
+    label: Label
+    level: str
+    alarm: str
+    priority: int
+    value: float | None
+    limit: float | None
+    at_ns: int
+    state: str
+    by: str
+    where: str
+    comment: str
+    detail: str
+    output: str
+    place: str
+    site: str
 
 
 class TagRow(msgspec.Struct, frozen=True, kw_only=True):

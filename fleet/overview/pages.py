@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import msgspec
 
+from fleet.alarms.service import Filter
+from fleet.alarms.statistics import Statistics
 from fleet.overview.commands import CommandLine
-from fleet.overview.figures import Access, Alarm, Label, Point, Reading, TagRow
+from fleet.overview.figures import Access, Alarm, Change, Label, Point, Reading, TagRow
 from wire.health import LinkHealth
 from wire.record import Lane
 
@@ -40,7 +42,7 @@ class GatewayLine(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class NowPage(msgspec.Struct, frozen=True, kw_only=True):
-    """What needs action."""
+    """What needs action. ``alarms`` are the most urgent of the ``active`` ones."""
 
     gateways_total: int
     gateways_online: int
@@ -54,6 +56,7 @@ class NowPage(msgspec.Struct, frozen=True, kw_only=True):
     quarantined: int
     relay: tuple[RelayLine, ...]
     relay_lag_s: float | None
+    active: int
     alarms: tuple[Alarm, ...]
     recent: tuple[Alarm, ...]
 
@@ -198,17 +201,37 @@ class TagPage(msgspec.Struct, frozen=True, kw_only=True):
         return sum(point.mean for point in self.points) / len(self.points) if self.points else None
 
 
-class AlarmsPage(msgspec.Struct, frozen=True, kw_only=True):
-    """Active alarms (``state`` empty) or the journal.
+class StatisticsPage(msgspec.Struct, frozen=True, kw_only=True):
+    """Figures of the last ``days``. ``names``: {(gateway, alarm): (how it is called, where)}; ``stale`` alarms."""
 
-    ``older`` is the last number on a full page of the journal: the next page is what came before.
+    days: int
+    gateway: str
+    figures: Statistics
+    stale: tuple[Alarm, ...]
+    names: dict[tuple[str, str], tuple[Label, str, str]]
+
+
+class AlarmsPage(msgspec.Struct, frozen=True, kw_only=True):
+    """Alarms that are not normal, by how they stand (``state`` is a tab), or the journal.
+
+    ``tabs``: (tab, how many). ``first`` are those that were raised first in the flood that goes on, of ``flood``
+    alarms since ``flood_ns``. ``older`` is the last number on a full page of the journal: the next page is what came
+    before.
     """
 
-    rows: tuple[Alarm, ...]
-    active: int
+    rows: tuple[Alarm, ...] = ()
+    lines: tuple[Change, ...] = ()
+    tabs: tuple[tuple[str, int], ...]
     state: str
     priority: int
     gateway: str
     gateway_title: str
     gateways: tuple[tuple[str, str], ...]
-    older: int | None
+    number: int = 1
+    pages: int = 1
+    total: int = 0
+    flood: int = 0
+    flood_ns: int | None = None
+    first: tuple[Change, ...] = ()
+    chosen: Filter | None = None
+    older: int | None = None

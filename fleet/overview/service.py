@@ -12,7 +12,6 @@ from fleet.commands import service as commands
 from fleet.errors import NotFoundError
 from fleet.gateways.models import Gateway
 from fleet.overview.alarms import (
-    JOURNAL_PAGE,
     count_active,
     count_by_gateway,
     list_active,
@@ -24,7 +23,6 @@ from fleet.overview.figures import Access, TagRow
 from fleet.overview.known import ONLINE_WITHIN_S, Known, list_known, read_health
 from fleet.overview.labels import name_places, read_labels
 from fleet.overview.pages import (
-    AlarmsPage,
     BusLine,
     GatewayLine,
     GatewayPage,
@@ -44,6 +42,8 @@ from wire.health import Health
 GATEWAY_STATES = ("", "alarm", "silent", "online")
 """What gateways can be filtered by; empty for all."""
 GATEWAYS_PAGE = 100
+NOW_MOST = 20
+"""Active alarms on the first page; how many there are stands beside them."""
 SPANS_S = {"10m": 600, "1h": 3600, "24h": 86_400, "7d": 7 * 86_400, "30d": 30 * 86_400}
 """The ranges of a chart."""
 
@@ -74,7 +74,8 @@ def find_now(sources: Sources) -> NowPage:
         quarantined=sources.session.scalar(sa.select(sa.func.count()).select_from(Quarantined)) or 0,
         relay=relay,
         relay_lag_s=max((row.lag_s for row in relay if row.lag_s is not None), default=None),
-        alarms=list_active(sources),
+        active=count_active(sources.session)[0],
+        alarms=list_active(sources, most=NOW_MOST),
         recent=tuple(alarm for alarm in list_journal(sources, most=20) if alarm.cleared_ns is not None)[:6],
     )
 
@@ -149,29 +150,6 @@ def _line(row: Known, access: Access, now_ns: int, alarms: tuple[int, int] = (0,
         worst=alarms[1],
         access=access,
         pending=row.pending,
-    )
-
-
-def find_alarms(
-    sources: Sources, *, state: str = "", priority: int = 0, gateway: str = "", before: int | None = None
-) -> AlarmsPage:
-    """Gather active alarms, or a page of the journal."""
-    journal = state == "journal"
-    rows = (
-        list_journal(sources, gateway=gateway, priority=priority, before=before)
-        if journal
-        else list_active(sources, gateway=gateway, priority=priority)
-    )
-    names = sources.session.execute(sa.select(Gateway.name, Gateway.title).order_by(Gateway.name)).all()
-    return AlarmsPage(
-        rows=rows,
-        active=count_active(sources.session)[0],
-        state="journal" if journal else "",
-        priority=priority,
-        gateway=gateway,
-        gateway_title=next((title for name, title in names if name == gateway), ""),
-        gateways=tuple((name, title) for name, title in names),
-        older=rows[-1].number if journal and len(rows) == JOURNAL_PAGE else None,
     )
 
 

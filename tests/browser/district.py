@@ -13,8 +13,10 @@ from prometheus_client import CollectorRegistry
 
 from fleet.accounts import service as accounts
 from fleet.accounts.models import Role
+from fleet.alarms.operations import NAMES
 from fleet.backlog import Incoming
 from fleet.bootstrap import Services, bootstrap
+from fleet.commands.keys import found_key
 from fleet.committer import Committer
 from fleet.gateways import service as gateways
 from fleet.live import LiveHealth, LiveValue
@@ -117,6 +119,7 @@ class District:
         settings = Settings(data_dir=folder, broker_password="broker-secret", secret_key="signing-key-of-the-test")
         self.services: Services = bootstrap(settings)
         revisions.upgrade(self.services.database.engine)
+        found_key(folder)
         self.committer = Committer(self.services.database, IngestMetrics(CollectorRegistry()), time.time_ns)
         self.began_ns = time.time_ns() - HOUR_S * NS
         self._sessions: dict[str, str] = {}
@@ -197,6 +200,7 @@ class District:
                 for level, (limit, priority) in row.rules.items()
             ),
             devices=tuple(DeviceInfo(name=name, title=name.upper()) for name in devices),
+            commands=NAMES,
             config={"output": [{"name": "siren", "title": "声光报警器"}, {"name": "valve", "title": "进料阀联锁"}]},
         )
         self.committer.commit(

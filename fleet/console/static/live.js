@@ -90,12 +90,23 @@ function morph(have, want) {
   for (const { name } of [...have.attributes]) if (!want.hasAttribute(name)) have.removeAttribute(name);
   for (const { name, value } of want.attributes) if (have.getAttribute(name) !== value) have.setAttribute(name, value);
   if (have.matches("input, select, textarea")) return; // what somebody is typing is theirs
-  const before = [...have.childNodes], after = [...want.childNodes];
-  for (let i = 0; i < after.length; i++) {
-    if (i < before.length) morph(before[i], after[i]);
-    else have.append(document.importNode(after[i], true));
+  morphChildren(have, want);
+}
+
+// Children that have an id are found by it wherever they stand now: a row that comes in above leaves the others alone.
+function morphChildren(have, want) {
+  const after = [...want.childNodes], wanted = new Set(after.map((child) => child.id).filter(Boolean));
+  const named = new Map([...have.children].filter((child) => child.id).map((child) => [child.id, child]));
+  for (const [id, child] of named) if (!wanted.has(id)) child.remove();
+  let at = have.firstChild;
+  for (const child of after) {
+    const kept = child.id ? named.get(child.id) : at && !at.id ? at : null;
+    if (!kept) { have.insertBefore(document.importNode(child, true), at); continue; }
+    if (kept === at) at = at.nextSibling;
+    else have.insertBefore(kept, at);
+    morph(kept, child);
   }
-  for (const extra of before.slice(after.length)) extra.remove();
+  while (at) { const next = at.nextSibling; at.remove(); at = next; }
 }
 
 let reading = false, again = false, readAt = 0;
@@ -150,6 +161,14 @@ function listen(address) {
   });
   addEventListener("pagehide", () => stream.close(), { once: true });
 }
+
+// a checkbox that picks all of a page
+
+document.documentElement.classList.add("scripted");
+main.addEventListener("change", ({ target }) => {
+  if (!target.dataset.all) return;
+  for (const box of main.querySelectorAll(`input[name="${target.dataset.all}"]`)) box.checked = target.checked;
+});
 
 readClock();
 tick();

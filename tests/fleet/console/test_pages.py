@@ -14,6 +14,7 @@ from fleet import cli
 from fleet.accounts import service as accounts
 from fleet.accounts.models import Role
 from fleet.alarms import journal, own
+from fleet.alarms.operations import NAMES
 from fleet.app import create_app
 from fleet.bootstrap import Services
 from fleet.commands import service as commands
@@ -29,7 +30,7 @@ from tests.fleet import edge
 from wire.codec import Message
 from wire.command import DONE
 from wire.health import Health, LaneHealth, LinkHealth
-from wire.record import AlarmRecord, AuditRecord, Lane
+from wire.record import AlarmRecord, AuditRecord, Lane, Record, StandingRecord
 from wire.topics import Up
 
 PASSWORD = "correct horse battery"
@@ -396,3 +397,130 @@ def test_page_says_that_only_alarms_are_sent_and_what_the_link_has_left(
     assert "已发 5" in page
     commanded.set_cookie("language", "en")
     assert "Only alarms are sent: the budget of its link is used up." in commanded.get(f"/gateways/{edge.GATEWAY}").text
+
+
+# alarms
+
+
+def alarmed(services: Services, *records: Record) -> None:
+    """A gateway that takes requests raises what is told."""
+    found_key(services.settings.data_dir)
+    with services.database.writing() as session:
+        gateways.register(session, edge.GATEWAY, "罐区", None, services.clock())
+    speak(services, Up.REPORTED, edge.reported(commands=NAMES))
+    tell(services, *records)
+
+
+def tell(services: Services, *records: Record) -> None:
+    with services.database.writing() as session:
+        for record in records:
+            journal.note(session, edge.GATEWAY, 1, record, services.clock(), services.clock())
+
+
+def raised(number: int = 1) -> AlarmRecord:
+    return AlarmRecord(
+        1, None, f"tank-{number:04}.level:high", f"tank-{number:04}.level", "high", "raised", 2, 91.0, 90.0,
+        standing=3, occurrence=77,
+    )  # fmt: skip
+
+
+def pick(number: int = 1, occurrence: int = 77) -> str:
+    return f"{edge.GATEWAY} {occurrence} tank-{number:04}.level:high"
+
+
+def operate(client: FlaskClient, **form: object) -> int:
+    answer = client.post("/alarms/operate", data={"csrf_token": csrf(client), "next": "/alarms", **form})
+    return answer.status_code
+
+
+def test_acknowledgement_is_pending_until_the_gateways_record(client: FlaskClient, services: Services) -> None:
+    alarmed(services, raised())
+    page = client.get("/alarms").text
+    assert "未确认" in page
+    assert f'name="acknowledge" value="{pick()}"' in page
+    assert operate(client, acknowledge=pick()) == 302
+    page = client.get("/alarms").text
+    assert "待网关确认" in page
+    assert "未确认" in page, "it is the gateway that decides"
+    with services.database.reading() as session:
+        (row,) = commands.list_newest(session, edge.GATEWAY, 5)
+        assert row.arguments["occurrence"] == 77
+    tell(
+        services,
+        StandingRecord(
+            2, None, "tank-0001.level:high", "tank-0001.level", "high", "acknowledged", 2, 1, occurrence=77, by="wang",
+            where="console", command=row.id,
+        ),
+    )  # fmt: skip
+    page = client.get("/alarms").text
+    assert "已确认" in page
+    assert "待网关确认" not in page
+    page = client.get("/alarms?state=journal").text
+    assert "wang" in page
+    assert "控制台" in page
+
+
+def test_several_are_acknowledged_at_once(client: FlaskClient, services: Services) -> None:
+    alarmed(services, *(raised(number) for number in range(1, 4)))
+    assert operate(client, action="acknowledge", pick=[pick(1), pick(3)], comment="巡检") == 302
+    with services.database.reading() as session:
+        asked = {row.arguments["alarm"] for row in commands.list_newest(session, edge.GATEWAY, 9)}
+    assert asked == {"tank-0001.level:high", "tank-0003.level:high"}
+
+
+def test_what_is_refused_is_told_on_the_list(client: FlaskClient, services: Services) -> None:
+    alarmed(services, raised())
+    assert operate(client, action="shelve", pick=pick(), minutes="60") == 302
+    assert "1 条报警未变更" in client.get("/alarms").text
+    assert operate(client, action="acknowledge") == 302
+    assert "请至少选择一条报警" in client.get("/alarms").text
+
+
+@pytest.mark.parametrize(
+    "form", [{"action": "explode", "pick": "x"}, {"action": "acknowledge", "pick": "x"}, {"acknowledge": "a b c d"}]
+)
+def test_odd_requests_are_refused(client: FlaskClient, services: Services, form: dict[str, str]) -> None:
+    alarmed(services, raised())
+    assert operate(client, **form) == 400
+    assert client.post("/alarms/operate", data={"acknowledge": pick()}).status_code == 400, "no token"
+
+
+def test_auditor_is_offered_nothing_and_refused(app: Flask, services: Services) -> None:
+    alarmed(services, raised())
+    with services.database.writing() as session:
+        accounts.add(session, "audit", PASSWORD, Role.AUDITOR, services.clock())
+    auditor = app.test_client()
+    form = {"name": "audit", "password": PASSWORD, "csrf_token": token(auditor)}
+    assert auditor.post("/sign-in", data=form).status_code == 302
+    page = auditor.get("/alarms").text
+    assert "tank-0001" in page
+    assert 'name="acknowledge"' not in page
+    assert operate(auditor, acknowledge=pick()) == 403
+
+
+def test_flood_is_paged_and_tells_what_came_first(client: FlaskClient, services: Services) -> None:
+    alarmed(services, *(raised(number) for number in range(1, 1001)))
+    page = client.get("/alarms").text
+    assert page.count('name="pick"') == 100
+    assert "共 1,000 条报警" in page
+    assert "1,000 条报警，最先触发的是" in page
+    first = page[page.index('<ol class="firstout">') : page.index("</ol>")]
+    assert [f"tank-{number:04}" in first for number in (1, 10, 11)] == [True, True, False]
+    assert client.get("/").text.count("tank-") < 200, "the first page shows the most urgent only"
+
+
+def test_journal_leaves_as_a_table(client: FlaskClient, services: Services) -> None:
+    alarmed(services, raised())
+    answer = client.get("/alarms/journal.csv?kind=raised&from=1900-01-01&to=9999-12-31")
+    assert answer.mimetype == "text/csv"
+    assert "tank-0001.level:high" in answer.text
+
+
+def test_statistics_name_the_alarms_and_the_marks(client: FlaskClient, services: Services) -> None:
+    assert "没有触发过报警" in client.get("/alarms/statistics").text
+    alarmed(services, *(raised(number) for number in range(1, 13)))
+    page = client.get("/alarms/statistics?days=1").text
+    assert "150 条以内可接受，最多 300 条" in page
+    assert "tank-0001.level" in page
+    found = client.get("/api/alarms/statistics?days=1").json
+    assert (found["raised"], found["per_day"], found["peak"], len(found["floods"])) == (12, 12.0, 12, 1)
