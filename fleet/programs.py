@@ -71,6 +71,14 @@ def _upkeep(services: Services) -> None:
         _until_told(program.run)
 
 
+def _notify(services: Services) -> None:
+    from fleet.notifications.program import Notify
+
+    program = Notify(services)
+    with _metrics(services.settings.notify_metrics, program.registry, program.health):
+        _until_told(program.run)
+
+
 def _broker(services: Services) -> None:
     from fleet import broker
 
@@ -88,6 +96,7 @@ RUN: dict[str, Callable[[Services], None]] = {
     "ingest": _ingest,
     "relay": _relay,
     "upkeep": _upkeep,
+    "notify": _notify,
     "broker": _broker,
     "web": _web,
 }

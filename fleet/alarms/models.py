@@ -9,7 +9,10 @@ from fleet.db import Base, BigId
 
 
 class Alarm(Base):
-    """The present state of one alarm. ``name`` is ``<tag>:<level>``; ``record_id`` the record that last changed it."""
+    """The present state of one alarm. ``name`` is ``<tag>:<level>``; ``record_id`` the record that last changed it.
+
+    ``standing`` is `wire.alarm.Standing`, ``until_ns`` the end of its shelving, ``occurrence`` names this raise.
+    """
 
     __tablename__ = "alarm"
     __table_args__ = (sa.Index("ix_alarm_active", "active", "priority"),)
@@ -25,6 +28,9 @@ class Alarm(Base):
     value: Mapped[float | None]
     limit: Mapped[float | None] = mapped_column("limit_value")
     record_id: Mapped[int]
+    standing: Mapped[int] = mapped_column(default=0, server_default="0")
+    until_ns: Mapped[int | None]
+    occurrence: Mapped[int] = mapped_column(default=0, server_default="0")
 
 
 class AlarmEvent(Base):

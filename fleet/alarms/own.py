@@ -35,9 +35,11 @@ CLONE = Own("clone", 2)
 """Two machines speak under one identity, in turns."""
 UNREADABLE = Own("unreadable", 3)
 """Records or messages went to quarantine."""
+UNNOTIFIED = Own("unnotified", 2)
+"""Somebody who is to be told of this gateway's alarms was not reached for long (`fleet.notifications`)."""
 
 
-OWN = {own.name: own for own in (CLONE, UNREADABLE)}
+OWN = {own.name: own for own in (CLONE, UNREADABLE, UNNOTIFIED)}
 CALM_NS = 3_600_000_000_000
 """Such an alarm clears when its cause was not seen again for this long."""
 
@@ -66,10 +68,10 @@ def clear_alarm(session: Session, gateway: str, own: Own, now_ns: int) -> bool:
 
 
 def clear_calm(session: Session, now_ns: int) -> None:
-    """Clear the alarms whose cause was not seen for `CALM_NS`."""
+    """Clear the alarms whose cause was not seen for `CALM_NS`. Others are cleared by who raised them."""
     up = session.execute(sa.select(Alarm.gateway, Alarm.name).where(Alarm.active, Alarm.tag == TAG)).all()
     for gateway, name in up:
-        if name in OWN and now_ns - _last_seen(session, gateway, OWN[name]) >= CALM_NS:
+        if name in OWN and name != UNNOTIFIED.name and now_ns - _last_seen(session, gateway, OWN[name]) >= CALM_NS:
             clear_alarm(session, gateway, OWN[name], now_ns)
 
 

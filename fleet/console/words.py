@@ -15,6 +15,7 @@ LEVELS = {
     "losing-data": lazy_gettext("is losing data"),
     "clone": lazy_gettext("speaks from two machines"),
     "unreadable": lazy_gettext("sent what cannot be read"),
+    "unnotified": lazy_gettext("somebody could not be told"),
 }
 LOSSES = {
     "quota": lazy_gettext("The spool was full"),
