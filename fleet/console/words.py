@@ -24,6 +24,17 @@ LOSSES = {
     "corrupt": lazy_gettext("The spool's file was damaged"),
     "forgotten": lazy_gettext("The fleet was restored to an earlier time"),
 }
+MESSAGES = {
+    "waiting": lazy_gettext("not arrived yet"),
+    "sent": lazy_gettext("arrived"),
+    "given-up": lazy_gettext("given up"),
+}
+STEPS = {
+    "raised": lazy_gettext("raised"),
+    "returned": lazy_gettext("returned to normal"),
+    "escalation": lazy_gettext("escalated"),
+    "again": lazy_gettext("told again"),
+}
 SPOOL = lazy_gettext("Spool of the gateway")
 GATEWAY = lazy_gettext("The gateway")
 SECTORS = {

@@ -58,7 +58,10 @@ def upgrade() -> None:
         sa.Column("message_id", sa.BigInteger(), nullable=True),
         sa.ForeignKeyConstraint(["message_id"], ["notify_message.id"], name=op.f("fk_notice_message_id")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_notice")),
-        sa.UniqueConstraint("gateway", "alarm", "occurrence", "contact", "step", name=op.f("uq_notice_gateway_alarm_occurrence_contact_step")),
+        sa.UniqueConstraint(
+            *("gateway", "alarm", "occurrence", "contact", "step"),
+            name=op.f("uq_notice_gateway_alarm_occurrence_contact_step"),
+        ),
         sqlite_autoincrement=True,
     )
     op.create_index("ix_notice_message_id", "notice", ["message_id"], unique=False)

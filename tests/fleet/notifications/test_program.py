@@ -125,6 +125,11 @@ def hook(receiver: Receiver, name: str = "hook", more: str = "") -> str:
     return f'[[contact]]\nname = "{name}"\nkind = "webhook"\nurl = "{receiver.url}"\n{more}\n'
 
 
+def duty(mailbox: Mailbox, more: str = "") -> str:
+    server = f'[mail]\nhost = "127.0.0.1"\nport = {mailbox.port}\nsender = "alarm@yufu.example"\n{more}\n'
+    return server + '[[contact]]\nname = "duty"\nkind = "email"\naddress = "duty@yufu.example"\n'
+
+
 def rule(contacts: str, more: str = "") -> str:
     return f"[[rule]]\ncontacts = [{contacts}]\n{more}\n"
 
@@ -149,11 +154,7 @@ def test_a_webhook_is_signed_and_says_what_happened(fleet: Fleet, receiver: Rece
 
 
 def test_an_email_has_a_chinese_subject_and_plain_text(fleet: Fleet, mailbox: Mailbox) -> None:
-    fleet.tell(
-        f'[mail]\nhost = "127.0.0.1"\nport = {mailbox.port}\nsecurity = "none"\nsender = "alarm@yufu.example"\n'
-        '[[contact]]\nname = "duty"\nkind = "email"\naddress = "duty@yufu.example"\n'
-        + rule('"duty"', "on_return = true")
-    )
+    fleet.tell(duty(mailbox, 'security = "none"') + rule('"duty"', "on_return = true"))
     fleet.set(UP)
     fleet.turn()
     (mail,) = mailbox.mails
@@ -170,10 +171,7 @@ def test_an_email_has_a_chinese_subject_and_plain_text(fleet: Fleet, mailbox: Ma
 def test_a_mail_server_that_refuses_is_asked_again_with_the_same_message_id(
     fleet: Fleet, mailbox: Mailbox, answer: str
 ) -> None:
-    fleet.tell(
-        f'[mail]\nhost = "127.0.0.1"\nport = {mailbox.port}\nsecurity = "none"\nsender = "alarm@yufu.example"\n'
-        '[[contact]]\nname = "duty"\nkind = "email"\naddress = "duty@yufu.example"\n' + rule('"duty"')
-    )
+    fleet.tell(duty(mailbox, 'security = "none"') + rule('"duty"'))
     mailbox.answer = answer
     fleet.set(UP)
     fleet.turn()
@@ -186,10 +184,7 @@ def test_a_mail_server_that_refuses_is_asked_again_with_the_same_message_id(
 
 
 def test_mail_is_never_sent_in_the_clear_where_tls_is_asked_for(fleet: Fleet, mailbox: Mailbox) -> None:
-    fleet.tell(
-        f'[mail]\nhost = "127.0.0.1"\nport = {mailbox.port}\nsender = "alarm@yufu.example"\n'
-        '[[contact]]\nname = "duty"\nkind = "email"\naddress = "duty@yufu.example"\n' + rule('"duty"')
-    )
+    fleet.tell(duty(mailbox) + rule('"duty"'))
     fleet.set(UP)
     fleet.turn()
     assert mailbox.mails == []
@@ -443,7 +438,7 @@ def test_a_slow_contact_holds_up_no_other(fleet: Fleet, receiver: Receiver) -> N
 
         async def work() -> None:
             task = asyncio.create_task(Notify(fleet.services).run())
-            while not quick.came:
+            while not quick.came:  # noqa: ASYNC110 (a server in a thread takes it)
                 await asyncio.sleep(0.01)
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
