@@ -29,6 +29,7 @@ from fleet.gateways import service as gateways
 from fleet.gateways import views as _gateways
 from fleet.ledger import views as _ledger
 from fleet.livefeed import LiveFeed
+from fleet.notifications import views as _notifications
 from fleet.readings import views as _readings
 from fleet.relay import views as _relay
 
@@ -37,7 +38,7 @@ log = logging.getLogger(__name__)
 REQUEST_MAX_OCTETS = 4 * 1024 * 1024
 HEALTH_WITHIN_MS = 1000
 """A probe wants an answer sooner than a page does: it waits no longer for another writer."""
-BLUEPRINTS = (_gateways, _readings, _alarms, _configs, _commands, _relay, _ledger)
+BLUEPRINTS = (_gateways, _readings, _alarms, _configs, _commands, _relay, _ledger, _notifications)
 
 
 def create_app(services: Services, feed: LiveFeed | None = None) -> APIFlask:

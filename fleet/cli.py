@@ -20,12 +20,14 @@ from fleet.commands import cli as cli_commands
 from fleet.commands.keys import PUBLIC_FILE, write_public
 from fleet.errors import FleetError
 from fleet.gateways import service as gateways
+from fleet.notifications import cli as cli_notifications
 from fleet.relay import service as destinations
 from fleet.settings import DATABASE_URL, load
 from fleet.sites import service as sites
 
-PROGRAMS = ("serve", "web", "ingest", "relay", "upkeep", "broker")
-OVERRIDES = ("http", "mqtt", "broker_url", "ingest_metrics", "relay_metrics", "upkeep_metrics", "database_url")
+PROGRAMS = ("serve", "web", "ingest", "relay", "upkeep", "notify", "broker")
+METRICS = ("ingest", "relay", "upkeep", "notify")
+OVERRIDES = ("http", "mqtt", "broker_url", *(f"{name}_metrics" for name in METRICS), "database_url")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -64,6 +66,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_site(commands)
     _add_destination(commands)
     _add_account(commands)
+    cli_notifications.add(commands, _command)
     _add_backup(commands)
     return parser
 
@@ -108,11 +111,12 @@ def _init(arguments: argparse.Namespace) -> None:
 
 def _add_programs(commands: Commands[argparse.ArgumentParser]) -> None:
     about = {
-        "serve": "run everything: broker, ingest, relay, upkeep and web",
+        "serve": "run everything: broker, ingest, relay, upkeep, notify and web",
         "web": "run the console and the API",
         "ingest": "run what commits the gateways' records",
         "relay": "run what hands records to destinations",
         "upkeep": "run what prunes old data",
+        "notify": "run what tells people and programs of alarms",
         "broker": "run the broker that the fleet brings along",
     }
     for name in PROGRAMS:
@@ -120,13 +124,10 @@ def _add_programs(commands: Commands[argparse.ArgumentParser]) -> None:
         parser.add_argument("--http", metavar="HOST:PORT", help="where the console and the API listen")
         parser.add_argument("--mqtt", metavar="HOST:PORT", help="where our own broker listens")
         parser.add_argument("--broker-url", metavar="URL", help="use this broker instead, mqtt://host:port")
-        parser.add_argument(
-            "--ingest-metrics", metavar="HOST:PORT", help="/metrics and /healthz of ingest, '' for none"
-        )
-        parser.add_argument("--relay-metrics", metavar="HOST:PORT", help="/metrics and /healthz of relay, '' for none")
-        parser.add_argument(
-            "--upkeep-metrics", metavar="HOST:PORT", help="/metrics and /healthz of upkeep, '' for none"
-        )
+        for each in METRICS:
+            parser.add_argument(
+                f"--{each}-metrics", metavar="HOST:PORT", help=f"/metrics and /healthz of {each}, '' for none"
+            )
         parser.add_argument(
             "--database-url", "--database", metavar="URL", help="another database than the settings name"
         )

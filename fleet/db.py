@@ -51,11 +51,12 @@ def load_models() -> None:
     from fleet.configs import models as configs
     from fleet.gateways import models as gateways
     from fleet.ledger import models as ledger
+    from fleet.notifications import models as notifications
     from fleet.readings import models as readings
     from fleet.relay import models as relay
     from fleet.sites import models as sites
 
-    _ = (accounts, alarms, commands, configs, gateways, ledger, readings, relay, sites)
+    _ = (accounts, alarms, commands, configs, gateways, ledger, notifications, readings, relay, sites)
 
 
 def parse_url(text: str) -> URL:

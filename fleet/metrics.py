@@ -90,6 +90,16 @@ class UpkeepMetrics:
         )
 
 
+class NotifyMetrics:
+    """Counters of notify."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.notices = Counter("fengsui_notify_notices", "Notices decided.", registry=registry)
+        self.sent = Counter("fengsui_notify_messages", "Messages that a contact took.", ["contact"], registry=registry)
+        self.failures = Counter("fengsui_notify_failures", "Tries that failed.", ["contact"], registry=registry)
+        self.waiting = Gauge("fengsui_notify_waiting", "Notices that have not arrived.", registry=registry)
+
+
 class MetricsServer:
     """Answers ``/metrics`` and ``/healthz`` on its own port, in a thread of its own."""
 

@@ -78,6 +78,14 @@ def _upkeep(services: Services) -> None:
         _until_told(both)
 
 
+def _notify(services: Services) -> None:
+    from fleet.notifications.program import Notify
+
+    program = Notify(services)
+    with _metrics(services.settings.notify_metrics, program.registry, program.health):
+        _until_told(program.run)
+
+
 def _broker(services: Services) -> None:
     from fleet import broker
 
@@ -95,6 +103,7 @@ RUN: dict[str, Callable[[Services], None]] = {
     "ingest": _ingest,
     "relay": _relay,
     "upkeep": _upkeep,
+    "notify": _notify,
     "broker": _broker,
     "web": _web,
 }

@@ -46,6 +46,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """Where relay answers ``/metrics`` and ``/healthz``."""
     upkeep_metrics: str = "127.0.0.1:9113"
     """Where upkeep answers ``/metrics`` and ``/healthz``."""
+    notify_rules: str = ""
+    """File with the rules of notification, from the data directory; "" for nobody to be told."""
+    notify_metrics: str = "127.0.0.1:9114"
+    """Where notify answers ``/metrics`` and ``/healthz``."""
     cookie_secure: bool = False
     """Send the session cookie over HTTPS only. Set it once a TLS proxy stands in front."""
     relay_timeout_s: float = 10.0
@@ -109,7 +113,7 @@ def load(data_dir: Path, overrides: Mapping[str, str | None] | None = None) -> S
         settings = msgspec.convert({**document, **given, "data_dir": data_dir}, Settings)
     except msgspec.ValidationError as error:
         raise SetupError(f"{path}: {error}", hint="correct that setting") from error
-    for name in ("http", "mqtt", "ingest_metrics", "relay_metrics", "upkeep_metrics"):
+    for name in ("http", "mqtt", "ingest_metrics", "relay_metrics", "upkeep_metrics", "notify_metrics"):
         address: str = getattr(settings, name)
         if address or name == "http":
             split_address(address, name)

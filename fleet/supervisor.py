@@ -1,6 +1,6 @@
 """`fengsui-fleet serve`: starts the programs as children, restarts one that dies, ends them in order.
 
-start  broker, then ingest, relay, upkeep, web          end  in the reverse order
+start  broker, then ingest, relay, upkeep, notify (if there are rules), web      end  in the reverse order
 """
 
 from __future__ import annotations
@@ -29,6 +29,8 @@ STARTED_S = 5.0
 """A child that ends by itself sooner, on the very first try, makes the start a failure."""
 END_WITHIN_S = 10.0
 BROKER_UP_S = 20.0
+LISTENING = ("http", "mqtt", "broker_url", "ingest_metrics", "relay_metrics", "upkeep_metrics", "notify_metrics")
+"""Settings that a command line may override, and that a program is then told on its own."""
 MODULES = {"broker": ["fleet.broker"]}
 """Which module runs a program, where it is not the command line."""
 
@@ -40,10 +42,11 @@ def serve(settings: Settings) -> None:
         check_database(services)
     finally:
         services.close()
-    names = [*([] if settings.broker_url else ["broker"]), "ingest", "relay", "upkeep", "web"]
-    for setting in ("http", "ingest_metrics", "relay_metrics", "upkeep_metrics") + (
-        () if settings.broker_url else ("mqtt",)
-    ):
+    broker = [] if settings.broker_url else ["broker"]
+    notify = ["notify"] if settings.notify_rules else []
+    names = [*broker, "ingest", "relay", "upkeep", *notify, "web"]
+    listened = ["http", "ingest_metrics", "relay_metrics", "upkeep_metrics"]
+    for setting in listened + ["notify_metrics"] * len(notify) + ["mqtt"] * len(broker):
         if address := getattr(settings, setting):
             check_free(address, setting)
     asyncio.run(_serve(settings, names))
@@ -159,7 +162,7 @@ def command(name: str, settings: Settings) -> list[str]:
     program = ["-m", "fleet.broker"] if name == "broker" else ["-m", "fleet.cli", name]
     written = load(settings.data_dir)
     words = []
-    for setting in ("http", "mqtt", "broker_url", "ingest_metrics", "relay_metrics", "upkeep_metrics"):
+    for setting in LISTENING:
         if (value := getattr(settings, setting)) != getattr(written, setting):
             words += [f"--{setting.replace('_', '-')}", value]
     return [sys.executable, *program, "--data", str(settings.data_dir), "--supervised", str(os.getpid()), *words]

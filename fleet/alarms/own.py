@@ -39,6 +39,8 @@ CLONE = Own("clone", 2)
 """Two machines speak under one identity, in turns."""
 UNREADABLE = Own("unreadable", 3)
 """Records or messages went to quarantine."""
+UNNOTIFIED = Own("unnotified", 2)
+"""Somebody who is to be told of this gateway's alarms was not reached for long (`fleet.notifications`)."""
 
 
 SILENT = Own("silent", 2)
@@ -49,7 +51,7 @@ SPOOL = Own("spool-filling", 3)
 """The gateway's spool has little room left."""
 
 
-OWN = {own.name: own for own in (CLONE, UNREADABLE, SILENT, CLOCK, SPOOL)}
+OWN = {own.name: own for own in (CLONE, UNREADABLE, SILENT, CLOCK, SPOOL, UNNOTIFIED)}
 CALMING = (CLONE, UNREADABLE)
 """Those that are seen once and again: they clear when their cause was not seen for `CALM_NS`."""
 CALM_NS = 3_600_000_000_000
@@ -130,7 +132,7 @@ def _change(session: Session, alarm: Alarm, kind: str, stand: decision.Stand, no
 
 
 def clear_calm(session: Session, now_ns: int) -> None:
-    """Clear the alarms whose cause was not seen for `CALM_NS`."""
+    """Clear the alarms whose cause was not seen for `CALM_NS`. Others are cleared by who raised them."""
     up = session.execute(sa.select(Alarm.gateway, Alarm.name).where(Alarm.active, Alarm.tag == TAG)).all()
     for gateway, name in up:
         if OWN.get(name) in CALMING and now_ns - _last_seen(session, gateway, OWN[name]) >= CALM_NS:

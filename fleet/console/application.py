@@ -40,7 +40,7 @@ HEADERS = {
 MENU = (
     ("now", lazy_gettext("Now"), ("console.now",)),
     ("gateways", lazy_gettext("Gateways"), ("console.gateways", "console.gateway", "console.tag")),
-    ("alarms", lazy_gettext("Alarms"), ("console.alarms", "console.alarm_statistics")),
+    ("alarms", lazy_gettext("Alarms"), ("console.alarms", "console.alarm_statistics", "console.notifications")),
     ("relay", lazy_gettext("Relay"), ("console.relay",)),
 )
 
@@ -167,6 +167,8 @@ def add_filters(app: Flask) -> None:
         action_word=partial(words.find_word, words.ACTIONS),
         where_word=partial(words.find_word, words.WHERE),
         state_word=partial(words.find_word, words.STATES),
+        message_word=partial(words.find_word, words.MESSAGES),
+        step_word=lambda step: words.find_word(words.STEPS, step.split("-", 1)[0]),
         short_title=tagview.shorten_title,
         tag_title=tagview.name_tag,
         alarm_link=tagview.link_alarm,

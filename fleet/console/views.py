@@ -31,6 +31,7 @@ from fleet.overview.counts import find_counts
 from fleet.overview.figures import Label, Point, TagRow
 from fleet.overview.labels import read_labels
 from fleet.overview.losses import find_losses
+from fleet.overview.notifications import find_notifications
 from fleet.overview.quarantine import find_quarantine
 from fleet.overview.relay import list_relay
 from fleet.overview.values import CHART_POINTS, live_reading
@@ -284,6 +285,15 @@ def break_holes(points: Sequence[Point], step_ns: int) -> list[tuple[int, Point 
             row.append((row[-1][0] + max(step_ns, 1), None))
         row.append((point.time_ns, point))
     return row
+
+
+@blueprint.get("/alarms/notifications")
+def notifications() -> str:
+    """Who was told of alarms: each message, and what became of it."""
+    before = read_number("before", INT_MAX)
+    with find_console().reading() as sources:
+        page = find_notifications(sources, before, find_console().services.settings.notify_rules)
+        return render_template("console/notifications.html", page=page, now_ns=sources.now_ns)
 
 
 @blueprint.get("/relay")

@@ -23,6 +23,7 @@ LEVELS = {
     "spool-filling": lazy_gettext("fills its spool"),
     "clone": lazy_gettext("speaks from two machines"),
     "unreadable": lazy_gettext("sent what cannot be read"),
+    "unnotified": lazy_gettext("somebody could not be told"),
 }
 LOSSES = {
     "quota": lazy_gettext("The spool was full"),
@@ -30,6 +31,17 @@ LOSSES = {
     "encoding": lazy_gettext("A value that no record can hold"),
     "corrupt": lazy_gettext("The spool's file was damaged"),
     "forgotten": lazy_gettext("The fleet was restored to an earlier time"),
+}
+MESSAGES = {
+    "waiting": lazy_gettext("not arrived yet"),
+    "sent": lazy_gettext("arrived"),
+    "given-up": lazy_gettext("given up"),
+}
+STEPS = {
+    "raised": lazy_gettext("raised"),
+    "returned": lazy_gettext("returned to normal"),
+    "escalation": lazy_gettext("escalated"),
+    "again": lazy_gettext("told again"),
 }
 SPOOL = lazy_gettext("Spool of the gateway")
 GATEWAY = lazy_gettext("The gateway")

@@ -22,6 +22,9 @@ from fleet.gateways import service as gateways
 from fleet.live import LiveHealth, LiveValue
 from fleet.metrics import IngestMetrics
 from fleet.migrations import revisions
+from fleet.notifications import queue
+from fleet.notifications import service as notifications
+from fleet.notifications.rules import Contact, Rule, Rules
 from fleet.readings import store
 from fleet.relay import service as relay
 from fleet.settings import Settings
@@ -177,6 +180,26 @@ class District:
                 "HTTP 503 Service Unavailable",
                 time.time_ns(),
             )
+        self.notify()
+
+    def notify(self) -> None:
+        """Tell two contacts of what is active, one of them in vain."""
+        contacts = (Contact(name="duty", kind="email", address="d@x"), Contact(name="chief", kind="webhook"))
+        rules = Rules(contacts=contacts, rules=(Rule(contacts=("duty", "chief")),))
+        now_ns = time.time_ns()
+        with self.services.database.writing() as session:
+            queue.carry_out(session, queue.plan(session, rules, now_ns), now_ns)
+            session.flush()
+            for contact in contacts:
+                notifications.make_message(session, contact, now_ns)
+                session.flush()
+                outgoing = notifications.find_outgoing(session, contact, now_ns)
+                assert outgoing is not None
+                if contact.name == "duty":
+                    notifications.note_sent(session, outgoing.message_id, now_ns)
+                else:
+                    error = "ConnectError: All connection attempts failed"
+                    notifications.note_failed(session, outgoing.message_id, error, now_ns)
 
     def connect(self, gateway: str, instruments: list[Instrument], at_ns: int | None = None) -> None:
         """Say hello, what runs, and how it feels."""

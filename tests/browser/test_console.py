@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[2]
 PICTURES = ROOT / "build" / "pictures"
 PAGES = (
     "/", "/gateways", f"/gateways/{PARK}", f"/gateways/{SILENT}", f"/gateways/{PARK}/tags/t-101.level",
-    "/alarms", "/alarms?state=journal", "/relay", f"/gateways/{SILENT}/losses",
+    "/alarms", "/alarms?state=journal", "/alarms/notifications", "/relay", f"/gateways/{SILENT}/losses",
     f"/gateways/{SILENT}/quarantine", f"/gateways/{SILENT}/counts",
 )  # fmt: skip
 

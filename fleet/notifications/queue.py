@@ -1,0 +1,165 @@
+"""From the alarms to the queue: which notices are due by now, and what is to be remembered of them.
+
+`plan` reads and decides, `carry_out` writes it down. Only one program does this, and what it wrote down is known by its
+key: whatever happens in between, the next turn finds out what is still missing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import msgspec
+import sqlalchemy as sa
+from sqlalchemy.orm import Session
+
+from fleet.alarms.models import Alarm, AlarmEvent
+from fleet.gateways.models import Gateway, Tag
+from fleet.notifications.decide import AlarmNow, Asked, Due, decide
+from fleet.notifications.models import NoticeRow, NotifyCursor, Watch
+from fleet.notifications.rules import Rules
+from fleet.sites.models import Site
+from wire.alarm import Standing
+
+CURSOR = 1
+Name = tuple[str, str]
+"""Gateway and alarm."""
+
+
+class Plan(msgspec.Struct, frozen=True):
+    """What a turn has to write down. ``position`` is how far the journal was read, if that has changed; ``watch`` what
+    is seen first, ``unwatch`` what is over."""
+
+    position: int | None
+    watch: tuple[AlarmNow, ...] = ()
+    unwatch: tuple[Name, ...] = ()
+    due: tuple[tuple[AlarmNow, Due], ...] = ()
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is nothing to write."""
+        return self.position is None and not (self.watch or self.unwatch or self.due)
+
+
+def plan(session: Session, rules: Rules, now_ns: int) -> Plan:
+    """Read the alarms that are not normal or have changed, and decide who is to be told."""
+    position, raised = _read_journal(session)
+    watched = {(row.gateway, row.alarm): row for row in session.scalars(sa.select(Watch))}
+    alarms = _read_alarms(session, raised | watched.keys())
+    noted = _read_noted(session)
+    watch, unwatch, due = [], [], []
+    for name, alarm in alarms.items():
+        row = watched.get(name)
+        is_seen = row is not None and row.occurrence == alarm.occurrence
+        have = noted.get(name, frozenset()) if is_seen else frozenset()
+        since_ns = row.since_ns if row is not None and is_seen else now_ns
+        asked = Asked(since_ns, now_ns, name in raised, frozenset(each.contact for each in have))
+        new = sorted(decide(rules, alarm, asked) - have)
+        due += [(alarm, each) for each in new]
+        if not is_seen and (new or alarm.standing):
+            watch.append(alarm)  # also if it is over already: those who are told of it may want to hear that
+        elif row is not None and not alarm.standing:
+            unwatch.append(name)
+    return Plan(position, tuple(watch), tuple(unwatch), tuple(due))
+
+
+def carry_out(session: Session, found: Plan, now_ns: int) -> None:
+    """Write a plan down."""
+    if found.position is not None:
+        session.merge(NotifyCursor(id=CURSOR, position=found.position))
+    for gateway, name in found.unwatch:
+        session.execute(sa.delete(Watch).where(Watch.gateway == gateway, Watch.alarm == name))
+    for alarm in found.watch:
+        session.merge(Watch(gateway=alarm.gateway, alarm=alarm.name, occurrence=alarm.occurrence, since_ns=now_ns))
+    for alarm, due in found.due:
+        if _exists(session, alarm, due):
+            continue  # a record that was committed again after a restore: they were told of it before
+        session.add(
+            NoticeRow(
+                gateway=alarm.gateway,
+                alarm=alarm.name,
+                occurrence=alarm.occurrence,
+                contact=due.contact,
+                step=due.step,
+                content=msgspec.to_builtins(alarm),
+                decided_ns=now_ns,
+            )
+        )
+
+
+def _exists(session: Session, alarm: AlarmNow, due: Due) -> bool:
+    query = sa.select(NoticeRow.id).where(NoticeRow.gateway == alarm.gateway, NoticeRow.alarm == alarm.name)
+    query = query.where(NoticeRow.occurrence == alarm.occurrence)
+    query = query.where(NoticeRow.contact == due.contact, NoticeRow.step == due.step)
+    return session.scalar(query) is not None
+
+
+def _read_journal(session: Session) -> tuple[int | None, set[Name]]:
+    """How far the journal goes, if it goes further than was read, and which alarms were raised since."""
+    newest = session.scalar(sa.select(sa.func.max(AlarmEvent.id))) or 0
+    position = session.scalar(sa.select(NotifyCursor.position).where(NotifyCursor.id == CURSOR))
+    if position is None:
+        return newest, set()  # what happened before there were rules is nobody's news
+    if newest == position:
+        return None, set()
+    query = sa.select(AlarmEvent.gateway, AlarmEvent.alarm).distinct()
+    query = query.where(AlarmEvent.id > position, AlarmEvent.id <= newest, AlarmEvent.kind == "raised")
+    return newest, {(gateway, alarm) for gateway, alarm in session.execute(query)}
+
+
+def _read_alarms(session: Session, names: Iterable[Name]) -> dict[Name, AlarmNow]:
+    query = (
+        sa.select(Alarm, Gateway, Site, Tag.title, Tag.unit)
+        .join(Gateway, Gateway.name == Alarm.gateway)
+        .outerjoin(Site, Site.key == Gateway.site_key)
+        .outerjoin(Tag, sa.and_(Tag.gateway == Alarm.gateway, Tag.name == Alarm.tag))
+    )
+    others = {gateway for gateway, _ in names}
+    query = query.where(Alarm.active | (Alarm.standing != 0) | Alarm.gateway.in_(others))
+    wanted = set(names)
+    found = {}
+    for alarm, gateway, site, title, unit in session.execute(query.order_by(Alarm.priority, Alarm.raised_ns)):
+        name = (alarm.gateway, alarm.name)
+        if alarm.active or alarm.standing or name in wanted:
+            found[name] = _describe(alarm, gateway, site, title or "", unit or "")
+    return found
+
+
+def _describe(alarm: Alarm, gateway: Gateway, site: Site | None, title: str, unit: str) -> AlarmNow:
+    standing = Standing(alarm.standing)
+    if alarm.active and Standing.ACTIVE not in standing:
+        # A gateway of an earlier release, and the fleet's own: nobody can acknowledge, so nobody has.
+        standing |= Standing.ACTIVE | Standing.UNACKNOWLEDGED
+    return AlarmNow(
+        gateway=alarm.gateway,
+        name=alarm.name,
+        site=site.key if site else "",
+        sector=site.sector if site else "",
+        place=(site.title if site else "") or gateway.title or gateway.name,
+        priority=alarm.priority,
+        standing=int(standing),
+        occurrence=alarm.occurrence or alarm.raised_ns or 0,
+        raised_ns=alarm.raised_ns,
+        level=alarm.level,
+        title=title or alarm.tag,
+        value=alarm.value,
+        limit=alarm.limit,
+        unit=unit,
+        lat=site.lat if site else None,
+        lon=site.lon if site else None,
+    )
+
+
+def _read_noted(session: Session) -> dict[Name, frozenset[Due]]:
+    """The notices that exist of the occurrences that are watched."""
+    query = sa.select(NoticeRow.gateway, NoticeRow.alarm, NoticeRow.contact, NoticeRow.step).join(
+        Watch,
+        sa.and_(
+            Watch.gateway == NoticeRow.gateway,
+            Watch.alarm == NoticeRow.alarm,
+            Watch.occurrence == NoticeRow.occurrence,
+        ),
+    )
+    found: dict[Name, set[Due]] = {}
+    for gateway, alarm, contact, step in session.execute(query):
+        found.setdefault((gateway, alarm), set()).add(Due(contact, step))
+    return {name: frozenset(dues) for name, dues in found.items()}
