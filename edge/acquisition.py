@@ -22,11 +22,13 @@ from edge.clock import SystemClock
 from edge.collect import Collector
 from edge.line import Line
 from edge.live import Newest
+from edge.operating import AlarmView, Operation, OperationError
 from edge.outputs import Output, resume_outputs
 from edge.pipeline import Pipeline
 from edge.settings import AlarmRule, Configuration
 from edge.store import Store
 from edge.supervise import supervise
+from wire.alarm import Standing
 from wire.health import BusHealth, GroupHealth, OutputHealth
 from wire.record import AlarmRecord, Layout, ScanRecord, layout_id
 from wire.sample import Quality, Value
@@ -150,6 +152,34 @@ class Acquisition:
 
     async def _write(self, tag: str, value: Value) -> None:
         await self._line_of[tag].write(tag, value)
+
+    def alarms(self) -> tuple[AlarmView, ...]:
+        """List the alarms that are up."""
+        rules = {rule.name: rule for rule in self._alarms.raised}
+        return tuple(
+            AlarmView(
+                name=name,
+                tag=record.tag,
+                level=record.level,
+                title=rules[name].title,
+                priority=record.priority,
+                standing=Standing(record.standing) | Standing.ACTIVE | Standing.UNACKNOWLEDGED,
+                occurrence=record.occurrence,
+                raised_ns=record.wall_ns,
+                raised_mono_ns=record.mono_ns,
+                until_ns=record.until_ns,
+                value=record.value,
+                limit=record.limit,
+                source="",
+                shelve_most_h=0.0,
+                outputs=rules[name].outputs,
+            )
+            for name, record in self.raised_records.items()
+        )
+
+    def operate(self, operation: Operation) -> str:
+        """Do what an operator asks of an alarm. Raises OperationError."""
+        raise OperationError(f"alarm {operation.request.alarm} takes no '{operation.action}'")
 
     @property
     def raised(self) -> tuple[AlarmRule, ...]:

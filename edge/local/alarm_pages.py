@@ -154,9 +154,8 @@ def unit_of(scene: Scene, alarm: AlarmView) -> str:
 
 
 def make_alarm(look: Look, scene: Scene, alarm: AlarmView, reading: Reading | None) -> str:
-    """Make the page of one alarm."""
+    """Make the page of one alarm. ``reading`` is the newest of its tag."""
     t = look.texts
-    title = title_of(look, scene, alarm)
     live = tag(
         "section",
         tag(
@@ -171,7 +170,9 @@ def make_alarm(look: Look, scene: Scene, alarm: AlarmView, reading: Reading | No
         data_live=True,
     )
     forms = [_action(look, alarm, action) for action in actions_of(alarm)]
-    return make_page(look, "alarms", title, live, forms, tag("a", t("back"), class_="button", href="/"))
+    return make_page(
+        look, "alarms", title_of(look, scene, alarm), live, forms, tag("a", t("back"), class_="button", href="/")
+    )
 
 
 def _facts(look: Look, scene: Scene, alarm: AlarmView, reading: Reading | None) -> Markup:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from edge.health import State
 from edge.local.markup import Child, Markup, tag
 from edge.local.shell import Look, make_facts, make_form, make_page, make_panel
-from edge.local.site import Identity
+from edge.local.site import Nameplate
 from edge.local.words import say_duration, say_size, say_time, say_zone
 from wire.health import Health
 
 
-def make_gateway(look: Look, identity: Identity, health: Health, state: State, now_ns: int | None) -> str:
+def make_gateway(look: Look, identity: Nameplate, health: Health, state: State, now_ns: int | None) -> str:
     """Make the page."""
     t = look.texts
     live = tag(
@@ -32,7 +32,7 @@ def _sign_out(look: Look) -> Markup | None:
     return make_form(look, "/sign-out", who, tag("button", t("sign-out"), class_="button"), class_="panel action")
 
 
-def _identity(look: Look, identity: Identity, health: Health, state: State, now_ns: int | None) -> Markup:
+def _identity(look: Look, identity: Nameplate, health: Health, state: State, now_ns: int | None) -> Markup:
     t = look.texts
     clock = t.word("clock", health.clock)
     return make_facts(

@@ -18,10 +18,10 @@ Child = str | int | float | None | Iterable["Child"]
 Attribute = str | int | float | bool | None
 
 
-def tag(name: str, *children: Child, **attributes: Attribute) -> Markup:
+def tag(element: str, /, *children: Child, **attributes: Attribute) -> Markup:
     """Make an element. ``class_`` stands for class, ``data_x`` for data-x; True is a bare attribute, None is none."""
-    opened = f"<{name}{''.join(_attribute(key, value) for key, value in attributes.items())}>"
-    return Markup(opened if name in VOID else f"{opened}{join(children)}</{name}>")
+    opened = f"<{element}{''.join(_attribute(key, value) for key, value in attributes.items())}>"
+    return Markup(opened if element in VOID else f"{opened}{join(children)}</{element}>")
 
 
 def join(child: Child) -> Markup:

@@ -23,9 +23,14 @@ class Arranged(msgspec.Struct, frozen=True):
     set_aside: tuple[AlarmView, ...]
 
     @property
+    def annunciated(self) -> tuple[AlarmView, ...]:
+        """All that call for somebody."""
+        return self.first_out + self.called
+
+    @property
     def all(self) -> tuple[AlarmView, ...]:
         """Everything in the order of the page."""
-        return self.first_out + self.called + self.set_aside
+        return self.annunciated + self.set_aside
 
 
 def arrange(alarms: Iterable[AlarmView]) -> Arranged:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
+import msgspec
+
 from edge.local.drawing import draw_range
 from edge.local.markup import Child, Markup, tag
 from edge.local.shell import Look, make_page, make_pager, make_panel
@@ -18,26 +20,34 @@ ROWS = 100
 """Tags on a page."""
 
 
-def choose(tags: Iterable[TagInfo], device: str, page: int) -> tuple[Sequence[TagInfo], int, int, int]:
-    """Choose the tags of a page: those tags, the page, how many pages, how many tags. ``device`` empty: of all."""
+class Shown(msgspec.Struct, frozen=True):
+    """The tags of one page of so many, and how many tags there are in all."""
+
+    tags: Sequence[TagInfo]
+    page: int
+    pages: int
+    total: int
+
+
+def choose(tags: Iterable[TagInfo], device: str, page: int) -> Shown:
+    """Choose the tags of a page, of one device or, where that is empty, of all."""
     chosen = [info for info in tags if not device or info.device == device]
     pages = max(1, -(-len(chosen) // ROWS))
     page = min(max(1, page), pages)
-    return chosen[(page - 1) * ROWS : page * ROWS], page, pages, len(chosen)
+    return Shown(chosen[(page - 1) * ROWS : page * ROWS], page, pages, len(chosen))
 
 
 def make_values(
     look: Look,
-    shown: tuple[Sequence[TagInfo], int, int, int],
+    shown: Shown,
     readings: Mapping[str, Reading],
     devices: Sequence[DeviceInfo],
     device: str,
 ) -> str:
-    """Make a page of values. ``shown`` is from `choose`."""
+    """Make a page of values."""
     t = look.texts
-    tags, page, pages, total = shown
     grouped: dict[str, list[TagInfo]] = {}
-    for info in tags:
+    for info in shown.tags:
         grouped.setdefault(info.device, []).append(info)
     titles = {one.name: one.title for one in devices}
     panels: list[Child] = [
@@ -50,9 +60,9 @@ def make_values(
     nothing = tag("p", tag("b", t("no-tags")), t("no-tags-why"), class_="empty")
     live = tag(
         "div",
-        tag("p", t("tag-count", total=total), class_="count"),
+        tag("p", t("tag-count", total=shown.total), class_="count"),
         panels or nothing,
-        make_pager(look, "/values", page, pages, device=device),
+        make_pager(look, "/values", shown.page, shown.pages, device=device),
         id="values",
         data_live=True,
     )
@@ -149,7 +159,9 @@ def _line(name: Child, word: str, *, is_amiss: bool, below: Child, error: str = 
 def _bus_row(look: Look, name: str, bus: BusHealth) -> Markup:
     t = look.texts
     key = "devices-bad" if bus.devices_bad else "devices-well"
-    below = f"{bus.kind} · {t(key, count=bus.devices, bad=bus.devices_bad)} · {t('busy', percent=round(bus.busy * 100))}"
+    below = (
+        f"{bus.kind} · {t(key, count=bus.devices, bad=bus.devices_bad)} · {t('busy', percent=round(bus.busy * 100))}"
+    )
     is_amiss = not bus.up or bool(bus.devices_bad)
     return _line(name, t("bus-up" if bus.up else "bus-down"), is_amiss=is_amiss, below=below, error=bus.error)
 

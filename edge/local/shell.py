@@ -48,7 +48,9 @@ def make_page(look: Look, name: str, title: str, *content: Child) -> str:
         tag("link", rel="stylesheet", href="/static/page.css"),
         tag("script", src="/static/page.js", defer=True) if look.session else None,
     )
-    return "<!doctype html>" + tag("html", head, body, lang="zh-CN" if t.language == "zh" else "en", data_theme=look.theme)
+    return "<!doctype html>" + tag(
+        "html", head, body, lang="zh-CN" if t.language == "zh" else "en", data_theme=look.theme
+    )
 
 
 def _top(look: Look) -> Markup:

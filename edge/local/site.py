@@ -14,7 +14,7 @@ from wire.sample import Value
 from wire.twin import DeviceInfo, TagInfo
 
 
-class Identity(msgspec.Struct, frozen=True, kw_only=True):
+class Nameplate(msgspec.Struct, frozen=True, kw_only=True):
     """Who this gateway is; each as in its boot settings, ``machine`` as in `wire.conversation.Hello`."""
 
     gateway: str
@@ -36,7 +36,7 @@ class Reading(msgspec.Struct, frozen=True):
 class Site(Protocol):
     """The running gateway. Nothing here waits or writes to the disk."""
 
-    def identity(self) -> Identity:
+    def identity(self) -> Nameplate:
         """Say who this is."""
         ...
 
