@@ -1,6 +1,7 @@
 """Serves the gateway's own page: signs in, renders, hands over what operators ask.
 
-One request per connection, bounded in time; the page polls. Nobody sees anything without the site code.
+One request per connection, bounded in time; the page polls. Nobody sees anything without the site code. Every handler
+is a coroutine: Microdot would run a plain function in a thread, beside the agent's own loop.
 """
 
 from __future__ import annotations
@@ -168,7 +169,7 @@ class LocalServer:
         is_refresh = "X-Refresh" in request.headers
         return _html(make(self._look(request, session, takes_notice=not is_refresh)))
 
-    def _show_sign_in(self, request: Request) -> Response:
+    async def _show_sign_in(self, request: Request) -> Response:
         if self._session(request) is not None:
             return _redirect("/")
         return _html(make_sign_in(self._look(request, None)))
@@ -205,7 +206,7 @@ class LocalServer:
     def _turn_away(self, request: Request, status: int, text: str, name: str = "") -> Response:
         return _html(make_sign_in(self._look(request, None), text, name), status)
 
-    def _sign_out(self, request: Request) -> Response:
+    async def _sign_out(self, request: Request) -> Response:
         session = self._session(request)
         if session is not None and _is_own_form(request, session):
             self._sessions.end(request.cookies.get(COOKIE, ""))
@@ -213,7 +214,7 @@ class LocalServer:
 
     # what is asked
 
-    def _operate(self, request: Request) -> Response:
+    async def _operate(self, request: Request) -> Response:
         session = self._session(request)
         if session is None:
             return _redirect("/sign-in")
@@ -241,11 +242,11 @@ class LocalServer:
     def _scene(self) -> Scene:
         return Scene(arranged=arrange(self._site.alarms()), tags=self._site.tags(), now_ns=self._site.now_ns())
 
-    def _show_alarms(self, request: Request) -> Response:
+    async def _show_alarms(self, request: Request) -> Response:
         page = read_page(request.args.get("page", ""))
         return self._show(request, lambda look: make_alarms(look, self._scene(), page))
 
-    def _show_alarm(self, request: Request) -> Response:
+    async def _show_alarm(self, request: Request) -> Response:
         name = request.args.get("name", "")
 
         def make(look: Look) -> str:
@@ -259,7 +260,7 @@ class LocalServer:
 
         return self._show(request, make)
 
-    def _show_values(self, request: Request) -> Response:
+    async def _show_values(self, request: Request) -> Response:
         device, page = request.args.get("device", ""), read_page(request.args.get("page", ""))
 
         def make(look: Look) -> str:
@@ -268,7 +269,7 @@ class LocalServer:
 
         return self._show(request, make)
 
-    def _show_equipment(self, request: Request) -> Response:
+    async def _show_equipment(self, request: Request) -> Response:
         def make(look: Look) -> str:
             tags = self._site.tags()
             found = self._site.readings(tags.values())
@@ -278,13 +279,13 @@ class LocalServer:
 
         return self._show(request, make)
 
-    def _show_gateway(self, request: Request) -> Response:
+    async def _show_gateway(self, request: Request) -> Response:
         site = self._site
         return self._show(
             request, lambda look: make_gateway(look, site.identity(), site.health(), site.state(), site.now_ns())
         )
 
-    def _show_missing(self, request: Request) -> Response:
+    async def _show_missing(self, request: Request) -> Response:
         session = self._session(request)
         if session is None:
             return _redirect("/sign-in")
@@ -303,7 +304,7 @@ def _load_certificate(certificate: Path, key: Path) -> ssl.SSLContext:
     return context
 
 
-def _protect(_request: Request, response: Response) -> Response:
+async def _protect(_request: Request, response: Response) -> Response:
     response.headers.update(HEADERS)
     if "Cache-Control" not in response.headers:
         response.headers["Cache-Control"] = "no-store"
@@ -338,7 +339,7 @@ def _set_cookie(response: Response, name: str, value: str, life_s: int, attribut
     cookies.append(f"{name}={value}; Path=/; Max-Age={life_s}{attributes}")
 
 
-def _choose(request: Request) -> Response:
+async def _choose(request: Request) -> Response:
     """Remember a language or a theme, and go back."""
     answer = _redirect(own_path(request.args.get("next", "/")))
     for name, known in (("language", LANGUAGES), ("theme", THEMES)):

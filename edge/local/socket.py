@@ -34,13 +34,11 @@ class AlarmSocket:
         """Listen. Raises EdgeError if the socket cannot be made. One that an earlier run left behind is replaced."""
         try:
             self._path.unlink(missing_ok=True)
-            listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
             before = os.umask(0o177)
             try:
-                listening.bind(str(self._path))
+                self._server = await asyncio.start_unix_server(self._answer, str(self._path), limit=LINE_MOST)
             finally:
                 os.umask(before)
-            self._server = await asyncio.start_unix_server(self._answer, sock=listening, limit=LINE_MOST)
         except OSError as error:
             raise EdgeError(
                 f"socket {self._path} cannot be made: {error.strerror or error}",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import ssl
+import threading
 from collections.abc import AsyncIterator
 
 import httpx
@@ -437,3 +438,13 @@ async def test_page_is_served_by_https_with_a_secure_cookie(site, tmp_path, cert
 async def test_set_aside_alarms_do_not_count_as_waiting_for_somebody(operator, site):
     site.raised = {"a.b:high": alarm("a.b:high", standing=Standing.ACTIVE | Standing.UNACKNOWLEDGED | Standing.SHELVED)}
     assert "0 条未确认" in (await operator.get("/")).text
+
+
+async def test_the_gateway_is_asked_in_its_own_loop_only(operator, site, monkeypatch):
+    threads = set()
+    monkeypatch.setattr(site, "now_ns", lambda: threads.add(threading.get_ident()) or 0)
+    monkeypatch.setattr(site, "operate", lambda _: threads.add(threading.get_ident()) or "done")
+    for path in PATHS:
+        await operator.get(path)
+    await operate(operator, action="acknowledge")
+    assert threads == {threading.get_ident()}

@@ -42,7 +42,7 @@ FAMILIES = {
 def words_used() -> set[str]:
     """Every word in quotes in the sources: a text that is used is one of them, or one of a family."""
     text = "\n".join(path.read_text("utf-8") for path in SOURCES)
-    return set(re.findall(r'"([a-z][A-Za-z0-9-]*)"', text))
+    return set(re.findall(r"""["']([a-z][A-Za-z0-9-]*)["']""", text))
 
 
 @pytest.mark.parametrize("key", load())
