@@ -69,7 +69,7 @@ class Station(msgspec.Struct, kw_only=True):
         """Return the newest of these tags."""
         wanted: dict[str, set[str]] = {}
         for info in tags:
-            wanted.setdefault(info.group, set()).add(info.name)
+            wanted.setdefault(f"{info.device}.{info.group}", set()).add(info.name)
         now = self.clock.mono_ns()
         found: dict[str, Reading] = {}
         for group, names in wanted.items():

@@ -7,14 +7,14 @@ from urllib.parse import quote
 
 import msgspec
 
-from edge.local.drawing import draw_mark
+from edge.local.drawing import draw_mark, draw_range
 from edge.local.markup import Child, Markup, tag
 from edge.local.order import Arranged, actions_of
 from edge.local.shell import Look, make_facts, make_form, make_page, make_pager, make_panel
 from edge.local.site import Reading
 from edge.local.words import say_quality, say_time, say_value
 from edge.operating import AlarmView
-from wire.alarm import Standing, state_of
+from wire.alarm import SILENCED, Standing, state_of
 from wire.twin import TagInfo
 
 ROWS = 50
@@ -80,7 +80,8 @@ def _groups(look: Look, scene: Scene, first: int, end: int) -> list[Child]:
 def _row(look: Look, scene: Scene, alarm: AlarmView, place: int) -> Markup:
     t = look.texts
     state = state_of(alarm.standing)
-    is_new = Standing.UNACKNOWLEDGED in alarm.standing and "acknowledge" in actions_of(alarm)
+    is_aside = bool(alarm.standing & SILENCED)
+    is_new = Standing.UNACKNOWLEDGED in alarm.standing and not is_aside
     return tag(
         "li",
         draw_mark(t, alarm.priority),
@@ -100,7 +101,7 @@ def _row(look: Look, scene: Scene, alarm: AlarmView, place: int) -> Markup:
             class_="where",
         ),
         _quick_form(look, alarm) if is_new else None,
-        class_=f"p{alarm.priority}" + (" new" if is_new else ""),
+        class_=f"p{alarm.priority}" + (" new" if is_new else " aside" if is_aside else ""),
         data_alarm=alarm.name,
     )
 
@@ -156,6 +157,7 @@ def unit_of(scene: Scene, alarm: AlarmView) -> str:
 def make_alarm(look: Look, scene: Scene, alarm: AlarmView, reading: Reading | None) -> str:
     """Make the page of one alarm. ``reading`` is the newest of its tag."""
     t = look.texts
+    info = scene.tags.get(alarm.tag)
     live = tag(
         "section",
         tag(
@@ -164,6 +166,7 @@ def make_alarm(look: Look, scene: Scene, alarm: AlarmView, reading: Reading | No
             tag("b", t.word("state", state_of(alarm.standing)), _until(look, scene, alarm)),
             class_="stands",
         ),
+        draw_range(t, info, reading.value) if info and reading else None,
         _facts(look, scene, alarm, reading),
         class_=f"panel p{alarm.priority}",
         id="alarm",
@@ -197,6 +200,7 @@ def _action(look: Look, alarm: AlarmView, action: str) -> Markup:
     t = look.texts
     fields: list[Child] = []
     if action in NEEDS_REASON:
+        fields.append(tag("h2", t(f"action-{action}")))
         fields.append(tag("p", t(f"about-{action}"), class_="why"))
     if action == "shelve":
         fields.append(_minutes_field(look, alarm))

@@ -34,11 +34,8 @@ class AlarmSocket:
         """Listen. Raises EdgeError if the socket cannot be made. One that an earlier run left behind is replaced."""
         try:
             self._path.unlink(missing_ok=True)
-            before = os.umask(0o177)
-            try:
-                self._server = await asyncio.start_unix_server(self._answer, str(self._path), limit=LINE_MOST)
-            finally:
-                os.umask(before)
+            self._server = await asyncio.start_unix_server(self._answer, str(self._path), limit=LINE_MOST)
+            self._path.chmod(0o600)  # whoever was quicker is turned away by `may_ask`
         except OSError as error:
             raise EdgeError(
                 f"socket {self._path} cannot be made: {error.strerror or error}",

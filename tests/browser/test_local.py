@@ -216,8 +216,16 @@ def test_pictures_of_the_page(browser: Browser, address: str, site: FakeSite) ->
         ("desk", DESK, "light", "zh"), ("desk-dark", DESK, "dark", "en"),
     ):  # fmt: skip
         with opened(browser, address, [], viewport, theme=theme, language=language) as context:
+            stranger = context.new_page()
+            stranger.goto("/sign-in")
+            stranger.screenshot(path=Path(PICTURES / f"local-sign-in-{size}.png"))
             page = sign_in(context)
             for path in PATHS:
                 name = path.partition("?")[0].strip("/") or "alarms"
                 page.goto(path)
                 page.screenshot(path=Path(PICTURES / f"local-{name}-{size}.png"), full_page=size != "desk")
+            before = site.raised
+            flood(site, 40)
+            page.goto("/")
+            page.screenshot(path=Path(PICTURES / f"local-flood-{size}.png"))
+            site.raised = before

@@ -34,7 +34,7 @@ def tag(name: str, title: str, unit: str, start: float | None, end: float | None
     device = name.partition(".")[0]
     named = {level.replace("_", "-"): limit for level, limit in limits.items()}
     return TagInfo(
-        name=name, title=title, unit=unit, device=device, group=f"{device}.fast", low=start, high=end, limits=named
+        name=name, title=title, unit=unit, device=device, group="fast", low=start, high=end, limits=named
     )
 
 

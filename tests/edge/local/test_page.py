@@ -448,3 +448,11 @@ async def test_the_gateway_is_asked_in_its_own_loop_only(operator, site, monkeyp
         await operator.get(path)
     await operate(operator, action="acknowledge")
     assert threads == {threading.get_ident()}
+
+
+async def test_what_is_set_aside_is_not_loud_and_is_acknowledged_on_its_own_page_only(operator):
+    text = (await operator.get("/")).text
+    row = text[text.index('data-alarm="t-101.pressure:high"') - 200 :]
+    assert 'class="p2 aside"' in row
+    assert "ack-t-101.pressure" not in text
+    assert 'id="do-acknowledge"' in (await operator.get("/alarm?name=t-101.pressure:high")).text
