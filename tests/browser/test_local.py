@@ -118,8 +118,9 @@ def test_alarm_appears_while_the_page_is_open_and_a_tap_at_that_moment_hits_noth
 ) -> None:
     phone.evaluate(
         """() => new MutationObserver((found) => {
-            for (const one of found) if (one.target.id === "alarms" || [...one.addedNodes].some((n) => n.id === "alarms"))
-                window.guarded = document.getElementById("alarms").classList.contains("moved") || window.guarded;
+            for (const one of found)
+                if (one.target.id === "alarms" || [...one.addedNodes].some((node) => node.id === "alarms"))
+                    window.guarded = document.getElementById("alarms").classList.contains("moved") || window.guarded;
         }).observe(document.body, {subtree: true, childList: true, attributes: true})"""
     )
     site.raised["t-102.level:high-high"] = alarm("t-102.level:high-high", priority=1, raised_mono_ns=1)
@@ -183,9 +184,7 @@ def test_whatever_is_tapped_is_large_enough_for_gloves(phone: Page, path: str) -
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
-def test_every_text_stands_out_from_its_ground(
-    browser: Browser, address: str, site: FakeSite, watch: Watch, theme: str
-) -> None:
+def test_every_text_stands_out_from_its_ground(browser: Browser, address: str, site: FakeSite, theme: str) -> None:
     for priority in (1, 2, 3, 4):
         site.raised[f"a.p{priority}:high"] = alarm(f"a.p{priority}:high", priority=priority)
     site.raised["a.out:high"] = alarm("a.out:high", standing=Standing.OUT_OF_SERVICE)
@@ -198,7 +197,7 @@ def test_every_text_stands_out_from_its_ground(
             assert not found["poor"], f"{path} in {theme}"
 
 
-def test_pages_are_whole_without_any_script(browser: Browser, address: str, site: FakeSite) -> None:
+def test_pages_are_whole_without_any_script(browser: Browser, address: str) -> None:
     with opened(browser, address, [], PHONE, scripts=False) as context:
         page = sign_in(context)
         page.locator("[data-alarm] button").first.click()

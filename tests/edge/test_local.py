@@ -1,4 +1,4 @@
-"""The agent as a program, seen on site: its page with no broker and no fleet, its socket, and what it says at a start."""
+"""The agent as a program, seen on site: its page with no broker and no fleet, its socket, and its start."""
 
 from __future__ import annotations
 

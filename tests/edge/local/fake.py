@@ -33,9 +33,7 @@ def alarm(name: str, **changes: object) -> AlarmView:
 def tag(name: str, title: str, unit: str, start: float | None, end: float | None, **limits: float) -> TagInfo:
     device = name.partition(".")[0]
     named = {level.replace("_", "-"): limit for level, limit in limits.items()}
-    return TagInfo(
-        name=name, title=title, unit=unit, device=device, group="fast", low=start, high=end, limits=named
-    )
+    return TagInfo(name=name, title=title, unit=unit, device=device, group="fast", low=start, high=end, limits=named)
 
 
 class FakeSite:

@@ -420,11 +420,11 @@ async def test_address_that_is_taken_is_named(site):
 
 async def test_certificate_that_is_none_is_named(site, tmp_path):
     (tmp_path / "cert.pem").write_text("no certificate")
-    with pytest.raises(EdgeError, match="cert.pem"):
+    with pytest.raises(EdgeError, match=r"cert\.pem"):
         await LocalServer(site, HASHED, (tmp_path / "cert.pem", tmp_path / "key.pem")).start("127.0.0.1", 0)
 
 
-async def test_page_is_served_by_https_with_a_secure_cookie(site, tmp_path, certificate):
+async def test_page_is_served_by_https_with_a_secure_cookie(site, certificate):
     server = LocalServer(site, HASHED, certificate)
     port = await server.start("127.0.0.1", 0)
     context = ssl.create_default_context(cafile=str(certificate[0]))

@@ -161,7 +161,7 @@ async def test_question_that_is_none_gets_an_answer(folder, line):
     writer.close()
 
 
-async def test_question_without_end_ends_the_connection(folder, site, capsys):
+async def test_question_without_end_ends_the_connection(folder, capsys):
     reader, writer = await asyncio.open_unix_connection(str(folder / SOCKET))
     writer.write(b"x" * (4 * LINE_MOST))
     assert await reader.read() == b""

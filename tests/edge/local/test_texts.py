@@ -31,7 +31,8 @@ FAMILIES = {
         *(str(int(one)) for one in Quality if one & 0x3F),
     ),
     "level": (
-        "high-high", "high", "low", "low-low", "deviation", "rate", "discrete", "bit", "bad", "silent", "total", "combined",
+        "high-high", "high", "low", "low-low", "deviation", "rate", "discrete", "bit", "bad", "silent", "total",
+        "combined",
     ),
     "age": ("s", "min", "h", "d"),
     "for": ("s", "min", "h", "d"),
@@ -105,5 +106,3 @@ def test_time_that_is_unknown_is_told_as_such():
 def test_the_page_looks_like_the_console():
     own = (ROOT / "edge/local/static/tokens.css").read_text("utf-8")
     assert own == (ROOT / "fleet/console/static/tokens.css").read_text("utf-8")
-
-
