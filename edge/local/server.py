@@ -66,21 +66,32 @@ OWN_FETCHES = ("", "same-origin", "none")
 class _App(Microdot):
     """A Microdot whose connections are few and end."""
 
-    connections = 0
+    def __init__(self) -> None:
+        super().__init__()
+        self._answering: set[asyncio.Task[None]] = set()
+
+    async def close(self) -> None:
+        """Stop listening, and end the connections that are open."""
+        self.server.close()
+        for task in self._answering:
+            task.cancel()
+        await asyncio.gather(*self._answering, return_exceptions=True)
+        await self.server.wait_closed()
 
     async def handle_request(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Answer one request, or close the connection when it takes too long or there are too many."""
-        if self.connections >= CONNECTIONS_MOST:
+        task = asyncio.current_task()
+        if task is None or len(self._answering) >= CONNECTIONS_MOST:
             writer.close()
             return
-        self.connections += 1
+        self._answering.add(task)
         try:
             async with asyncio.timeout(REQUEST_S):
                 await self._answer(reader, writer)
         except OSError as error:  # whoever asked has gone, or took too long
             log.debug("a request was not answered: %r", error)
         finally:
-            self.connections -= 1
+            self._answering.discard(task)
             writer.close()
 
     async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -150,8 +161,7 @@ class LocalServer:
     async def stop(self) -> None:
         """Stop listening."""
         if self._is_open:
-            self._app.server.close()
-            await self._app.server.wait_closed()
+            await self._app.close()
 
     # who is there
 

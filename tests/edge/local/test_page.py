@@ -484,3 +484,25 @@ async def test_what_is_no_request_is_refused_without_a_traceback(stranger, capfd
     assert status.split()[1] in (b"400", b"401", b"422", b"303")
     assert (await stranger.get("/sign-in")).status_code == 200
     assert "Traceback" not in "".join(capfd.readouterr())
+
+
+async def test_stopping_ends_the_connections_of_those_who_say_nothing(site):
+    server = LocalServer(site, HASHED)
+    port = await server.start("127.0.0.1", 0)
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    await asyncio.sleep(0.05)
+    await server.stop()
+    assert await reader.read() == b""
+    writer.close()
+
+
+async def test_connections_are_bounded_and_the_next_one_is_served_when_one_ends(stranger, monkeypatch):
+    monkeypatch.setattr("edge.local.server.CONNECTIONS_MOST", 2)
+    idle = [await asyncio.open_connection("127.0.0.1", stranger.base_url.port) for _ in range(2)]
+    await asyncio.sleep(0.05)
+    with pytest.raises(httpx.TransportError):
+        await stranger.get("/sign-in")
+    idle[0][1].close()
+    await asyncio.sleep(0.05)
+    assert (await stranger.get("/sign-in")).status_code == 200
+    idle[1][1].close()
