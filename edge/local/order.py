@@ -7,8 +7,11 @@ from collections.abc import Iterable, Sequence
 import msgspec
 
 from edge.operating import AlarmView
-from wire.alarm import SILENCED, Standing, State, state_of
+from wire.alarm import SILENCED, Standing
 
+_SILENCED = int(SILENCED)
+_STANDS = int(Standing.ACTIVE | Standing.UNACKNOWLEDGED | Standing.LATCHED | SILENCED)
+"""Whatever has none of these stands normal. As numbers: a flood is looked through many times."""
 FIRST_OUT = 10
 FLOOD_NS = 600 * 1_000_000_000
 """More than ten alarms within ten minutes are a flood (ANSI/ISA-18.2, IEC 62682): no operator keeps up."""
@@ -35,9 +38,10 @@ class Arranged(msgspec.Struct, frozen=True):
 
 def arrange(alarms: Iterable[AlarmView]) -> Arranged:
     """Put the alarms that do not stand normal in order."""
-    standing = [alarm for alarm in alarms if state_of(alarm.standing) is not State.NORMAL]
-    set_aside = [alarm for alarm in standing if alarm.standing & SILENCED]
-    called = sorted((a for a in standing if not a.standing & SILENCED), key=lambda a: (a.raised_mono_ns, a.name))
+    standing = [(int(alarm.standing), alarm) for alarm in alarms]
+    set_aside = [alarm for flags, alarm in standing if flags & _SILENCED]
+    called = [alarm for flags, alarm in standing if flags & _STANDS and not flags & _SILENCED]
+    called.sort(key=lambda alarm: (alarm.raised_mono_ns, alarm.name))
     first_out = find_flood(called)
     names = {alarm.name for alarm in first_out}
     return Arranged(
@@ -57,6 +61,12 @@ def find_flood(called: Sequence[AlarmView]) -> Sequence[AlarmView]:
         if called[eleventh].raised_mono_ns - called[first].raised_mono_ns <= FLOOD_NS:
             return called[first:eleventh]
     return ()
+
+
+def count_urgent(arranged: Arranged) -> int:
+    """Count the alarms that call for somebody and that nobody has acknowledged."""
+    unacknowledged = int(Standing.UNACKNOWLEDGED)
+    return sum(int(alarm.standing) & unacknowledged != 0 for alarm in arranged.annunciated)
 
 
 def actions_of(alarm: AlarmView) -> tuple[str, ...]:

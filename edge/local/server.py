@@ -7,6 +7,7 @@ is a coroutine: Microdot would run a plain function in a thread, beside the agen
 from __future__ import annotations
 
 import asyncio
+import logging
 import secrets
 import ssl
 import time
@@ -14,6 +15,7 @@ from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qsl
 
 from microdot import Microdot, Request, Response
 
@@ -22,7 +24,7 @@ from edge.local.alarm_pages import Scene, make_alarm, make_alarms
 from edge.local.code import CODE_MOST, SiteCode
 from edge.local.gate import SESSION_S, Knocks, Session, Sessions
 from edge.local.gateway_page import make_gateway
-from edge.local.order import arrange
+from edge.local.order import Arranged, arrange, count_urgent
 from edge.local.plant_pages import choose, make_equipment, make_values
 from edge.local.requests import FormError, clean_name, own_path, read_operation, read_page
 from edge.local.shell import Look
@@ -30,8 +32,9 @@ from edge.local.sign_in_page import make_missing, make_sign_in
 from edge.local.site import Site
 from edge.local.texts import LANGUAGES, Texts
 from edge.operating import OperationError
-from wire.alarm import Standing
 from wire.sample import is_bad
+
+log = logging.getLogger(__name__)
 
 REQUEST_S = 15.0
 CONNECTIONS_MOST = 64
@@ -63,21 +66,43 @@ OWN_FETCHES = ("", "same-origin", "none")
 class _App(Microdot):
     """A Microdot whose connections are few and end."""
 
-    connections = 0
+    def __init__(self) -> None:
+        super().__init__()
+        self._answering: set[asyncio.Task[None]] = set()
+
+    async def close(self) -> None:
+        """Stop listening, and end the connections that are open."""
+        self.server.close()
+        for task in self._answering:
+            task.cancel()
+        await asyncio.gather(*self._answering, return_exceptions=True)
+        await self.server.wait_closed()
 
     async def handle_request(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Answer one request, or close the connection when it takes too long or there are too many."""
-        if self.connections >= CONNECTIONS_MOST:
+        task = asyncio.current_task()
+        if task is None or len(self._answering) >= CONNECTIONS_MOST:
             writer.close()
             return
-        self.connections += 1
+        self._answering.add(task)
         try:
             async with asyncio.timeout(REQUEST_S):
-                await super().handle_request(reader, writer)
-        except TimeoutError:
-            writer.close()
+                await self._answer(reader, writer)
+        except OSError as error:  # whoever asked has gone, or took too long
+            log.debug("a request was not answered: %r", error)
         finally:
-            self.connections -= 1
+            self._answering.discard(task)
+            writer.close()
+
+    async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Microdot's own would print a traceback for whatever is no request, and so let strangers fill the journal."""
+        try:
+            request = await Request.create(self, reader, writer, writer.get_extra_info("peername"))
+        except (ValueError, EOFError):
+            answer = Response("", 400, dict(HEADERS))
+        else:
+            answer = await self.dispatch_request(request)
+        await answer.write(writer)
 
 
 class LocalServer:
@@ -136,21 +161,19 @@ class LocalServer:
     async def stop(self) -> None:
         """Stop listening."""
         if self._is_open:
-            self._app.server.close()
-            await self._app.server.wait_closed()
+            await self._app.close()
 
     # who is there
 
     def _session(self, request: Request) -> Session | None:
         return self._sessions.find(request.cookies.get(COOKIE, ""), self._now_s())
 
-    def _look(self, request: Request, session: Session | None, *, takes_notice: bool = False) -> Look:
-        """``takes_notice``: the page tells what came of the last form, and then it is told."""
+    def _look(self, request: Request, session: Session | None = None, urgent: int = 0) -> Look:
+        """For whom a page is made. What came of the last form is told once, and not to the script that refreshes."""
         notice = None
-        if session is not None and takes_notice:
+        if session is not None and "X-Refresh" not in request.headers:
             notice, session.notice = session.notice, None
         identity = self._site.identity()
-        alarms = self._site.alarms() if session is not None else ()
         return Look(
             texts=_texts(request),
             theme=_theme(request),
@@ -158,27 +181,27 @@ class LocalServer:
             gateway=identity.title or identity.gateway,
             session=session,
             notice=notice,
-            urgent=sum(Standing.UNACKNOWLEDGED in alarm.standing for alarm in arrange(alarms).annunciated),
+            urgent=urgent,
         )
 
-    def _show(self, request: Request, make: Callable[[Look], str]) -> Response:
+    def _show(self, request: Request, make: Callable[[Look, Arranged], str]) -> Response:
         """Show a page to those who have signed in; the others are sent to do so."""
         session = self._session(request)
         if session is None:
             return _redirect("/sign-in")
-        is_refresh = "X-Refresh" in request.headers
-        return _html(make(self._look(request, session, takes_notice=not is_refresh)))
+        arranged = arrange(self._site.alarms())
+        return _html(make(self._look(request, session, count_urgent(arranged)), arranged))
 
     async def _show_sign_in(self, request: Request) -> Response:
         if self._session(request) is not None:
             return _redirect("/")
-        return _html(make_sign_in(self._look(request, None)))
+        return _html(make_sign_in(self._look(request)))
 
     async def _sign_in(self, request: Request) -> Response:
         texts = _texts(request)
         if request.headers.get("Sec-Fetch-Site", "") not in OWN_FETCHES:
             return self._turn_away(request, 403, texts("form-stale"))
-        form = request.form or {}
+        form = _form(request)
         name, code = clean_name(form.get("name", "")), form.get("code", "")
         if not name:
             return self._turn_away(request, 422, texts("name-missing"))
@@ -204,7 +227,7 @@ class LocalServer:
         return "; HttpOnly; SameSite=Strict" + ("; Secure" if self._certificate else "")
 
     def _turn_away(self, request: Request, status: int, text: str, name: str = "") -> Response:
-        return _html(make_sign_in(self._look(request, None), text, name), status)
+        return _html(make_sign_in(self._look(request), text, name), status)
 
     async def _sign_out(self, request: Request) -> Response:
         session = self._session(request)
@@ -219,7 +242,7 @@ class LocalServer:
         if session is None:
             return _redirect("/sign-in")
         texts = _texts(request)
-        form = request.form or {}
+        form = _form(request)
         if not _is_own_form(request, session):
             look = self._look(request, session)
             return _html(make_missing(look, texts("form-stale")), 403)
@@ -239,18 +262,18 @@ class LocalServer:
 
     # pages
 
-    def _scene(self) -> Scene:
-        return Scene(arranged=arrange(self._site.alarms()), tags=self._site.tags(), now_ns=self._site.now_ns())
+    def _scene(self, arranged: Arranged) -> Scene:
+        return Scene(arranged=arranged, tags=self._site.tags(), now_ns=self._site.now_ns())
 
     async def _show_alarms(self, request: Request) -> Response:
         page = read_page(request.args.get("page", ""))
-        return self._show(request, lambda look: make_alarms(look, self._scene(), page))
+        return self._show(request, lambda look, arranged: make_alarms(look, self._scene(arranged), page))
 
     async def _show_alarm(self, request: Request) -> Response:
         name = request.args.get("name", "")
 
-        def make(look: Look) -> str:
-            scene = self._scene()
+        def make(look: Look, arranged: Arranged) -> str:
+            scene = self._scene(arranged)
             alarm = next((one for one in self._site.alarms() if one.name == name), None)
             if alarm is None:
                 return make_missing(look, look.texts("alarm-gone", name=name))
@@ -263,14 +286,14 @@ class LocalServer:
     async def _show_values(self, request: Request) -> Response:
         device, page = request.args.get("device", ""), read_page(request.args.get("page", ""))
 
-        def make(look: Look) -> str:
+        def make(look: Look, _arranged: Arranged) -> str:
             shown = choose(self._site.tags().values(), device, page)
             return make_values(look, shown, self._site.readings(shown.tags), self._site.devices(), device)
 
         return self._show(request, make)
 
     async def _show_equipment(self, request: Request) -> Response:
-        def make(look: Look) -> str:
+        def make(look: Look, _arranged: Arranged) -> str:
             tags = self._site.tags()
             found = self._site.readings(tags.values())
             bad = Counter(tags[name].device for name, reading in found.items() if is_bad(reading.quality))
@@ -282,7 +305,7 @@ class LocalServer:
     async def _show_gateway(self, request: Request) -> Response:
         site = self._site
         return self._show(
-            request, lambda look: make_gateway(look, site.identity(), site.health(), site.state(), site.now_ns())
+            request, lambda look, _: make_gateway(look, site.identity(), site.health(), site.state(), site.now_ns())
         )
 
     async def _show_missing(self, request: Request) -> Response:
@@ -304,6 +327,11 @@ def _load_certificate(certificate: Path, key: Path) -> ssl.SSLContext:
     return context
 
 
+def _form(request: Request) -> dict[str, str]:
+    """The fields of a form, whatever came: Microdot's own reader stumbles over a lone %."""
+    return dict(parse_qsl((request.body or b"").decode("utf-8", "replace"), keep_blank_values=True))
+
+
 async def _protect(_request: Request, response: Response) -> Response:
     response.headers.update(HEADERS)
     if "Cache-Control" not in response.headers:
@@ -314,7 +342,7 @@ async def _protect(_request: Request, response: Response) -> Response:
 def _is_own_form(request: Request, session: Session) -> bool:
     """Whether a form came from a page that we gave to this session."""
     is_ours = request.headers.get("Sec-Fetch-Site", "") in OWN_FETCHES
-    return is_ours and session.owns((request.form or {}).get("form_token", ""))
+    return is_ours and session.owns(_form(request).get("form_token", ""))
 
 
 def _texts(request: Request) -> Texts:

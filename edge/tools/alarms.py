@@ -91,7 +91,10 @@ def read_operation(options: argparse.Namespace) -> Operation | None:
 
 def who() -> str:
     """Name who asks: the one behind sudo, if there is one."""
-    return os.environ.get("SUDO_USER") or getpass.getuser()
+    try:
+        return os.environ.get("SUDO_USER") or getpass.getuser()
+    except (KeyError, OSError):  # a user without a name
+        return f"uid {os.getuid()}"
 
 
 def ask(path: Path, question: Question) -> Answer:

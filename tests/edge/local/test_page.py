@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import ssl
 import threading
@@ -456,3 +457,52 @@ async def test_what_is_set_aside_is_not_loud_and_is_acknowledged_on_its_own_page
     assert 'class="p2 aside"' in row
     assert "ack-t-101.pressure" not in text
     assert 'id="do-acknowledge"' in (await operator.get("/alarm?name=t-101.pressure:high")).text
+
+
+GARBLED = (
+    b"POST /sign-in HTTP/1.1\r\nContent-Length: 14\r\n\r\nname=%zz&code=%",
+    b"POST /sign-in HTTP/1.1\r\nContent-Length: -5\r\n\r\n",
+    b"POST /sign-in HTTP/1.1\r\nContent-Length: abc\r\n\r\n",
+    b"POST /sign-in HTTP/1.1\r\nContent-Length: 90\r\n\r\ntoo short",
+    b"POST /operate HTTP/1.1\r\nContent-Length: 6\r\n\r\n\xff\xfe=%ff",
+    b"POST /sign-in HTTP/1.1\r\nContent-Length: 99\r\n\r\n" + b"a=1&" * 33,
+    b"GET\r\n\r\n",
+    b"\x16\x03\x01\xff\xff",
+    b"GET / HTTP/1.1\r\nCookie: ;;=\xff=;a\r\n\r\n",
+    b"GET /alarm?%ff%zz=% HTTP/1.1\r\n\r\n",
+    b"GET / HTTP/1.1\r\nX: " + b"a" * 5000 + b"\r\n\r\n",
+)
+
+
+@pytest.mark.parametrize("octets", GARBLED)
+async def test_what_is_no_request_is_refused_without_a_traceback(stranger, capfd, octets):
+    reader, writer = await asyncio.open_connection("127.0.0.1", stranger.base_url.port)
+    writer.write(octets)
+    writer.write_eof()
+    status = (await reader.read()).partition(b"\r\n")[0]
+    writer.close()
+    assert status.split()[1] in (b"400", b"401", b"422", b"303")
+    assert (await stranger.get("/sign-in")).status_code == 200
+    assert "Traceback" not in "".join(capfd.readouterr())
+
+
+async def test_stopping_ends_the_connections_of_those_who_say_nothing(site):
+    server = LocalServer(site, HASHED)
+    port = await server.start("127.0.0.1", 0)
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    await asyncio.sleep(0.05)
+    await server.stop()
+    assert await reader.read() == b""
+    writer.close()
+
+
+async def test_connections_are_bounded_and_the_next_one_is_served_when_one_ends(stranger, monkeypatch):
+    monkeypatch.setattr("edge.local.server.CONNECTIONS_MOST", 2)
+    idle = [await asyncio.open_connection("127.0.0.1", stranger.base_url.port) for _ in range(2)]
+    await asyncio.sleep(0.05)
+    with pytest.raises(httpx.TransportError):
+        await stranger.get("/sign-in")
+    idle[0][1].close()
+    await asyncio.sleep(0.05)
+    assert (await stranger.get("/sign-in")).status_code == 200
+    idle[1][1].close()
