@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import json
 import os
 import signal
 import sqlite3
@@ -21,7 +22,8 @@ from pyModbusTCP.server import ModbusServer
 
 from tests.edge.fleet import ScriptedFleet
 from tests.servers import find_mosquitto, free_port, mosquitto
-from wire.record import ActionRecord, AlarmRecord, AuditRecord, Lane, ScanRecord
+from wire.alarm import Standing
+from wire.record import ActionRecord, AlarmRecord, AuditRecord, Lane, ScanRecord, StandingRecord
 
 pytestmark = [
     pytest.mark.peer,
@@ -197,6 +199,39 @@ async def test_alarm_that_was_up_before_a_kill_is_not_raised_twice(site, plc) ->
         assert changes(fleet) == ["raised"]
         plc.data_bank.set_holding_registers(0, [10])
         await fleet.until(lambda: changes(fleet) == ["raised", "cleared"])
+
+
+async def test_alarm_acknowledged_on_site_is_told_and_stands_so_after_a_kill(site, plc) -> None:
+    gateway, mqtt = site
+    plc.data_bank.set_holding_registers(0, [950])
+
+    def told(fleet: ScriptedFleet) -> list[str]:
+        return [r.change for r in fleet.of_lane(Lane.ALARMS) if isinstance(r, AlarmRecord | StandingRecord)]
+
+    async def ask(*words: str) -> list[dict[str, object]]:
+        command = [sys.executable, "-m", "edge.cli", "alarms", *words, "--data", str(gateway.data), "--json"]
+        asked = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE)
+        said, _ = await asked.communicate()
+        assert asked.returncode == 0
+        return json.loads(said)["alarms"]
+
+    async with ScriptedFleet(mqtt) as fleet:
+        await fleet.until(lambda: told(fleet) == ["raised"])
+        (shown,) = await ask("list")
+        await ask("ack", str(shown["name"]))
+        await fleet.until(lambda: told(fleet) == ["raised", "acknowledged"])
+        record = fleet.of_lane(Lane.ALARMS)[-1]
+        assert isinstance(record, StandingRecord)
+        assert (record.where, Standing(record.standing)) == ("command-line", Standing.ACTIVE)
+        assert record.by
+        gateway.stop(signal.SIGKILL)
+        gateway.start()
+        await fleet.until(lambda: len(fleet.cursors) == 2 and len(fleet.of_lane(Lane.MEASUREMENTS)) > 20)
+        (shown,) = await ask("list")
+        assert shown["state"] == "acknowledged"
+        plc.data_bank.set_holding_registers(0, [10])
+        await fleet.until(lambda: told(fleet) == ["raised", "acknowledged", "cleared"])
+        assert await ask("list") == []
 
 
 async def test_alarm_that_was_up_is_cleared_though_the_spool_could_not_be_read_at_the_start(site, plc) -> None:
