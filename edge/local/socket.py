@@ -11,7 +11,7 @@ from pathlib import Path
 import msgspec
 
 from edge.errors import EdgeError
-from edge.local.exchange import LINE_MOST, WHERE, Answer, Question
+from edge.local.exchange import LINE_MOST, WHERE, Answer, Question, shortened
 from edge.local.order import arrange
 from edge.local.site import Site
 from edge.operating import OperationError
@@ -34,12 +34,13 @@ class AlarmSocket:
         """Listen. Raises EdgeError if the socket cannot be made. One that an earlier run left behind is replaced."""
         try:
             self._path.unlink(missing_ok=True)
-            self._server = await asyncio.start_unix_server(self._answer, str(self._path), limit=LINE_MOST)
+            with shortened(self._path) as name:
+                self._server = await asyncio.start_unix_server(self._answer, name, limit=LINE_MOST)
             self._path.chmod(0o600)  # whoever was quicker is turned away by `may_ask`
         except OSError as error:
             raise EdgeError(
                 f"socket {self._path} cannot be made: {error.strerror or error}",
-                hint="the --data folder must be writable, and its path shorter than 90 characters",
+                hint="the --data folder must be writable",
             ) from error
 
     async def stop(self) -> None:

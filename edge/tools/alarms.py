@@ -12,7 +12,7 @@ from pathlib import Path
 import msgspec
 
 from edge.errors import EdgeError
-from edge.local.exchange import SOCKET, WHERE, Answer, Question
+from edge.local.exchange import SOCKET, WHERE, Answer, Question, shortened
 from edge.operating import AlarmView, Operation
 from edge.tools.terminal import note, print_json, print_table
 from edge.tools.words import format_value
@@ -101,9 +101,9 @@ def ask(path: Path, question: Question) -> Answer:
     """Ask the agent. Raises EdgeError if it cannot be asked."""
     told = bytearray()
     try:
-        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as line:
+        with shortened(path) as name, socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as line:
             line.settimeout(WAIT_S)
-            line.connect(str(path))
+            line.connect(name)
             line.sendall(msgspec.json.encode(question) + b"\n")
             while part := line.recv(65_536):
                 told += part
