@@ -48,6 +48,9 @@ RECORDS: dict[str, Record] = {
         MONO_NS, WALL_NS, "tank.level:high-high", "tank.level", "high-high", "raised", 1, 95.5, 90.0, 0x41
     ),
     "record-action": ActionRecord(MONO_NS, WALL_NS, "siren", "on", "tank.level:high-high", 12_000_000, "没有应答"),
+    "record-audit": AuditRecord(MONO_NS, None, "command-done", "report of 李工: reported again", "a1" * 16),
+    "record-folded": FoldedRecord(MONO_NS, WALL_NS, "tank.level:high", 17, 1_000_000_000, WALL_NS - 4_000_000_000),
+    "record-waveform": WaveformRecord("XX.RS001.00.EHZ", MONO_NS, WALL_NS, 100.0, 3, "int32", bytes(range(12))),
     "record-standing": StandingRecord(
         MONO_NS,
         WALL_NS,
@@ -64,9 +67,6 @@ RECORDS: dict[str, Record] = {
         "检修",
         "a1" * 16,
     ),
-    "record-audit": AuditRecord(MONO_NS, None, "command-done", "report of 李工: reported again", "a1" * 16),
-    "record-folded": FoldedRecord(MONO_NS, WALL_NS, "tank.level:high", 17, 1_000_000_000, WALL_NS - 4_000_000_000),
-    "record-waveform": WaveformRecord("XX.RS001.00.EHZ", MONO_NS, WALL_NS, 100.0, 3, "int32", bytes(range(12))),
 }
 
 MESSAGES = {
