@@ -38,6 +38,8 @@ from wire.sample import Quality, Value
 NS = 1_000_000_000
 log = logging.getLogger(__name__)
 
+RAIN_UNIT = "mm"
+"""Of a tag that is summed up: then it is rain, and what cannot fall does not count."""
 TICK_LEAST_S, TICK_MOST_S = 0.02, 1.0
 """Between two looks at what is due by time alone."""
 ACCOUNTS_S = 10.0
@@ -85,6 +87,7 @@ class Acquisition:
             {layout.group: layout.tags for layout in layouts},
             {name: self._resume(stood, now_ns) for name, stood in before.items()},
             self._name_occurrence,
+            [tag.name for tag in configuration.tags if tag.unit == RAIN_UNIT],
         )
         self._is_due_sooner = asyncio.Event()
         self._resume_outputs()

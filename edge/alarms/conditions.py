@@ -10,10 +10,11 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Callable
+from functools import partial
 from typing import Protocol
 
 from edge.extremes import Extremes
-from edge.rain import Amounts, Counter
+from edge.rain import Amounts, Counter, no_most, rain_most
 from edge.settings import LIMITS, AlarmRule
 from wire.sample import Quality, Value, is_bad
 
@@ -99,8 +100,10 @@ class Deviation:
         if number is None or setpoint is None:
             return None
         distance = abs(number - setpoint)
-        if math.isnan(distance) or (is_up and math.isinf(distance)):
+        if math.isnan(distance):  # both are beyond their ranges
             return None
+        if is_up and math.isinf(distance):
+            return False
         return self._threshold.judge(distance, is_up=is_up)
 
     def _find_setpoint(self) -> float | None:
@@ -108,6 +111,20 @@ class Deviation:
             return self._setpoint
         found = self._newest()
         return None if found is None else usable(*found)
+
+
+class Span:
+    """A window that is known whole once so much time has passed since its first reading."""
+
+    def __init__(self, window_ns: int) -> None:
+        self._window_ns = window_ns
+        self._began_ns: int | None = None
+
+    def is_whole(self, mono_ns: int) -> bool:
+        """Take the time of a reading; tell whether the window before it is known."""
+        if self._began_ns is None:
+            self._began_ns = mono_ns
+        return mono_ns - self._began_ns >= self._window_ns
 
 
 class Rate:
@@ -119,13 +136,16 @@ class Rate:
         self._threshold = Threshold(rule.limit, rule.deadband, is_upper=True)
         self._direction = rule.direction
         self._window = Extremes(int(rule.window_s * NS))
+        self._span = Span(int(rule.window_s * NS))
 
     def judge(self, value: Value, quality: int, mono_ns: int, *, is_up: bool) -> bool | None:
-        """An infinite value tells nothing of how fast."""
+        """An infinite value tells nothing of how fast; where the window is not known whole it may have been faster."""
         number = usable(value, quality)
         if number is None or math.isinf(number):
             return None
         self._window.put(number, mono_ns)
+        if not self._span.is_whole(mono_ns) and is_up:
+            return False
         risen, fallen = number - self._window.low, self._window.high - number
         change = {"rising": risen, "falling": fallen, "either": max(risen, fallen)}[self._direction]
         return self._threshold.judge(change, is_up=is_up)
@@ -141,8 +161,8 @@ class Discrete:
         """A value of another kind, a text for a number, tells nothing."""
         if value is None or is_bad(quality) or isinstance(value, str) != isinstance(self._equals, str):
             return None
-        if isinstance(value, float) and math.isnan(value):
-            return None
+        if isinstance(value, float) and not math.isfinite(value):
+            return False if is_up and math.isinf(value) else None
         return (value == self._equals) != is_up
 
 
@@ -158,7 +178,7 @@ class Bit:
         """What is no whole number has no bits."""
         number = usable(value, quality)
         if number is None or math.isinf(number) or number != math.floor(number):
-            return None
+            return False if is_up and number is not None else None
         whole = int(value) if isinstance(value, int) else int(number)
         return (bool(whole >> self._bit & 1) == self._is_set) != is_up
 
@@ -172,7 +192,7 @@ class Bad:
 
 
 class Silent:
-    """No good value for a while. `AlarmTimer` counts the while, from the newest good value on."""
+    """No good value for a while. `edge.alarms.watched` counts the while, from the newest good value on."""
 
     def judge(self, value: Value, quality: int, _mono_ns: int, *, is_up: bool) -> bool | None:
         """A good value ends the silence; what is no value is part of it."""
@@ -182,19 +202,21 @@ class Silent:
 
 
 class Total:
-    """The sum over a window, of amounts or of what a counter has grown by."""
+    """The sum over a window, of amounts or of what a counter has grown by. Of rain, what cannot fall does not count."""
 
-    def __init__(self, rule: AlarmRule) -> None:
+    def __init__(self, rule: AlarmRule, *, is_rain: bool) -> None:
         assert rule.limit is not None
         assert rule.window_s is not None
         self._threshold = Threshold(rule.limit, rule.deadband, is_upper=True)
-        self._source = Counter(rule.wrap) if rule.kind == "counter" else Amounts()
-        self._window_ns = int(rule.window_s * NS)
+        most = rain_most if is_rain else no_most
+        self._source = Counter(rule.wrap, most) if rule.kind == "counter" else Amounts(most)
+        window_ns = int(rule.window_s * NS)
+        self._span = Span(window_ns)
         self._parts: deque[tuple[int, float]] = deque()
-        self._part_ns = max(self._window_ns // PARTS_MOST, 1)
+        self._part_ns = max(window_ns // PARTS_MOST, 1)
 
     def judge(self, value: Value, quality: int, mono_ns: int, *, is_up: bool) -> bool | None:
-        """Add what has come; what lies before the window goes."""
+        """Add what has come; what lies before the window goes. A sum that is not of all of it may be higher."""
         number = usable(value, quality)
         amount = None if number is None or math.isinf(number) else self._source.take(number, mono_ns)
         if amount is None:
@@ -205,6 +227,8 @@ class Total:
         self._parts.append((part, amount))
         while self._parts[0][0] <= part - PARTS_MOST:
             self._parts.popleft()
+        if not self._span.is_whole(mono_ns) and is_up:
+            return False
         return self._threshold.judge(math.fsum(each for _, each in self._parts), is_up=is_up)
 
 
@@ -217,7 +241,7 @@ def is_missing(value: Value, quality: int) -> bool:
     return value is None or is_bad(quality) or (isinstance(value, float) and math.isnan(value))
 
 
-def make_condition(rule: AlarmRule, newest: NewestValue | None) -> Condition:
+def make_condition(rule: AlarmRule, newest: NewestValue | None, *, is_rain: bool) -> Condition:
     """Make what a rule watches. ``newest`` gives the setpoint where that is another tag."""
     if rule.level in LIMITS:
         return Limit(rule)
@@ -229,6 +253,6 @@ def make_condition(rule: AlarmRule, newest: NewestValue | None) -> Condition:
         "bit": Bit,
         "bad": lambda _: Bad(),
         "silent": lambda _: Silent(),
-        "total": Total,
+        "total": partial(Total, is_rain=is_rain),
     }
     return simple[rule.level](rule)

@@ -7,7 +7,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 import msgspec
 
@@ -49,7 +49,8 @@ class Change(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Alarms:
-    """All rules, found by group and column. ``before`` is how alarms stood that are not normal."""
+    """All rules, found by group and column. ``before`` is how alarms stood that are not normal, ``rain`` names the tags
+    that measure rain in mm."""
 
     def __init__(
         self,
@@ -57,7 +58,9 @@ class Alarms:
         columns: Mapping[str, tuple[str, ...]],
         before: Mapping[str, Standpoint] | None = None,
         occurrence_at: OccurrenceAt = lambda mono_ns: mono_ns + 1,
+        rain: Collection[str] = (),
     ) -> None:
+        self._rain = frozenset(rain)
         self._newest: dict[str, tuple[Value, int]] = {}
         self._all = {
             rule.name: Watched(_resume(rule, before or {}), self._make_condition(rule), occurrence_at) for rule in rules
@@ -84,6 +87,7 @@ class Alarms:
             if one.rule.level == "combined"
         }
         self._followers = find_followers(one.rule for one in self._all.values())
+        self._times = dict.fromkeys(self._columns, 0)
         self._due: dict[str, int] = {}
         self.due_ns = NEVER
         """When `tick` has something to do next, or earlier; `NEVER` if nothing waits."""
@@ -92,7 +96,8 @@ class Alarms:
         if rule.level == "combined":
             return None
         tag = rule.setpoint
-        return make_condition(rule, (lambda: self._newest.get(tag)) if isinstance(tag, str) else None)
+        newest = (lambda: self._newest.get(tag)) if isinstance(tag, str) else None
+        return make_condition(rule, newest, is_rain=rule.tag in self._rain)
 
     @property
     def states(self) -> Mapping[str, Watched]:
@@ -105,20 +110,22 @@ class Alarms:
         for one in self._all.values():
             one.start(now_ns)
             changes += self._tell(one, one.alarm.resume(now_ns), now_ns)
-        for name in dict.fromkeys(name for names in self._followers.values() for name in names):
+        for name in self._all:  # suppression is found anew, whatever it followed from before
             changes += self._follow(name, now_ns)
         return changes
 
     def evaluate(self, scan: Scan) -> list[Change]:
-        """Take a scan; return the changes it brings, the most urgent first."""
+        """Take a scan; return the changes it brings, the most urgent first. Time does not go back within a group."""
         for index, tag in self._setpoints.get(scan.group, ()):
             self._newest[tag] = (scan.values[index], scan.quality[index])
         columns = self._columns.get(scan.group)
         if columns is None:
             return []
+        mono_ns = self._times[scan.group] = max(scan.mono_ns, self._times[scan.group])
         changes: list[Change] = []
         for one, value, quality in columns.find(scan):
-            changes += self._tell(one, one.feed(value, quality, scan.mono_ns), scan.mono_ns)
+            words = one.feed(value, quality, mono_ns)
+            changes += self._tell(one, words, max(mono_ns, one.mono_ns))
         if len(changes) > 1:
             changes.sort(key=lambda change: change.rule.priority)
         return changes
@@ -150,40 +157,38 @@ class Alarms:
 
     def _tell(self, one: Watched, words: Words, now_ns: int, operation: Operation | None = None) -> list[Change]:
         """Note when an alarm is due again; tell its changes and those that follow from them."""
-        self._plan(one.rule.name, one.due_ns)
+        self._plan(one, now_ns)
         if not words:
             return []
         changes = [_describe(one, word, now_ns, operation) for word in words]
-        for name in self._followers.get(one.rule.name, ()):
+        for name in self._followers.get(one.name, ()):
             changes += self._follow(name, now_ns)
         return changes
 
     def _follow(self, name: str, now_ns: int) -> list[Change]:
         """Look anew at an alarm that follows from others."""
         one = self._all[name]
-        words: list[str] = []
-        if one.rule.suppressed_by:
-            by_design = any(self._all[cause].alarm.is_active for cause in one.rule.suppressed_by)
-            words += one.alarm.suppress(by_design=by_design)
+        by_design = any(self._all[cause].alarm.is_active for cause in one.rule.suppressed_by)
+        words = list(one.alarm.suppress(by_design=by_design))
         combination = self._combinations.get(name)
         if combination is not None:
             verdict = combination.is_met(now_ns) != one.alarm.is_active
             words += one.heed(None, 0, now_ns, verdict=verdict)
-        changes = self._tell(one, words, now_ns)
-        if combination is not None:
-            self._plan(name, min(one.due_ns, combination.due_ns(now_ns)))
-        return changes
+        return self._tell(one, words, now_ns)
 
-    def _plan(self, name: str, due_ns: int) -> None:
+    def _plan(self, one: Watched, now_ns: int) -> None:
+        due_ns = one.due_ns
+        combination = self._combinations.get(one.name)
+        if combination is not None:
+            due_ns = min(due_ns, combination.due_ns(now_ns))
         if due_ns == NEVER:
-            self._due.pop(name, None)
+            self._due.pop(one.name, None)
         else:
-            self._due[name] = due_ns
+            self._due[one.name] = due_ns
             self.due_ns = min(self.due_ns, due_ns)
 
 
 def _resume(rule: AlarmRule, before: Mapping[str, Standpoint]) -> AlarmState:
-    """Suppression is found anew: what suppressed it may be gone."""
     stood = before.get(rule.name)
     if stood is None:
         return AlarmState(rule)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from graphlib import CycleError, TopologicalSorter
 
 from edge.alarms.standing import NEVER, NS, AlarmState
 from edge.settings import AlarmRule
@@ -54,21 +55,8 @@ def find_followers(rules: Iterable[AlarmRule]) -> Mapping[str, Sequence[str]]:
 def find_circle(rules: Iterable[AlarmRule]) -> Sequence[str]:
     """Find alarms that follow from each other in a circle: their names in order, none if there is no circle."""
     causes = {rule.name: (*rule.of, *rule.suppressed_by) for rule in rules}
-    done: set[str] = set()
-    for start in causes:
-        path: list[str] = []
-        waiting = [(start, 0)]
-        while waiting:
-            name, depth = waiting.pop()
-            del path[depth:]
-            if name in path:
-                return [*path[path.index(name) :], name]
-            if name in done:
-                continue
-            path.append(name)
-            known = [(cause, depth + 1) for cause in causes.get(name, ())]
-            waiting += known
-            if not known:
-                done.add(name)
-        done.add(start)
+    try:
+        TopologicalSorter(causes).prepare()
+    except CycleError as error:
+        return list(error.args[1])
     return ()

@@ -1,7 +1,7 @@
 """Which rules a scan is about, and which of its values have to be looked at: nearly none.
 
-Each column has a band of values between which no rule of its tag has anything to do. Only what lies outside is fed to
-the rules; columns with a rule that remembers every value are always fed.
+Each column has a band of values between which no limit of its tag has anything to do, and only what lies outside is
+fed to the limits. Rules of other kinds look at every value.
 """
 
 from __future__ import annotations
@@ -20,10 +20,11 @@ class Columns:
     """The rules of one group by column."""
 
     def __init__(self, rules: dict[int, list[Watched]], width: int) -> None:
-        always = {index for index, column in rules.items() if any(one.rule.level not in LIMITS for one in column)}
-        self._always = [(index, rules[index]) for index in sorted(always)]
-        self._indexes = tuple(index for index in rules if index not in always)
-        self._rules = tuple(rules[index] for index in self._indexes)
+        limits = {index: [one for one in column if one.rule.level in LIMITS] for index, column in rules.items()}
+        others = {index: [one for one in column if one.rule.level not in LIMITS] for index, column in rules.items()}
+        self._always = [(index, column) for index, column in others.items() if column]
+        self._indexes = tuple(index for index, column in limits.items() if column)
+        self._rules = tuple(limits[index] for index in self._indexes)
         self._is_whole = len(self._indexes) == width
         self._lows = [-math.inf] * len(self._indexes)
         self._highs = [math.inf] * len(self._indexes)
@@ -53,7 +54,7 @@ class Columns:
         """Yield the name of each rule that has a band, and its place for `narrow`."""
         for place, column in enumerate(self._rules):
             for one in column:
-                yield one.rule.name, place
+                yield one.name, place
 
     def _is_quiet(self, values: Sequence[Value]) -> bool:
         """Tell whether every value is a number strictly within its band."""

@@ -53,7 +53,7 @@ class AlarmState:
         if self.is_active:
             return ()
         self.standing |= ACTIVE | UNACKNOWLEDGED | (LATCHED if self.rule.latch else NORMAL)
-        self.occurrence = occurrence
+        self.occurrence = max(occurrence, self.occurrence + 1)  # a clock that was set back names none a second time
         return (RAISED,)
 
     def deactivate(self) -> Words:
@@ -83,7 +83,10 @@ class AlarmState:
         return words
 
     def resume(self, now_ns: int) -> Words:
-        """Go on after a restart: the time until a reminder begins anew."""
+        """Go on after a restart: the time until a reminder begins anew, and no shelving lasts longer than it may now,
+        whatever became of clock and rule."""
+        if SHELVED in self.standing:
+            self.until_ns = min(self.until_ns, now_ns + int(self.rule.shelve_most_h * HOUR_NS))
         self._plan_reminder(now_ns)
         return self.pass_time(now_ns)
 

@@ -6,8 +6,7 @@ from collections.abc import Callable
 
 from edge.alarms.conditions import NOTHING, Band, Condition, Limit
 from edge.alarms.standing import NEVER, NS, AlarmState, Words
-from edge.settings import AlarmRule
-from wire.sample import Value
+from wire.sample import Quality, Value
 
 OccurrenceAt = Callable[[int], int]
 """Names what is raised at a monotonic time: never 0, and never the same for two."""
@@ -24,16 +23,20 @@ class Watched:
         "_occurrence_at",
         "_off_ns",
         "_on_ns",
+        "_silent_ns",
         "_since_ns",
         "alarm",
         "condition",
         "mono_ns",
+        "name",
         "quality",
+        "rule",
         "value",
     )
 
     def __init__(self, alarm: AlarmState, condition: Condition | None, occurrence_at: OccurrenceAt) -> None:
-        rule = alarm.rule
+        self.rule = rule = alarm.rule
+        self.name = rule.name
         self._occurrence_at = occurrence_at
         self.alarm = alarm
         self.condition = condition
@@ -41,20 +44,15 @@ class Watched:
         self.quality = 0
         self.mono_ns = 0
         self._is_silence = rule.level == "silent"
-        self._on_ns = int((rule.on_delay_s + (rule.silent_s or 0.0)) * NS)
+        self._silent_ns = int((rule.silent_s or 0.0) * NS)
+        self._on_ns = int(rule.on_delay_s * NS) + self._silent_ns
         self._off_ns = int(rule.off_delay_s * NS)
         self._since_ns = NEVER
 
-    @property
-    def rule(self) -> AlarmRule:
-        """Its rule."""
-        return self.alarm.rule
-
     def start(self, now_ns: int) -> None:
         """Silence counts from the start on: what never speaks is silent, too."""
-        self.mono_ns = now_ns
         if self._is_silence and not self.alarm.is_active:
-            self._since_ns = now_ns
+            self.mono_ns = self._since_ns = now_ns
 
     def feed(self, value: Value, quality: int, mono_ns: int) -> Words:
         """Take a reading. A time before the last one is taken as the last one's."""
@@ -78,8 +76,8 @@ class Watched:
         """Let time pass."""
         words = list(self.alarm.pass_time(now_ns))
         if now_ns >= self._delay_ends_ns:
-            self.mono_ns = max(now_ns, self.mono_ns)
             words += self._change(now_ns)
+            self.mono_ns = max(now_ns, self.mono_ns)
         return words
 
     def _change(self, now_ns: int) -> Words:
@@ -87,7 +85,19 @@ class Watched:
         if now_ns - self._since_ns < delay_ns:
             return ()
         self._since_ns = NEVER
+        if self._is_silence:
+            return self._change_silence(now_ns)
         return self.alarm.deactivate() if self.alarm.is_active else self.alarm.activate(self._occurrence_at(now_ns))
+
+    def _change_silence(self, now_ns: int) -> Words:
+        """Silence is raised by no value; what ended it may have been the last good one, from which it counts anew."""
+        if not self.alarm.is_active:
+            self.value, self.quality = None, int(Quality.BAD)
+            return self.alarm.activate(self._occurrence_at(now_ns))
+        if now_ns - self.mono_ns >= self._silent_ns:
+            return ()
+        self._since_ns = self.mono_ns
+        return self.alarm.deactivate()
 
     @property
     def _delay_ends_ns(self) -> int:

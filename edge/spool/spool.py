@@ -242,7 +242,7 @@ class Spool:
 
     def _unfold(self, events: Sequence[Event]) -> list[Event]:
         """Put what was folded earlier, as records, before the events; its rows go."""
-        folds = sorted(self._folds().values(), key=lambda entry: entry.last.mono_ns)
+        folds = self._folds().values()
         if folds:
             self._file.execute("DELETE FROM folded")
         return [
@@ -252,8 +252,11 @@ class Spool:
         ]
 
     def _folds(self, rule: str | None = None) -> dict[str, Fold]:
+        """Read what is folded, of a rule or of all. What was added to last comes last, whatever boot its time is of."""
         found: dict[str, Fold] = {}
-        for name, body in self._file.query("SELECT rule, body FROM folded WHERE rule = ? OR ? IS NULL", (rule, rule)):
+        for name, body in self._file.query(
+            "SELECT rule, body FROM folded WHERE rule = ? OR ? IS NULL ORDER BY rowid", (rule, rule)
+        ):
             try:
                 found[str(name)] = msgspec.msgpack.decode(octets(body), type=Fold)
             except (msgspec.MsgspecError, UnicodeDecodeError) as error:
