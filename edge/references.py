@@ -18,6 +18,8 @@ LEVEL_ORDER = ("low-low", "low", "high", "high-high")
 PARTNERS = ("at_most", "at_least", "zero_with")
 """Keys of a check that name another tag of the device."""
 STUCK_POLLS = 2
+SILENT_POLLS = 2
+"""One reading that comes a little late is no silence."""
 DERIVED_POLLS = 4
 """Readings that a window must have room for, to tell anything."""
 
@@ -68,6 +70,8 @@ def _check_alarm(place: Place, rule: AlarmRule, draft: Draft) -> None:
     found = draft.tags.get(rule.tag)
     if found is not None and rule.level in LEVEL_ORDER and rule.limit is not None:
         _check_limit(place, rule.limit, found, draft)
+    if found is not None:
+        _check_times(place, rule, found, draft)
 
 
 def _check_limit(place: Place, limit: float, tag: TagDraft, draft: Draft) -> None:
@@ -78,6 +82,20 @@ def _check_limit(place: Place, limit: float, tag: TagDraft, draft: Draft) -> Non
         message = f"limit {limit:g} is outside check.low {tag.check.low} to check.high {tag.check.high}"
         hint = "a value beyond the check is bad and raises nothing: widen the check"
         draft.mistakes.add((*place, "limit"), f"{message} of '{tag.info.name}'", hint)
+
+
+def _check_times(place: Place, rule: AlarmRule, tag: TagDraft, draft: Draft) -> None:
+    """What looks back has readings to look at, and what waits for one does not wait in vain."""
+    poll_s = _poll_of(tag, draft)
+    if poll_s is None:
+        return
+    for key, time_s, least_s in (
+        ("window_s", rule.window_s, poll_s),
+        ("silent_s", rule.silent_s, SILENT_POLLS * poll_s),
+    ):
+        if time_s is not None and time_s < least_s:
+            message = f"{key} = {time_s:g} is too short: '{rule.tag}' is read every {poll_s:g} s"
+            draft.mistakes.add((*place, key), message, f"write: {key} = {least_s:g} or more")
 
 
 def _check_circles(draft: Draft) -> None:

@@ -368,15 +368,19 @@ class AlarmRule(msgspec.Struct, frozen=True, kw_only=True):
     source: Annotated[str, Meta(description="where its numbers come from: a standard and its clause, a design")] = ""
 
     def __post_init__(self) -> None:
-        for key in LEVEL_KEYS[self.level]:
+        for key in LEVEL_KEYS[self.level].needs:
             if getattr(self, key) in (None, "", ()):
-                raise ValueError(f'an alarm of level = "{self.level}" needs {FILE_KEYS.get(key, key)}')
-        foreign = sorted(OWN_KEYS - set(LEVEL_KEYS[self.level]) - set(LEVEL_OPTIONS.get(self.level, ())))
-        for key in foreign:
-            if getattr(self, key) not in (None, "", ()):
-                raise ValueError(f'an alarm of level = "{self.level}" has no {key}: remove it')
+                name = FILE_KEYS.get(key, key)
+                raise ValueError(f'an alarm of level = "{self.level}" needs {name}: add {name} = ...')
+        for key in FOREIGN_KEYS[self.level]:
+            if getattr(self, key) != DEFAULTS[key]:
+                raise ValueError(f'{key} belongs to no alarm of level = "{self.level}": remove it')
+        if self.wrap is not None and self.kind != "counter":
+            raise ValueError('wrap belongs to a counter: remove it, or write kind = "counter"')
+        if len(set(self.of)) < len(self.of):
+            raise ValueError("of names an alarm twice: name each once")
         if self.need is not None and self.need > len(self.of):
-            raise ValueError(f"need = {self.need} is more than the {len(self.of)} alarms it is made of")
+            raise ValueError(f"need = {self.need} is more than the {len(self.of)} alarms it is made of: write less")
 
     @property
     def name(self) -> str:
@@ -389,25 +393,34 @@ class AlarmRule(msgspec.Struct, frozen=True, kw_only=True):
         return self.level in ("high-high", "high")
 
 
-LEVEL_KEYS: Mapping[str, tuple[str, ...]] = {
-    "high-high": ("tag", "limit"),
-    "high": ("tag", "limit"),
-    "low": ("tag", "limit"),
-    "low-low": ("tag", "limit"),
-    "deviation": ("tag", "limit", "setpoint"),
-    "rate": ("tag", "limit", "window_s"),
-    "discrete": ("tag", "equals"),
-    "bit": ("tag", "bit"),
-    "bad": ("tag",),
-    "silent": ("tag", "silent_s"),
-    "total": ("tag", "limit", "window_s", "kind"),
-    "combined": ("label", "of", "need"),
+class LevelKeys(msgspec.Struct, frozen=True):
+    """What an alarm of a level must say, and may say, beside what all may."""
+
+    needs: tuple[str, ...]
+    allows: tuple[str, ...] = ()
+
+
+_LIMIT = LevelKeys(("tag", "limit"), ("deadband",))
+LEVEL_KEYS: Mapping[str, LevelKeys] = {
+    "high-high": _LIMIT,
+    "high": _LIMIT,
+    "low": _LIMIT,
+    "low-low": _LIMIT,
+    "deviation": LevelKeys(("tag", "limit", "setpoint"), ("deadband",)),
+    "rate": LevelKeys(("tag", "limit", "window_s"), ("deadband", "direction")),
+    "discrete": LevelKeys(("tag", "equals")),
+    "bit": LevelKeys(("tag", "bit"), ("is_set",)),
+    "bad": LevelKeys(("tag",)),
+    "silent": LevelKeys(("tag", "silent_s")),
+    "total": LevelKeys(("tag", "limit", "window_s", "kind"), ("deadband", "wrap")),
+    "combined": LevelKeys(("label", "of", "need"), ("window_s",)),
 }
-"""What an alarm of each level must say."""
-LEVEL_OPTIONS: Mapping[str, tuple[str, ...]] = {"total": ("wrap",), "combined": ("window_s",)}
-"""What it may say beside that, and beside what all may."""
-OWN_KEYS = {"tag", "limit", "setpoint", "window_s", "equals", "bit", "silent_s", "kind", "wrap", "of", "need"}
-"""Keys that belong to some levels only."""
+_OWN_KEYS = {key for keys in LEVEL_KEYS.values() for key in (*keys.needs, *keys.allows)} - {"label"}
+FOREIGN_KEYS: Mapping[str, tuple[str, ...]] = {
+    level: tuple(sorted(_OWN_KEYS - {*keys.needs, *keys.allows})) for level, keys in LEVEL_KEYS.items()
+}
+"""Keys that belong to other levels only."""
+DEFAULTS: Mapping[str, Any] = {field.name: field.default for field in msgspec.structs.fields(AlarmRule)}
 FILE_KEYS = {"label": "name"}
 """How a key is called in the file, where that is not the attribute's name."""
 LIMITS = ("high-high", "high", "low", "low-low")
