@@ -27,30 +27,11 @@ def about(told: list[tuple[str, str]], name: str = VOTE) -> list[str]:
     return [word for of, word in told if of == name]
 
 
-def test_two_of_three_detectors() -> None:
-    watch = Watch(*detectors(), vote())
-    assert about(watch.feed(0, 30, tag="hall.a")) == []
-    told = watch.feed(1, 30, tag="hall.b")
-    assert told == [(VOTE, "raised"), ("hall.b:high", "raised")], "the most urgent first"
-    assert about(watch.feed(2, 30, tag="hall.c")) == []
-    assert about(watch.feed(3, 0, tag="hall.c")) == []
-    assert about(watch.feed(4, 0, tag="hall.a")) == ["cleared"]
-
-
 @pytest.mark.parametrize(("need", "raised_by"), [(1, "hall.a"), (2, "hall.b"), (3, "hall.c")])
 def test_need_of_one_is_or_and_of_all_is_and(need, raised_by) -> None:
     watch = Watch(*detectors(), AlarmRule(label="any", level="combined", of=MEMBERS, need=need))
     told = {tag: about(watch.feed(at, 30, tag=tag), "any:combined") for at, tag in enumerate(PLACES)}
     assert [tag for tag, words in told.items() if words] == [raised_by]
-
-
-def test_member_that_was_active_within_the_window_counts_and_ceases_to_by_time_alone() -> None:
-    watch = Watch(*detectors(), vote(window_s=60))
-    watch.feed(0, 30, tag="hall.a")
-    watch.feed(10, 0, tag="hall.a")
-    assert about(watch.feed(69, 30, tag="hall.b")) == ["raised"]
-    assert watch.due_s == 70
-    assert about(watch.tick(70)) == ["cleared"]
 
 
 def test_window_of_a_combination_ends_though_an_operator_asked_something_of_it() -> None:
