@@ -105,7 +105,7 @@ class Waiting:
 
     def _fold(self, entry: Fold) -> None:
         rule = rule_of(entry.last)
-        self._folds[rule] = join(self._folds.get(rule), entry)
+        self._folds[rule] = join(self._folds.pop(rule, None), entry)  # what was added to last comes last
 
 
 def make_gone(entry: Event, reason: str) -> Gone:

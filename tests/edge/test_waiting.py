@@ -12,7 +12,7 @@ from edge.losing import CALM_NS, LosingData
 from edge.spool import Fold, Gone
 from edge.waiting import Waiting
 from tests.edge.records import alarm, scan
-from wire.record import AlarmRecord, Lane, Record, ScanRecord, WaveformRecord
+from wire.record import AlarmRecord, Lane, Record, ScanRecord, StandingRecord, WaveformRecord
 
 A, M, W = Lane
 PUTS = st.lists(st.sampled_from([M, M, M, A]), max_size=60)
@@ -87,6 +87,29 @@ def test_last_event_of_each_rule_is_there_whatever_was_folded(lanes, most) -> No
         if isinstance(event, AlarmRecord):
             told[event.alarm] = event.mono_ns
     assert told == last
+
+
+def operated(number: int) -> tuple[Lane, Record]:
+    return A, StandingRecord(number, None, "a:0", "a", "high", "acknowledged", 2, 1, by="Li")
+
+
+@given(st.lists(st.lists(st.sampled_from(["M", "A", "by Li", "fails"]), max_size=20), max_size=6), st.integers(1, 6))
+def test_newest_of_an_alarm_comes_last_whoever_it_is_from_and_what_somebody_did_is_whole(rounds, most) -> None:
+    waiting, number, newest, done = Waiting(most), 0, 0, 0
+    for round_ in rounds:
+        taken = waiting.take()
+        for happens in round_:
+            number += 1
+            newest = number if happens in ("A", "by Li") else newest
+            done += happens == "by Li"
+            if happens == "fails":
+                waiting.put_back(waiting.take())
+            else:
+                waiting.put(*{"M": scan, "A": lambda n: alarm(n, "raised", "a:0"), "by Li": operated}[happens](number))
+        waiting.put_back(taken)
+    told = [entry.last if isinstance(entry, Fold) else entry for lane, entry in waiting.take() if lane is A]
+    assert not told or told[-1].mono_ns == newest  # type: ignore[union-attr]
+    assert sum(isinstance(record, StandingRecord) for record in told) == done
 
 
 def test_what_is_put_back_comes_first_again() -> None:
