@@ -20,6 +20,8 @@ PARTNERS = ("at_most", "at_least", "zero_with")
 STUCK_POLLS = 2
 SILENT_POLLS = 2
 """One reading that comes a little late is no silence."""
+WINDOW_POLLS = {"rate": 2, "total": 4}
+"""Readings that an alarm's window must have room for: with fewer it is never known whole, and never clears."""
 DERIVED_POLLS = 4
 """Readings that a window must have room for, to tell anything."""
 
@@ -90,7 +92,7 @@ def _check_times(place: Place, rule: AlarmRule, tag: TagDraft, draft: Draft) -> 
     if poll_s is None:
         return
     for key, time_s, least_s in (
-        ("window_s", rule.window_s, poll_s),
+        ("window_s", rule.window_s, WINDOW_POLLS.get(rule.level, 1) * poll_s),
         ("silent_s", rule.silent_s, SILENT_POLLS * poll_s),
     ):
         if time_s is not None and time_s < least_s:

@@ -8,14 +8,15 @@ kinds, and what becomes of bad input.
 from __future__ import annotations
 
 import math
-from collections import deque
 from collections.abc import Callable
 from functools import partial
 from typing import Protocol
 
+from edge.derive import WHOLE_SHARE
 from edge.extremes import Extremes
 from edge.rain import Amounts, Counter, no_most, rain_most
 from edge.settings import LIMITS, AlarmRule
+from edge.window import Window
 from wire.sample import Quality, Value, is_bad
 
 NS = 1_000_000_000
@@ -114,16 +115,18 @@ class Deviation:
 
 
 class Span:
-    """A window that is known whole once so much time has passed since its first reading."""
+    """A window that is known whole once readings have come for so long, without a gap that is longer than it."""
 
     def __init__(self, window_ns: int) -> None:
         self._window_ns = window_ns
         self._began_ns: int | None = None
+        self._last_ns = 0
 
     def is_whole(self, mono_ns: int) -> bool:
         """Take the time of a reading; tell whether the window before it is known."""
-        if self._began_ns is None:
+        if self._began_ns is None or mono_ns - self._last_ns > self._window_ns:
             self._began_ns = mono_ns
+        self._last_ns = mono_ns
         return mono_ns - self._began_ns >= self._window_ns
 
 
@@ -210,30 +213,22 @@ class Total:
         self._threshold = Threshold(rule.limit, rule.deadband, is_upper=True)
         most = rain_most if is_rain else no_most
         self._source = Counter(rule.wrap, most) if rule.kind == "counter" else Amounts(most)
-        window_ns = int(rule.window_s * NS)
-        self._span = Span(window_ns)
-        self._parts: deque[tuple[int, float]] = deque()
-        self._part_ns = max(window_ns // PARTS_MOST, 1)
+        self._bridges = rule.kind == "counter"
+        self._window = Window(rule.window_s, 1)
 
     def judge(self, value: Value, quality: int, mono_ns: int, *, is_up: bool) -> bool | None:
-        """Add what has come; what lies before the window goes. A sum that is not of all of it may be higher."""
+        """Add what has come; what lies before the window goes. A sum that is not of all of it may be higher.
+
+        A counter tells also what came while it was not read; amounts that were not read are not known.
+        """
         number = usable(value, quality)
         amount = None if number is None or math.isinf(number) else self._source.take(number, mono_ns)
+        self._window.put(mono_ns, None if amount is None else (amount,), bridges=self._bridges)
         if amount is None:
             return None
-        part = mono_ns // self._part_ns
-        if self._parts and self._parts[-1][0] == part:
-            amount += self._parts.pop()[1]
-        self._parts.append((part, amount))
-        while self._parts[0][0] <= part - PARTS_MOST:
-            self._parts.popleft()
-        if not self._span.is_whole(mono_ns) and is_up:
+        if is_up and self._window.known < WHOLE_SHARE:
             return False
-        return self._threshold.judge(math.fsum(each for _, each in self._parts), is_up=is_up)
-
-
-PARTS_MOST = 720
-"""What falls in one such part of a window leaves it together: 6 h in steps of 30 s."""
+        return self._threshold.judge(self._window.sums[0], is_up=is_up)
 
 
 def is_missing(value: Value, quality: int) -> bool:

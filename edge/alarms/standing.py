@@ -123,7 +123,7 @@ class AlarmState:
             raise OperationError(
                 f"alarm '{self.rule.name}' may not be shelved", hint="acknowledge it, or mend its cause"
             )
-        if minutes * MINUTE_NS > most_h * HOUR_NS:
+        if not 0 <= minutes * MINUTE_NS <= most_h * HOUR_NS:
             raise OperationError(
                 f"alarm '{self.rule.name}' may be shelved for {most_h:g} h at most, not for {minutes / 60:g} h",
                 hint=f"shelve it for {most_h * 60:g} minutes or less, and again if need be",

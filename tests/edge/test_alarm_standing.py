@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
@@ -168,3 +170,11 @@ def test_suppression_by_design_comes_and_goes_without_touching_the_rest() -> Non
 def test_every_action_is_known() -> None:
     for action in ACTIONS:
         AlarmState(given()).operate(ask(action, minutes=1.0 if action == "shelve" else 0.0), 0)
+
+
+@pytest.mark.parametrize("minutes", [math.nan, math.inf, -1.0])
+def test_shelving_for_no_length_of_time_is_refused_and_changes_nothing(minutes) -> None:
+    alarm = AlarmState(given())
+    with pytest.raises(OperationError, match="h at most"):
+        alarm.operate(ask("shelve", minutes=minutes), 0)
+    assert alarm.standing == Standing(0)
