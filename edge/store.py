@@ -367,9 +367,14 @@ class Store:
         self._check_accounts()
 
     async def standings(self) -> dict[str, Remembered]:
-        """The alarms that were not normal when the agent last ran, the store's own left out."""
+        """The alarms that were not normal when the agent last ran, the store's own left out.
+
+        Their raises are put on this boot's monotonic time, so that it still tells who came first.
+        """
         found = await self._call(lambda spool: spool.standings())
-        return {name: stood for name, stood in found.items() if name != LOSING_ALARM}
+        mono_ns = self._clock.mono_ns()
+        wall_ns = self._clock.wall_at(mono_ns)
+        return {name: _put_before(stood, mono_ns, wall_ns) for name, stood in found.items() if name != LOSING_ALARM}
 
     async def close(self) -> None:
         """Commit what is left and close the file."""
@@ -379,6 +384,15 @@ class Store:
         if self._spool is not None:
             await self._call(lambda spool: spool.close())
         self._executor.shutdown()
+
+
+def _put_before(stood: Remembered, mono_ns: int, wall_ns: int | None) -> Remembered:
+    """Put a raise of an earlier start as long before now as UTC says; where nothing says it, now."""
+    raised = stood.raised
+    if raised is None:
+        return stood
+    ago_ns = 0 if wall_ns is None or raised.wall_ns is None else max(0, wall_ns - raised.wall_ns)
+    return msgspec.structs.replace(stood, raised=msgspec.structs.replace(raised, mono_ns=mono_ns - ago_ns))
 
 
 def _is_encodable(entry: Event) -> bool:

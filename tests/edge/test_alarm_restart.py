@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import random
 import shutil
+import sqlite3
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from drivers.base import Scan
@@ -19,7 +21,7 @@ from edge.live import Newest
 from edge.mistakes import Mistakes
 from edge.operating import Operation
 from edge.settings import Configuration, SpoolSettings
-from edge.spool import Remembered, Spool
+from edge.spool import Fold, Remembered, Spool
 from edge.store import Store
 from tests.edge.records import CLOCK
 from wire.alarm import AlarmRequest, Standing
@@ -311,3 +313,60 @@ def test_what_was_folded_before_a_reboot_is_told_before_what_was_folded_after_it
     assert records[-1] == chatter(5)
     assert spool.standings()[NAME].standing == ACTIVE | UNACKNOWLEDGED
     spool.close()
+
+
+RAISED_BY_OLD = AlarmRecord(9, NOON, NAME, "tank.level", "high", "raised", 2, 95.0, 80.0)
+"""As a release writes it that knows of no standing."""
+
+
+@pytest.mark.parametrize(
+    ("old", "standing"), [(RAISED_BY_OLD, ACTIVE | UNACKNOWLEDGED), (None, Standing(0))], ids=["raised anew", "cleared"]
+)
+async def test_what_an_earlier_release_did_in_between_is_not_taken_for_acknowledged_or_active(
+    folder, old, standing
+) -> None:
+    async with start(folder, Clocks(), limit()) as site:
+        site.reads(90)
+        site.asks("acknowledge")
+    with closing(sqlite3.connect(folder / "spool.sqlite3")) as spool, spool:
+        spool.execute("DELETE FROM raised")
+        if old is not None:
+            spool.execute("INSERT INTO raised VALUES (?, ?)", (NAME, msgspec.msgpack.encode(old)))
+    async with start(folder, Clocks(5, NOON + 60 * S), limit()) as site:
+        assert site.stands() == standing
+        site.reads(91)
+        assert site.stands() == ACTIVE | UNACKNOWLEDGED
+
+
+@pytest.mark.parametrize(
+    ("last", "standing"),
+    [
+        (StandingRecord(4, NOON, NAME, "tank.level", "high", "suppressed", 2, 35, None, 8), Standing(35)),
+        (AlarmRecord(4, NOON, NAME, "tank.level", "high", "cleared", 2, 10.0, 80.0, 0, 2, None, 8), UNACKNOWLEDGED),
+    ],
+    ids=["active", "returned"],
+)
+def test_alarm_whose_raise_was_folded_stands_as_its_last_record_says(folder, last, standing) -> None:
+    path = folder / "spool.sqlite3"
+    spool, _ = Spool.open(path, max_bytes=10**8, boot="a", clock=CLOCK)
+    before = AlarmRecord(1, NOON, NAME, "tank.level", "high", "raised", 2, 90.0, 80.0, 0, 3, None, 7)
+    spool.append([(Lane.ALARMS, before)], {})
+    spool.append([(Lane.ALARMS, Fold(2, 3, NOON, last))], {})
+    spool.close()
+    again, _ = Spool.open(path, max_bytes=10**8, boot="b", clock=CLOCK)
+    stood = again.standings()[NAME]
+    assert (stood.standing, stood.occurrence) == (standing, 8)
+    assert stood.raised is None or stood.raised.occurrence == 8
+    again.close()
+
+
+async def test_alarms_of_before_a_power_cut_came_before_those_after_it(folder) -> None:
+    low = {"tag": "tank.level", "level": "low", "limit": 5.0}
+    async with start(folder, Clocks(10**7), limit(latch=True), low) as site:
+        site.reads(90)
+    async with start(folder, Clocks(5, NOON + 60 * S), limit(latch=True), low) as site:
+        site.reads(1)
+        first, second = sorted(site.acquisition.alarms(), key=lambda view: view.raised_mono_ns)
+        assert (first.name, second.name) == (NAME, "tank.level:low")
+        assert second.raised_mono_ns - first.raised_mono_ns == 60 * S
+        assert first.raised_ns == NOON + S

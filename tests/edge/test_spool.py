@@ -497,14 +497,15 @@ def test_damaged_note_of_a_raised_alarm_is_passed_over(spool, path) -> None:
 
 def test_acknowledged_and_shelved_alarms_stand_so_after_a_power_cut(path) -> None:
     spool = begin(path)
-    spool.append([alarm(1, "raised"), alarm(2, "raised", "tank.level:low")], {})
+    raised = msgspec.structs.replace(alarm(1, "raised")[1], occurrence=77)
+    spool.append([(A, raised), alarm(2, "raised", "tank.level:low")], {})
     told = StandingRecord(3, None, "tank.level:high", "tank.level", "high", "acknowledged", 2, 1, None, 77, "Li")
     shelved = StandingRecord(4, None, "mast.wind:high", "mast.wind", "high", "shelved", 2, 8, 123, 0, "Li")
     spool.append([(A, told), (A, shelved)], {})
     spool.close()
     again = begin(path)
     stood = again.standings()
-    assert stood["tank.level:high"] == Remembered(standing=Standing.ACTIVE, occurrence=77, raised=alarm(1, "raised")[1])
+    assert stood["tank.level:high"] == Remembered(standing=Standing.ACTIVE, occurrence=77, raised=raised)
     assert stood["mast.wind:high"] == Remembered(standing=Standing.SHELVED, until_ns=123)
     again.append([(A, msgspec.structs.replace(shelved, change="unshelved", standing=0, until_ns=None))], {})
     assert "mast.wind:high" not in again.standings()
