@@ -100,8 +100,8 @@ class Acquisition:
         until_ns = NEVER
         if Standing.SHELVED in stood.standing:
             wall_ns = self._clock.wall_at(now_ns)
-            is_told = wall_ns is not None and stood.until_ns is not None
-            until_ns = now_ns + (stood.until_ns - wall_ns if is_told else 0)  # type: ignore[operator]  # told: both are
+            left_ns = 0 if wall_ns is None or stood.until_ns is None else stood.until_ns - wall_ns
+            until_ns = now_ns + left_ns
         return Standpoint(standing=stood.standing, occurrence=stood.occurrence, until_ns=until_ns)
 
     def _name_occurrence(self, mono_ns: int) -> int:
