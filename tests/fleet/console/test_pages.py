@@ -31,7 +31,7 @@ from tests.fleet.conftest import Clock
 from wire.codec import Message
 from wire.command import DONE
 from wire.health import Health, LaneHealth, LinkHealth
-from wire.record import AlarmRecord, AuditRecord, Lane, Record, StandingRecord
+from wire.record import ActionRecord, AlarmRecord, AuditRecord, Lane, Record, StandingRecord
 from wire.topics import Up
 
 PASSWORD = "correct horse battery"
@@ -508,6 +508,19 @@ def test_flood_is_paged_and_tells_what_came_first(client: FlaskClient, services:
     first = page[page.index('<ol class="firstout">') : page.index("</ol>")]
     assert [f"tank-{number:04}" in first for number in (1, 10, 11)] == [True, True, False]
     assert client.get("/").text.count("tank-") < 200, "the first page shows the most urgent only"
+
+
+def test_journal_says_what_a_gateway_told_once_and_why_an_output_failed(
+    client: FlaskClient, services: Services
+) -> None:
+    alarmed(
+        services,
+        AuditRecord(1, None, DONE, "report of wang: reported again"),
+        ActionRecord(2, None, "siren", "on", "t:high", 3, "no reply from unit 7"),
+    )
+    page = client.get("/alarms?state=journal").text
+    assert page.count("report of wang: reported again") == 1
+    assert page.count("no reply from unit 7") == 1
 
 
 def test_journal_leaves_as_a_table(client: FlaskClient, services: Services) -> None:
