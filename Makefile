@@ -12,7 +12,7 @@ RUNS ?= 1000000
 KIND ?=
 ONLY ?=
 # The tests that go through the modules of `make coverage`.
-COVERING := $(wildcard tests/edge/test_spool*.py) tests/edge/test_store.py tests/edge/test_waiting.py \
+COVERING := $(wildcard tests/edge/test_spool*.py) tests/edge/test_store.py tests/edge/test_alarm_restart.py tests/edge/test_waiting.py \
 	tests/edge/test_conversation.py tests/edge/test_peers.py tests/fleet/test_committer.py tests/fleet/test_conversation.py \
 	$(wildcard tests/fleet/test_backlog.py tests/fleet/test_ingest*.py) tests/fleet/test_broker.py tests/fleet/test_items.py tests/fleet/test_waveforms.py
 

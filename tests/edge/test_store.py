@@ -17,12 +17,12 @@ from edge.clock import SystemClock
 from edge.conversation import Plan
 from edge.errors import SpoolError, SpoolFullError
 from edge.settings import SpoolSettings
-from edge.spool import Fold, Gone, Mark, Slice, Spool
+from edge.spool import Fold, Gone, Mark, Remembered, Slice, Spool
 from edge.store import Store
 from tests.edge.records import CLOCK, LAYOUT, LAYOUT_ID, event, number_of, scan
 from wire.conversation import Clock
 from wire.health import LaneHealth
-from wire.record import LANES, AlarmRecord, AuditRecord, Lane, Layout, Record, ScanRecord, decode_record, encode_record
+from wire.record import LANES, AuditRecord, Lane, Layout, Record, ScanRecord, decode_record, encode_record
 
 A, M, W = Lane
 
@@ -81,7 +81,7 @@ class MemorySpool:
             for mark in self.marks()
         }
 
-    def standings(self) -> dict[str, AlarmRecord]:
+    def standings(self) -> dict[str, Remembered]:
         return {}
 
     def prune(self, _keep_s: float) -> int:

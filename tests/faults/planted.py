@@ -186,8 +186,8 @@ BUGS = (
     Bug(
         "alarms that are up are forgotten at a restart",
         "edge/spool/standings.py",
-        "        if record.change == RAISED:\n            body",
-        '        if record.change == "never":\n            body',
+        "found = {name: _join(record, stands.get(name)) for name, record in raised.items()}",
+        "found = dict[str, Remembered]()",
         "kill-agents",
         3,
     ),
