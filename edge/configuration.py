@@ -13,6 +13,7 @@ import msgspec
 
 from edge.draft import Draft, TagDraft
 from edge.mistakes import Mistakes, read_struct, suggest
+from edge.output_settings import OutputSettings
 from edge.references import check_references
 from edge.settings import (
     BootSettings,
@@ -33,6 +34,7 @@ BOOT_TABLES: Mapping[str, type[msgspec.Struct]] = {
     "uplink": UplinkSettings,
     "spool": SpoolSettings,
     "health": HealthSettings,
+    "outputs": OutputSettings,
 }
 FLEET_TABLES = ("bus", "device", "template", "alarm", "output")
 """The tables that the fleet's desired configuration may hold; the others are boot settings."""
