@@ -5,6 +5,7 @@
     uplink     the conversation with the fleet
     commands   what the fleet wants done once
     health     /healthz and /metrics
+    local      the gateway's own page, and the socket of `fengsui-edge alarms`
 
 Shutdown follows the flow: acquisition first, then the spool takes what is left, the uplink gets a moment to send it.
 """
@@ -33,6 +34,8 @@ from edge.errors import DocumentError, EdgeError, SpoolError
 from edge.handlers import make_handlers
 from edge.health import HealthServer, State
 from edge.live import Newest
+from edge.local.opening import open_local
+from edge.local.site import Nameplate
 from edge.mistakes import Mistakes
 from edge.operating import Operation, OperationError
 from edge.outputs import Means
@@ -42,6 +45,7 @@ from edge.release import RELEASE
 from edge.sender import Identity
 from edge.settings import BootSettings, Configuration
 from edge.spool import Remembered
+from edge.station import Station
 from edge.store import Store
 from edge.supervise import end, supervise
 from edge.twin import Twin
@@ -74,9 +78,12 @@ class Agent:
         ledger: CommandLedger,
         store: Store,
         clock: SystemClock,
+        data: Path,
         folder: Path,
     ) -> None:
         self._boot = boot
+        self._data = data
+        self._folder = folder
         self._twin = twin
         self._store = store
         self._clock = clock
@@ -130,6 +137,7 @@ class Agent:
                 server = HealthServer(self.health, self.state)
                 await server.start(*address)
                 stack.push_async_callback(server.stop)
+            await open_local(stack, self._station(), self._boot.local, self._data, self._folder)
             self._store.put_audit("started", f"release {RELEASE}, configuration {self._twin.version}")
             async with asyncio.TaskGroup() as tasks:
                 commit = tasks.create_task(supervise("store", self._store.commit_forever), name="store")
@@ -147,6 +155,24 @@ class Agent:
                 await self._store.commit()
                 await self._send_rest()
                 await end(uplink, commit)
+
+    def _station(self) -> Station:
+        gateway = self._boot.gateway
+        return Station(
+            who=Nameplate(
+                gateway=gateway.id,
+                title=gateway.title,
+                site=gateway.site,
+                sector=gateway.sector,
+                machine=read_machine(),
+                release=RELEASE,
+            ),
+            newest=self._newest,
+            clock=self._clock,
+            running=lambda: self._acquisition,
+            health=self.health,
+            state=self.state,
+        )
 
     async def _send_rest(self) -> None:
         deadline = time.monotonic() + LAST_SEND_S
@@ -374,7 +400,7 @@ async def run(boot: BootSettings, seed: Configuration, data: Path, folder: Path)
     ledger = CommandLedger(data / "commands.json")
     store = await Store.open(data / "spool.sqlite3", boot.spool, clock)
     try:
-        await Agent(boot, seed, twin, ledger, store, clock, folder).run(stop)
+        await Agent(boot, seed, twin, ledger, store, clock, data, folder).run(stop)
     finally:
         await store.close()
         ledger.close()

@@ -25,6 +25,8 @@ TOOLS: Mapping[str, str] = {
     "write": "set a tag: shows what is there, asks, writes, reads back",
     "watch": "show tags live in a table, polled as the agent polls them",
     "capture": "record the octets of a line, both ways, as a case that a test can replay",
+    "alarms": "list, acknowledge and shelve the alarms of the agent that runs here",
+    "local-code": "make or change the site code that opens the gateway's own page",
     "profile": "list the instruments that are known, show one, or test a profile",
     "template": "list the alarm templates, show the numbers of one and their source, or add one to a configuration",
 }
@@ -45,10 +47,18 @@ class LazyParser(argparse.ArgumentParser):
 
 def _fill(parser: LazyParser) -> None:
     """Load the tools, of which the agent needs none, and give the parser of one its arguments."""
-    from edge.tools import capture, profile, read, scan, template, watch, write
+    from edge.tools import alarms, capture, local_code, profile, read, scan, template, watch, write
 
-    modules = {
-        each.__name__.rpartition(".")[2]: each for each in (capture, profile, read, scan, template, watch, write)
+    modules: dict[str, Any] = {
+        "alarms": alarms,
+        "capture": capture,
+        "local-code": local_code,
+        "profile": profile,
+        "read": read,
+        "scan": scan,
+        "template": template,
+        "watch": watch,
+        "write": write,
     }
     tool = modules[parser.prog.rpartition(" ")[2]]
     parser.epilog = f"examples:\n{tool.EXAMPLES}\n\nexit status: 0 {tool.STATUS}; 2 wrong use or a wrong configuration"

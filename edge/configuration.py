@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 
 from edge.draft import Draft, TagDraft
+from edge.local.settings import LocalSettings
 from edge.mistakes import Mistakes, read_struct, suggest
 from edge.output_settings import OutputSettings
 from edge.references import check_references
@@ -35,6 +36,7 @@ BOOT_TABLES: Mapping[str, type[msgspec.Struct]] = {
     "spool": SpoolSettings,
     "health": HealthSettings,
     "outputs": OutputSettings,
+    "local": LocalSettings,
 }
 FLEET_TABLES = ("bus", "device", "template", "alarm", "output")
 """The tables that the fleet's desired configuration may hold; the others are boot settings."""

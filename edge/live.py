@@ -69,6 +69,10 @@ class Newest:
             live.tags.update(zip(tags, zip(scan.values, scan.quality, repeat(wall_ns)), strict=True))
         return live
 
+    def of(self, group: str) -> tuple[Sequence[str], Scan] | None:
+        """Return the newest scan of a group and the tags that are its columns; None if there was none yet."""
+        return self._all.get(group)
+
     def __len__(self) -> int:
         return sum(len(tags) for tags, _ in self._all.values())
 

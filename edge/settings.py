@@ -10,6 +10,8 @@ import msgspec
 from msgspec import Meta
 
 from drivers.base import DriverKind, Group
+from edge.listening import read_listen
+from edge.local.settings import LocalSettings
 from edge.names import NAME, OPTIONAL_NAME, TAG_NAME, Hours, Name, Period, Seconds, Sibling, TagName
 from edge.output_settings import OutputEntry, OutputSettings
 from wire.topics import is_gateway
@@ -33,7 +35,6 @@ Level = Literal[
 Formula = Literal["dew_point", "mean", "gust", "vector_speed", "vector_direction", "rain_sum"]
 
 MQTT_PORTS = {"mqtt": 1883, "mqtts": 8883}
-PORT_MOST = 65_535
 
 
 def _is_broker(url: str) -> bool:
@@ -140,15 +141,12 @@ class HealthSettings(msgspec.Struct, frozen=True, kw_only=True):
     listen: Annotated[str, Meta(description="host:port; nowhere if empty")] = "127.0.0.1:9101"
 
     def __post_init__(self) -> None:
-        host, _, port = self.listen.rpartition(":")
-        if self.listen and not (host and port.isdecimal() and int(port) <= PORT_MOST):
-            raise ValueError(f'listen \'{self.listen}\' is not host:port: write "127.0.0.1:9101", or "" for none')
+        read_listen(self.listen)
 
     @property
     def address(self) -> tuple[str, int] | None:
         """Host and port, or None."""
-        host, _, port = self.listen.rpartition(":")
-        return (host, int(port)) if self.listen else None
+        return read_listen(self.listen)
 
 
 class BootSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -159,6 +157,7 @@ class BootSettings(msgspec.Struct, frozen=True, kw_only=True):
     spool: SpoolSettings = SpoolSettings()
     health: HealthSettings = HealthSettings()
     outputs: OutputSettings = OutputSettings()
+    local: LocalSettings = LocalSettings()
 
 
 class BusEntry(msgspec.Struct, frozen=True, kw_only=True):

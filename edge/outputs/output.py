@@ -94,13 +94,16 @@ class Output:
 
     def resume(self, standings: Mapping[str, Standing]) -> None:
         """Take over how the alarms that name this output stood before a restart."""
-        self._standings.update(standings)
+        self._standings.update({alarm: standing for alarm, standing in standings.items() if standing})
         self._changed.set()
 
     def apply(self, alarm: str, standing: Standing, mono_ns: int) -> None:
         """Take how an alarm that names this output stands since ``mono_ns``."""
         was_on, before = self.wants_on, self._standings.get(alarm, Standing(0))
-        self._standings[alarm] = standing
+        if standing:
+            self._standings[alarm] = standing
+        else:
+            self._standings.pop(alarm, None)
         is_new_pulse = self.entry.pulse_s is not None and calls_anew(self.entry.hold, before, standing)
         if self.wants_on != was_on or is_new_pulse:
             self._call(alarm, mono_ns)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import json
 import os
 import signal
 import sqlite3
@@ -21,7 +22,8 @@ from pyModbusTCP.server import ModbusServer
 
 from tests.edge.fleet import ScriptedFleet
 from tests.servers import find_mosquitto, free_port, mosquitto
-from wire.record import ActionRecord, AlarmRecord, AuditRecord, Lane, ScanRecord
+from wire.alarm import Standing
+from wire.record import ActionRecord, AlarmRecord, AuditRecord, Lane, ScanRecord, StandingRecord
 
 pytestmark = [
     pytest.mark.peer,
@@ -199,6 +201,39 @@ async def test_alarm_that_was_up_before_a_kill_is_not_raised_twice(site, plc) ->
         await fleet.until(lambda: changes(fleet) == ["raised", "cleared"])
 
 
+async def test_alarm_acknowledged_on_site_is_told_and_stands_so_after_a_kill(site, plc) -> None:
+    gateway, mqtt = site
+    plc.data_bank.set_holding_registers(0, [950])
+
+    def told(fleet: ScriptedFleet) -> list[str]:
+        return [r.change for r in fleet.of_lane(Lane.ALARMS) if isinstance(r, AlarmRecord | StandingRecord)]
+
+    async def ask(*words: str) -> list[dict[str, object]]:
+        command = [sys.executable, "-m", "edge.cli", "alarms", *words, "--data", str(gateway.data), "--json"]
+        asked = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE)
+        said, _ = await asked.communicate()
+        assert asked.returncode == 0
+        return json.loads(said)["alarms"]
+
+    async with ScriptedFleet(mqtt) as fleet:
+        await fleet.until(lambda: told(fleet) == ["raised"])
+        (shown,) = await ask("list")
+        await ask("ack", str(shown["name"]))
+        await fleet.until(lambda: told(fleet) == ["raised", "acknowledged"])
+        record = fleet.of_lane(Lane.ALARMS)[-1]
+        assert isinstance(record, StandingRecord)
+        assert (record.where, Standing(record.standing)) == ("command-line", Standing.ACTIVE)
+        assert record.by
+        gateway.stop(signal.SIGKILL)
+        gateway.start()
+        await fleet.until(lambda: len(fleet.cursors) == 2 and len(fleet.of_lane(Lane.MEASUREMENTS)) > 20)
+        (shown,) = await ask("list")
+        assert shown["state"] == "acknowledged"
+        plc.data_bank.set_holding_registers(0, [10])
+        await fleet.until(lambda: told(fleet) == ["raised", "acknowledged", "cleared"])
+        assert await ask("list") == []
+
+
 async def test_alarm_that_was_up_is_cleared_though_the_spool_could_not_be_read_at_the_start(site, plc) -> None:
     gateway, mqtt = site
     spool = gateway.data / "spool.sqlite3"
@@ -273,6 +308,36 @@ async def test_desired_configuration_is_applied_whole_or_refused_with_the_reason
         fleet.reports.clear()
         gateway.start()
         await fleet.until(lambda: bool(fleet.reports) and fleet.reports[-1].version == 2)
+
+
+async def test_siren_is_left_off_by_an_end_in_order_and_by_a_configuration_without_it(site, plc, tmp_path) -> None:
+    gateway, mqtt = site
+    plc.data_bank.set_holding_registers(0, [950])
+    await asyncio.to_thread(wait_for_coil, plc)
+    assert gateway.stop() == 0
+    assert plc.data_bank.get_coils(5, 1) == [False]
+    gateway.start()
+    await asyncio.to_thread(wait_for_coil, plc)
+    said = tmp_path / "said"
+    call = tmp_path / "programs" / "call"
+    call.parent.mkdir()
+    call.write_text(f'#!/bin/sh\necho "$@" >> {said}\n')
+    call.chmod(0o755)
+
+    def actions() -> list[tuple[str, str, str]]:
+        found = [r for r in fleet.of_lane(Lane.ALARMS) if isinstance(r, ActionRecord)]
+        return [(r.output, r.state, r.cause) for r in found]
+
+    async with ScriptedFleet(mqtt) as fleet:
+        await fleet.until(lambda: len(fleet.reports) > 0)
+        config = msgspec.json.decode(msgspec.json.encode(fleet.reports[-1].config).replace(b'siren"]', b'caller"]'))
+        config["output"] = [{"name": "caller", "program": "call", "arguments": ["{alarm}", "{state}"]}]
+        await fleet.want(GATEWAY, 1, config)
+        await fleet.until(lambda: ("caller", "on", "start") in actions())
+        assert plc.data_bank.get_coils(5, 1) == [False]
+        assert said.read_text() == "start on\n"
+        told = [change for change in actions() if change[0] == "siren"]
+        assert told[-3:] == [("siren", "off", "stop"), ("siren", "on", "start"), ("siren", "off", "removed")]
 
 
 async def test_silent_instrument_gives_bad_samples_and_comes_back(site, plc) -> None:

@@ -16,6 +16,7 @@ from provisioning.signing import make_private_key, read_private_key, sign, write
 from tests.edge.fleet import ScriptedFleet
 from tests.edge.test_agent import GATEWAY, Gateway
 from tests.servers import find_mosquitto, free_port, mosquitto
+from wire.alarm import ACTIONS
 from wire.command import DONE, REFUSED, Command, Order
 from wire.record import AlarmRecord, AuditRecord, Lane
 from wire.topics import Down
@@ -90,7 +91,12 @@ async def test_commands_are_done_once_over_lost_links_and_restarts(site: Site) -
     site.start('command_key_file = "fleet-command.pub"')
     async with ScriptedFleet(site.mqtt) as fleet:
         await fleet.until(lambda: len(fleet.reports) > 0, PATIENCE_S)
-        assert fleet.reports[0].commands == ("log-level", "reconnect", "report")
+        assert fleet.reports[0].commands == (
+            *(f"alarm-{action}" for action in sorted(ACTIONS)),
+            "log-level",
+            "reconnect",
+            "report",
+        )
         report = command("c1", "report")
         for _ in range(3):
             await fleet.send(GATEWAY, Down.COMMAND, report)

@@ -185,8 +185,8 @@ BUGS = (
     ),
     Bug(
         "alarms that are up are forgotten at a restart",
-        SPOOL,
-        '        if record.change == "raised":\n            body',
+        "edge/spool/standings.py",
+        "        if record.change == RAISED:\n            body",
         '        if record.change == "never":\n            body',
         "kill-agents",
         3,

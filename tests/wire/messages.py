@@ -15,6 +15,7 @@ from wire.record import (
     Layout,
     Record,
     ScanRecord,
+    StandingRecord,
     WaveformRecord,
     encode_record,
     layout_id,
@@ -50,6 +51,22 @@ RECORDS: dict[str, Record] = {
     "record-audit": AuditRecord(MONO_NS, None, "command-done", "report of 李工: reported again", "a1" * 16),
     "record-folded": FoldedRecord(MONO_NS, WALL_NS, "tank.level:high", 17, 1_000_000_000, WALL_NS - 4_000_000_000),
     "record-waveform": WaveformRecord("XX.RS001.00.EHZ", MONO_NS, WALL_NS, 100.0, 3, "int32", bytes(range(12))),
+    "record-standing": StandingRecord(
+        MONO_NS,
+        WALL_NS,
+        "tank.level:high",
+        "tank.level",
+        "high",
+        "shelved",
+        2,
+        9,
+        WALL_NS,
+        7,
+        "李工",
+        "console",
+        "检修",
+        "a1" * 16,
+    ),
 }
 
 MESSAGES = {

@@ -27,6 +27,7 @@ from fleet.metrics import IngestMetrics
 from fleet.readings import store
 from fleet.readings.models import Quarantined
 from tests.fleet import edge
+from tests.fleet.conftest import Clock
 from wire.codec import Message
 from wire.command import DONE
 from wire.health import Health, LaneHealth, LinkHealth
@@ -516,9 +517,10 @@ def test_journal_leaves_as_a_table(client: FlaskClient, services: Services) -> N
     assert "tank-0001.level:high" in answer.text
 
 
-def test_statistics_name_the_alarms_and_the_marks(client: FlaskClient, services: Services) -> None:
+def test_statistics_name_the_alarms_and_the_marks(client: FlaskClient, services: Services, clock: Clock) -> None:
     assert "没有触发过报警" in client.get("/alarms/statistics").text
     alarmed(services, *(raised(number) for number in range(1, 13)))
+    clock.advance(1)
     page = client.get("/alarms/statistics?days=1").text
     assert "150 条以内可接受，最多 300 条" in page
     assert "tank-0001.level" in page

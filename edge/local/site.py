@@ -1,0 +1,73 @@
+"""What the gateway's own page needs to know of the gateway, and nothing more."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Protocol
+
+import msgspec
+
+from edge.health import State
+from edge.operating import AlarmView, Operation
+from wire.health import Health
+from wire.sample import Value
+from wire.twin import DeviceInfo, TagInfo
+
+
+class Nameplate(msgspec.Struct, frozen=True, kw_only=True):
+    """Who this gateway is; each as in its boot settings, ``machine`` as in `wire.conversation.Hello`."""
+
+    gateway: str
+    title: str
+    site: str
+    sector: str
+    machine: str
+    release: str
+
+
+class Reading(msgspec.Struct, frozen=True):
+    """The newest of a tag: value, quality octet, and its age in s."""
+
+    value: Value
+    quality: int
+    age_s: float
+
+
+class Site(Protocol):
+    """The running gateway. Nothing here waits or writes to the disk."""
+
+    def identity(self) -> Nameplate:
+        """Say who this is."""
+        ...
+
+    def alarms(self) -> tuple[AlarmView, ...]:
+        """List the alarms, in any order; those that stand normal may be among them."""
+        ...
+
+    def operate(self, operation: Operation) -> str:
+        """Do what an operator asks and say what came of it. Raises OperationError if the alarm does not take it."""
+        ...
+
+    def tags(self) -> Mapping[str, TagInfo]:
+        """Return the tags of the running configuration by full name, with the limits of their alarms."""
+        ...
+
+    def devices(self) -> tuple[DeviceInfo, ...]:
+        """List the instruments of the running configuration."""
+        ...
+
+    def readings(self, tags: Iterable[TagInfo]) -> dict[str, Reading]:
+        """Return the newest of these tags by full name; one that was never read is left out."""
+        ...
+
+    def now_ns(self) -> int | None:
+        """Return UTC in ns, None while it is unknown."""
+        ...
+
+    def health(self) -> Health:
+        """Return how the gateway feels."""
+        ...
+
+    def state(self) -> State:
+        """Return what only the gateway itself shows."""
+        ...

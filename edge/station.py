@@ -1,0 +1,88 @@
+"""The running gateway as those on site see it: what `edge.local` shows and asks of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+
+import msgspec
+
+from edge.acquisition import Acquisition
+from edge.clock import SystemClock
+from edge.health import State
+from edge.live import Newest
+from edge.local.site import Nameplate, Reading
+from edge.operating import AlarmView, Operation, OperationError
+from edge.settings import Configuration
+from wire.health import Health
+from wire.twin import DeviceInfo, TagInfo
+
+NS = 1_000_000_000
+
+
+class Station(msgspec.Struct, kw_only=True):
+    """A `edge.local.site.Site` over the parts of the agent. ``running`` is what acquires now, None at the start."""
+
+    who: Nameplate
+    newest: Newest
+    clock: SystemClock
+    running: Callable[[], Acquisition | None]
+    health: Callable[[], Health]
+    state: Callable[[], State]
+    _known: Configuration | None = None
+    _tags: dict[str, TagInfo] = {}
+
+    def identity(self) -> Nameplate:
+        """Say who this is."""
+        return self.who
+
+    def alarms(self) -> tuple[AlarmView, ...]:
+        """List the alarms; none before anything runs."""
+        running = self.running()
+        return running.alarms() if running else ()
+
+    def operate(self, operation: Operation) -> str:
+        """Hand over what an operator asks. Raises OperationError."""
+        running = self.running()
+        if running is None:
+            raise OperationError("the gateway is starting", hint="try again in a moment")
+        return running.operate(operation)
+
+    def tags(self) -> Mapping[str, TagInfo]:
+        """Return the tags by full name: made once for each configuration, and only if somebody looks."""
+        running = self.running()
+        if running is not None and running.configuration is not self._known:
+            self._known = running.configuration
+            self._tags = {info.name: info for info in running.configuration.reported_tags()}
+        return self._tags
+
+    def devices(self) -> tuple[DeviceInfo, ...]:
+        """List the instruments."""
+        running = self.running()
+        if running is None:
+            return ()
+        return tuple(
+            DeviceInfo(name=one.name, title=one.title, bus=one.bus, profile=one.profile)
+            for one in running.configuration.devices
+        )
+
+    def readings(self, tags: Iterable[TagInfo]) -> dict[str, Reading]:
+        """Return the newest of these tags."""
+        wanted: dict[str, set[str]] = {}
+        for info in tags:
+            wanted.setdefault(f"{info.device}.{info.group}", set()).add(info.name)
+        now = self.clock.mono_ns()
+        found: dict[str, Reading] = {}
+        for group, names in wanted.items():
+            newest = self.newest.of(group)
+            if newest is None:
+                continue
+            columns, scan = newest
+            age_s = (now - scan.mono_ns) / NS
+            for name, value, quality in zip(columns, scan.values, scan.quality, strict=True):
+                if name in names:
+                    found[name] = Reading(value, quality, age_s)
+        return found
+
+    def now_ns(self) -> int | None:
+        """Return UTC in ns, None while it is unknown."""
+        return self.clock.wall_at(self.clock.mono_ns())

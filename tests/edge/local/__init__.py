@@ -1,0 +1,1 @@
+"""The gateway's own page and the socket of its command line."""
