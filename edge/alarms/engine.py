@@ -93,7 +93,7 @@ class Alarms:
         """When `tick` has something to do next, or earlier; `NEVER` if nothing waits."""
 
     def _make_condition(self, rule: AlarmRule) -> Condition | None:
-        if rule.level == "combined":
+        if not rule.tag:
             return None
         tag = rule.setpoint
         newest = (lambda: self._newest.get(tag)) if isinstance(tag, str) else None
@@ -154,6 +154,11 @@ class Alarms:
                 hint="it may have been configured away: load the list again",
             )
         return self._tell(one, one.alarm.operate(operation, now_ns), now_ns, operation)
+
+    def heed(self, name: str, now_ns: int, *, holds: bool) -> list[Change]:
+        """Take from outside whether the condition of an alarm without a tag holds; return the changes it brings."""
+        one = self._all[name]
+        return self._tell(one, one.heed(None, 0, now_ns, verdict=holds != one.alarm.is_active), now_ns)
 
     def _tell(self, one: Watched, words: Words, now_ns: int, operation: Operation | None = None) -> list[Change]:
         """Note when an alarm is due again; tell its changes and those that follow from them."""

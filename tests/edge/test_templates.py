@@ -343,7 +343,7 @@ def read(change: str = "", **of_a: Any) -> tuple[Configuration | None, list[str]
 def alarms(change: str = "", **of_a: Any) -> dict[str, AlarmRule]:
     configuration, mistakes = read(change, **of_a)
     assert configuration is not None, mistakes
-    return {rule.name: rule for rule in configuration.alarms if rule.tag.startswith("gd.") or not rule.tag}
+    return {rule.name: rule for rule in configuration.alarms if rule.tag.startswith("gd.") or rule.level == "combined"}
 
 
 def test_template_of_a_tag_makes_its_alarms() -> None:
@@ -392,7 +392,7 @@ def test_template_stands_in_the_place_of_a_profiles_alarms() -> None:
     mistakes = Mistakes()
     configuration = read_configuration(document, mistakes)
     assert configuration is not None, mistakes.found
-    assert [(rule.name, rule.limit) for rule in configuration.alarms] == [("known.gas:high", 20)]
+    assert [(rule.name, rule.limit) for rule in configuration.alarms if rule.tag] == [("known.gas:high", 20)]
 
 
 VOTING = """
