@@ -10,7 +10,7 @@ from lab.site_file import read_exceptions, read_identity, read_rules, read_text,
 from lab.stations import STATIONS
 from lab.truth import Truth
 
-UPLINK = {"broker": "127.0.0.1:1", "health_port": 2}
+UPLINK = {"broker": "127.0.0.1:1", "health_port": 2, "page_port": 3}
 
 
 @pytest.fixture
