@@ -22,7 +22,7 @@ EXTENDS, PARAMETER = "extends", "parameter"
 RANGE = "range"
 """What a share is of that is no parameter: the width of the tag's range, ``high`` - ``low``."""
 
-Sector = Literal["chemical", "fireworks", "flood", "pipeline", "weather"]
+Sector = Literal["any", "chemical", "fireworks", "flood", "pipeline", "weather"]
 
 
 class Share(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -42,6 +42,7 @@ class Parameter(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     least: Annotated[float | None, Meta(description="the least that may be given")] = None
     most: Annotated[float | None, Meta(description="the most that may be given: what the standard allows")] = None
     choices: Annotated[tuple[str, ...], Meta(description="the words that it may be; without them it is a number")] = ()
+    is_tag: Annotated[bool, Meta(description="it is the full name of another tag")] = False
     optional: Annotated[bool, Meta(description="rules that need it are left out where it is not given")] = False
     source: Annotated[str, Meta(description="where its value comes from")] = ""
 
@@ -65,7 +66,12 @@ class RuleTemplate(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     priority: Annotated[int, Meta(ge=1, le=4)] = 2
     on_delay_s: float = 0.0
     off_delay_s: float = 0.0
-    window_s: float | None = None
+    window_s: float | Share | None = None
+    setpoint: float | Share | None = None
+    direction: str | None = None
+    equals: float | Share | None = None
+    bit: int | Share | None = None
+    silent_s: float | Share | None = None
     kind: str | Share | None = None
     wrap: float | Share | None = None
     need: int | Share | None = None

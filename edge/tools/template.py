@@ -58,7 +58,7 @@ def _language() -> str:
 
 def _list(options: argparse.Namespace) -> int:
     known = [templates.load(name) for name in templates.names()]
-    found = [each for each in known if options.sector in ("", each.sector)]
+    found = [each for each in known if options.sector in ("", each.sector) or each.sector == "any"]
     if options.json:
         print_json([{key: getattr(each, key) for key in ("name", "title", "title_en", "sector")} for each in found])
     elif found:
