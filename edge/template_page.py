@@ -37,15 +37,15 @@ What only the site knows is a parameter.
 1. **Pick** one whose unit is the tag's: `fengsui-edge template list --sector chemical`.
 2. **See** its numbers and their source: `fengsui-edge template show gas-h2s` (`--lang zh` for Chinese).
 3. **Confirm and apply**: `fengsui-edge template apply gas-h2s --tag gd-01.gas --param oel=8` shows the rules that it
-   makes of the tag, in the tag's unit, and asks before it adds them to the file. The file is only changed if all of it is
-   right.
+   makes of the tag, in the tag's unit, and asks before it adds them to the file. The file is only changed if all of it
+   is right.
 4. **Override**: a parameter makes a limit stricter, never laxer than its source allows; `deadband`, `off_delay_s` and
    `outputs` may be given too, and `on_delay_s` where the source does not rule it out. An `[[alarm]]` of the same tag
    and name stands in the place of the template's rule, and then has no source but the one that you give it.
 
 A template, parameter or tag of a wrong name is refused with its place and the name that is meant; so are a unit that
-does not fit, a number that the source does not allow, and a limit outside the tag's range. Nothing is changed then, and what
-ran before goes on. How to write it in a file: [configuration](../understand/configuration.md#alarm-templates).
+does not fit, a number that the source does not allow, and a limit outside the tag's range. Nothing is changed then, and
+what ran before goes on. How to write it in a file: [configuration](../understand/configuration.md#alarm-templates).
 
 `(m)` is general knowledge and not read from the standard: confirm it. `design value` comes from the installation's
 design documents; no standard has it. Delays are those before an alarm is raised, and before it clears."""
