@@ -15,6 +15,7 @@ import msgspec
 from msgspec import Meta
 
 from drivers.errors import SettingsError
+from edge.mistakes import suggest
 
 SUFFIX = ".toml"
 EXTENDS, PARAMETER = "extends", "parameter"
@@ -114,7 +115,7 @@ def names() -> tuple[str, ...]:
 def load(name: str) -> Template:
     """Read a template. Raises SettingsError if there is none of that name or it is malformed."""
     if name not in names():
-        raise SettingsError(f"there is no template '{name}'", hint=f"use one of: {', '.join(names())}")
+        raise SettingsError(f"there is no template '{name}'", hint=suggest(name, names()))
     try:
         return msgspec.convert({"name": name, **_document(name)}, Template)
     except ValueError as error:

@@ -86,4 +86,4 @@ def tell_bounds(parameter: Parameter) -> str:
     if parameter.choices:
         return " or ".join(f"`{choice}`" for choice in parameter.choices)
     ends = (("at least", parameter.least), ("at most", parameter.most))
-    return ", ".join(f"{word} {end:g}" for word, end in ends if end is not None)
+    return ", ".join(f"{word} {end:.12g}" for word, end in ends if end is not None)
