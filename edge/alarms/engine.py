@@ -13,7 +13,7 @@ import msgspec
 
 from drivers.base import Scan
 from edge.alarms.conditions import Condition, make_condition
-from edge.alarms.following import Combination, find_followers
+from edge.alarms.following import Combination, find_followers, suppresses
 from edge.alarms.scans import Columns
 from edge.alarms.standing import NEVER, AlarmState, Words
 from edge.alarms.watched import OccurrenceAt, Watched
@@ -173,7 +173,7 @@ class Alarms:
     def _follow(self, name: str, now_ns: int) -> list[Change]:
         """Look anew at an alarm that follows from others."""
         one = self._all[name]
-        by_design = any(self._all[cause].alarm.is_active for cause in one.rule.suppressed_by)
+        by_design = any(suppresses(self._all[cause].alarm) for cause in one.rule.suppressed_by)
         words = list(one.alarm.suppress(by_design=by_design))
         combination = self._combinations.get(name)
         if combination is not None:
