@@ -13,6 +13,7 @@ import aiohttp
 import pytest
 
 from lab.district import District
+from lab.fleet_side import FleetSide
 from lab.gateway_side import GatewaySide
 
 PARK = "gw-yufu-0001"
@@ -58,7 +59,8 @@ async def test_overfill_with_no_fleet_lights_the_siren_and_is_in_the_journal_in_
     tmp_path: Path,
 ) -> None:
     told: list[str] = []
-    district = District(tmp_path / "district", told.append)
+    folder = tmp_path / "district"
+    district = District(folder, told.append, fleet=FleetSide(folder / "fleet", console_port=0))
     try:
         await district.open()
         side = next(one for one in district.gateways if one.station.gateway == PARK)
