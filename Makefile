@@ -43,6 +43,7 @@ check: $(VENV)/.dev ## Lint, types, import contracts, generated files
 	@$(BIN)/python -m wire.schema --check
 	@$(BIN)/python -m edge.schema --check
 	@$(BIN)/python -m edge.devices --check
+	@$(BIN)/python -m edge.template_page --check
 	@$(BIN)/python -m fleet.console.catalogue check
 	@requirements/compile.sh --check
 
@@ -68,6 +69,7 @@ schemas: $(VENV)/.dev ## Write the generated schemas and settings tables anew
 	@$(BIN)/python -m wire.schema
 	@$(BIN)/python -m edge.schema
 	@$(BIN)/python -m edge.devices
+	@$(BIN)/python -m edge.template_page
 
 requirements: $(VENV)/.dev ## Pin the dependencies anew
 	@requirements/compile.sh

@@ -13,6 +13,7 @@ import logging
 import random
 from collections.abc import Collection, Mapping
 from contextlib import suppress
+from pathlib import Path
 
 import msgspec
 
@@ -24,9 +25,9 @@ from edge.collect import Collector
 from edge.line import Line
 from edge.live import Newest
 from edge.operating import AlarmView, Operation
-from edge.outputs import Output
+from edge.outputs import Interlock, Means, Output, make_switch
 from edge.pipeline import Pipeline
-from edge.settings import Configuration
+from edge.settings import OUTPUT_FAULT, Configuration
 from edge.spool import Remembered
 from edge.store import Store
 from edge.supervise import supervise
@@ -44,6 +45,8 @@ TICK_LEAST_S, TICK_MOST_S = 0.02, 1.0
 """Between two looks at what is due by time alone."""
 ACCOUNTS_S = 10.0
 """Between two looks at the accounts of all groups."""
+NO_MEANS = Means(gateway="", programs=Path("/nonexistent"))
+"""No program to run, and no interlock to open."""
 
 
 class Acquisition:
@@ -57,6 +60,7 @@ class Acquisition:
         clock: SystemClock,
         before: Mapping[str, Remembered],
         jitter: random.Random,
+        means: Means = NO_MEANS,
     ) -> None:
         self.configuration = configuration
         self._store = store
@@ -76,10 +80,8 @@ class Acquisition:
         self._pipeline = Pipeline(configuration)
         layouts = [Layout(group, tags) for group, tags in configuration.columns.items()]
         self._layouts = {layout.group: (layout_id(layout), layout) for layout in layouts}
-        self._outputs = {
-            entry.name: Output(entry, self._write, store.put_event, clock.mono_ns, clock.wall_at)
-            for entry in configuration.outputs
-        }
+        self._outputs = self._make_outputs(means)
+        self._keys = self._find_keys()
         self._raised = {name: stood.raised for name, stood in before.items() if stood.raised is not None}
         now_ns = clock.mono_ns()
         self._alarms = Alarms(
@@ -94,6 +96,30 @@ class Acquisition:
         self._clear_orphans(before, now_ns)
         for change in self._alarms.start(now_ns):
             self._announce(change)
+
+    def _make_outputs(self, means: Means) -> dict[str, Output]:
+        interlock = Interlock(means.gateway, means.key_file)
+        return {
+            entry.name: Output(
+                entry,
+                make_switch(entry, self._write, means.programs),
+                find_refusal=interlock.find_refusal,
+                journal=self._store.put_event,
+                on_fault=self._take_fault,
+                mono_ns=self._clock.mono_ns,
+                wall_at=self._clock.wall_at,
+            )
+            for entry in self.configuration.outputs
+        }
+
+    def _find_keys(self) -> dict[str, list[tuple[int, Output]]]:
+        """The maintenance keys by group: the key's column, and the output that it keeps off."""
+        found: dict[str, list[tuple[int, Output]]] = {}
+        for group, tags in self.configuration.columns.items():
+            for output in self._outputs.values():
+                if output.entry.inhibit in tags:
+                    found.setdefault(group, []).append((tags.index(output.entry.inhibit), output))
+        return found
 
     def _resume(self, stood: Remembered, now_ns: int) -> Standpoint:
         """A shelving whose end cannot be told ends now: silence must not outlast what was asked for."""
@@ -140,6 +166,21 @@ class Acquisition:
                 name = f"output[{output.entry.name}]"
                 tasks.create_task(supervise(name, output.run, self._store.put_audit), name=name)
             await asyncio.Event().wait()  # also where there is nothing to acquire
+
+    async def leave(self, coming: Configuration | None) -> None:
+        """Once `run` has ended: bring each output that what comes does not have to its fail-safe state.
+
+        ``coming`` is None at the end of the agent. Lines that this opened are closed, GPIO lines are let go of.
+        """
+        kept = {entry.target for entry in coming.outputs} if coming else set()
+        cause = "removed" if coming else "stop"
+        left = [output for output in self._outputs.values() if output.entry.target not in kept]
+        await asyncio.gather(*(output.fail_safe(cause) for output in left))
+        for output in self._outputs.values():
+            output.release()
+        for line in self._lines.values():
+            if line.is_up:
+                await line.close()
 
     async def _watch_accounts(self) -> None:
         accounts = Accounts()
@@ -214,6 +255,8 @@ class Acquisition:
             self._use(made)
 
     def _use(self, scan: Scan) -> None:
+        for index, output in self._keys.get(scan.group, ()):
+            output.turn_key(scan.values[index], scan.quality[index], scan.mono_ns)
         for change in self._alarms.evaluate(scan):
             self._announce(change)
         if self._alarms.due_ns < scan.mono_ns + TICK_MOST_S * NS:
@@ -225,6 +268,12 @@ class Acquisition:
             wall = self._clock.wall_at(scan.mono_ns)
             record = ScanRecord(key, scan.mono_ns, wall, kept.values, kept.quality, kept.columns)
             self._store.put_scan(record, layout)
+
+    def _take_fault(self, output: str, fault: str) -> None:
+        """An output that does not answer is an alarm; ``fault`` is empty once it does."""
+        for change in self._alarms.heed(f"{output}:{OUTPUT_FAULT}", self._clock.mono_ns(), holds=bool(fault)):
+            self._announce(change)
+        self._is_due_sooner.set()
 
     def _announce(self, change: Change) -> None:
         """Tell the outputs, then the spool."""

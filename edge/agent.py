@@ -38,6 +38,8 @@ from edge.local.opening import open_local
 from edge.local.site import Nameplate
 from edge.mistakes import Mistakes
 from edge.operating import Operation, OperationError
+from edge.outputs import Means
+from edge.outputs.program import FOLDER as PROGRAMS_FOLDER
 from edge.places import format_place
 from edge.release import RELEASE
 from edge.sender import Identity
@@ -89,6 +91,7 @@ class Agent:
         self._jitter = random.Random()  # noqa: S311 - spreads polls, guards nothing
         self._newest = Newest(clock.wall_at)
         self._own_profiles = folder / OWN_FOLDER
+        self._means = make_means(boot, folder)
         self._configuration = self._choose(seed)
         self._changed = asyncio.Event()
         self._acquisition: Acquisition | None = None
@@ -146,6 +149,8 @@ class Agent:
                 await stop.wait()
                 log.info("stopping")
                 await end(acquire, commands)
+                if self._acquisition is not None:
+                    await self._acquisition.leave(None)
                 self._store.put_audit("stopped", "asked to stop")
                 await self._store.commit()
                 await self._send_rest()
@@ -182,7 +187,7 @@ class Agent:
             self._changed.clear()
             before = await self._stood()
             self._acquisition = Acquisition(
-                self._configuration, self._store, self._newest, self._clock, before, self._jitter
+                self._configuration, self._store, self._newest, self._clock, before, self._jitter, self._means
             )
             self._newest.keep(self._acquisition.group_names)
             self.uplink.ask_report()
@@ -195,6 +200,7 @@ class Agent:
                     running.result()  # it never ends by itself: what it raises ends the agent
             finally:
                 await end(changed, running)
+            await self._acquisition.leave(self._configuration)
 
     async def _wait_for_change(self) -> None:
         """Wait for another configuration, or for a spool that could not be read before: it knows which alarms are up,
@@ -322,6 +328,16 @@ class Agent:
             config_version=self._twin.version,
             alarms_raised=self._acquisition.raised if self._acquisition else 0,
         )
+
+
+def make_means(boot: BootSettings, folder: Path) -> Means:
+    """Say what this gateway has for its outputs: its programs, and perhaps a key file of interlocks."""
+    key_file = boot.outputs.interlock_key_file
+    return Means(
+        gateway=boot.gateway.id,
+        programs=folder / PROGRAMS_FOLDER,
+        key_file=folder / key_file if key_file else None,
+    )
 
 
 def settle_memory() -> None:

@@ -14,6 +14,7 @@ import msgspec
 from edge.draft import Draft, TagDraft
 from edge.local.settings import LocalSettings
 from edge.mistakes import Mistakes, read_struct, suggest
+from edge.output_settings import OutputSettings
 from edge.references import check_references
 from edge.settings import (
     BootSettings,
@@ -34,6 +35,7 @@ BOOT_TABLES: Mapping[str, type[msgspec.Struct]] = {
     "uplink": UplinkSettings,
     "spool": SpoolSettings,
     "health": HealthSettings,
+    "outputs": OutputSettings,
     "local": LocalSettings,
 }
 FLEET_TABLES = ("bus", "device", "template", "alarm", "output")

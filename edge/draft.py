@@ -8,8 +8,9 @@ import msgspec
 
 from drivers.base import DriverKind
 from edge.mistakes import Mistakes
+from edge.output_settings import OutputEntry
 from edge.places import Place
-from edge.settings import AlarmRule, Check, DerivedEntry, Device, OutputEntry, Report, ScanGroup
+from edge.settings import AlarmRule, Check, DerivedEntry, Device, Report, ScanGroup
 from wire.twin import TagInfo
 
 

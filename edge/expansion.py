@@ -28,8 +28,12 @@ OUTPUTS = "outputs"
 MOLAR_MASS, MASS, VOLUME = "molar_mass", "mg/m3", "ppm"
 MEMBER = "member"
 """The parameter that names the alarm of each tag which a combination counts."""
-KEPT = ("level", "name", "priority", "on_delay_s", "off_delay_s", "window_s")
+KEPT = ("level", "name", "priority", "on_delay_s", "off_delay_s", "direction")
 """What a rule takes from its template as it stands there."""
+OF_KIND = ("window_s", "setpoint", "equals", "bit", "silent_s", "kind", "wrap")
+"""What only some kinds of rules have: it stands in the template, or is what was given for a parameter."""
+VALUE_LIMITS = ("high-high", "high", "low", "low-low")
+"""Levels whose limit is one of the value itself, so that the tag's range must hold it."""
 
 
 class Setting(msgspec.Struct, frozen=True, kw_only=True):
@@ -121,6 +125,8 @@ def _check_outputs(setting: Setting) -> None:
 
 
 def _example(parameter: Parameter) -> str:
+    if parameter.is_tag:
+        return '"device.tag", another tag\'s full name'
     if parameter.choices:
         return " or ".join(f'"{choice}"' for choice in parameter.choices)
     return f"a number in {parameter.unit}" if parameter.unit else "a number in the tag's unit"
@@ -133,6 +139,11 @@ def _check_value(setting: Setting, name: str, parameter: Parameter, value: Any) 
         if value in parameter.choices:
             return True
         setting.mistakes.add(place, f"'{name}' is wrong: {value!r}", wanted)
+        return False
+    if parameter.is_tag:
+        if isinstance(value, str):
+            return True
+        setting.mistakes.add(place, f"'{name}' is no tag's name: {value!r}", wanted)
         return False
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
         setting.mistakes.add(place, f"'{name}' is no number that can be used", wanted)
@@ -189,6 +200,10 @@ def _expand_rule(
     rule: RuleTemplate, setting: Setting, values: Values, tag: TagInfo, factor: float
 ) -> dict[str, Any] | None:
     """Make one rule; None where it needs an optional parameter that was not given."""
+    parts = {key: getattr(rule, key) for key in OF_KIND}
+    of_kind = {key: value for key, part in parts.items() if (value := _number(part, values)) is not None}
+    if rule.limit is None:
+        return {**_plain(rule, setting, values), **of_kind}
     limit = _in_unit(rule.limit, values, tag, factor)
     if limit is None:
         return None
@@ -197,11 +212,9 @@ def _expand_rule(
     elif not _is_within(limit, rule, tag):
         message = f"the range {_range(tag)} of '{tag.name}' does not suit {rule.key} at {_show(limit, tag)}"
         setting.mistakes.add(setting.place, f"{_called(setting)}: {message}", _suit(rule, setting))
-    table = {**_plain(rule, setting, values), "limit": limit}
     deadband = setting.given.get("deadband", _in_unit(rule.deadband, values, tag, factor))
-    table |= {} if deadband is None else {"deadband": deadband}
-    rest = {"kind": rule.kind, "wrap": rule.wrap}
-    return table | {key: value for key, part in rest.items() if (value := _number(part, values)) is not None}
+    table = {**_plain(rule, setting, values), **of_kind, "limit": limit}
+    return table if deadband is None else table | {"deadband": deadband}
 
 
 def _small_range_limit(
@@ -228,8 +241,8 @@ def _usual_limits(setting: Setting, values: Values, tag: TagInfo, factor: float)
 
 
 def _is_within(limit: float, rule: RuleTemplate, tag: TagInfo) -> bool:
-    """Whether the tag's range holds a limit. A sum of readings has nothing to do with the range of one."""
-    if rule.window_s is not None:
+    """Whether the tag's range holds a limit. That of a sum or a difference has nothing to do with it."""
+    if rule.level not in VALUE_LIMITS:
         return True
     return (tag.low is None or limit >= tag.low) and (tag.high is None or limit <= tag.high)
 

@@ -11,8 +11,9 @@ from edge.alarms.following import find_circle
 from edge.draft import BusDraft, Draft, TagDraft
 from edge.formulas import GUST_POLL_MOST_S, find_misfits
 from edge.mistakes import suggest
+from edge.output_settings import OutputEntry
 from edge.places import Place
-from edge.settings import AlarmRule, Check, DerivedEntry
+from edge.settings import OUTPUT_FAULT, AlarmRule, Check, DerivedEntry
 
 LEVEL_ORDER = ("low-low", "low", "high", "high-high")
 PARTNERS = ("at_most", "at_least", "zero_with")
@@ -29,14 +30,8 @@ DERIVED_POLLS = 4
 def check_references(draft: Draft) -> None:
     """Check all references of a draft; what is wrong goes to its mistakes."""
     for place, output in draft.outputs.values():
-        tag = draft.tags.get(output.tag)
-        if tag is None:
-            _report_missing(output.tag, (*place, "tag"), draft)
-        elif tag.bus is None:
-            draft.mistakes.add((*place, "tag"), f"'{output.tag}' is derived: it cannot be written", "use a modbus coil")
-        elif not tag.bus.kind.writable:
-            message = f"driver {tag.bus.kind.kind} cannot write '{output.tag}'"
-            draft.mistakes.add((*place, "tag"), message, "use a modbus coil")
+        _check_target(place, output, draft)
+        _check_key(place, output, draft)
     for place, rule in draft.alarms.values():
         _check_alarm(place, rule, draft)
     _check_circles(draft)
@@ -52,20 +47,40 @@ def check_references(draft: Draft) -> None:
         _check_bus(name, bus, draft)
 
 
+def _check_target(place: Place, output: OutputEntry, draft: Draft) -> None:
+    if output.tag is None:
+        return
+    tag = draft.tags.get(output.tag)
+    if tag is None:
+        _report_missing(output.tag, (*place, "tag"), draft)
+    elif tag.bus is None:
+        draft.mistakes.add((*place, "tag"), f"'{output.tag}' is derived: it cannot be written", "use a modbus coil")
+    elif not tag.bus.kind.writable:
+        message = f"driver {tag.bus.kind.kind} cannot write '{output.tag}'"
+        draft.mistakes.add((*place, "tag"), message, "use a modbus coil")
+
+
+def _check_key(place: Place, output: OutputEntry, draft: Draft) -> None:
+    """A maintenance key must be asked: of one that speaks by itself nobody knows when its wire is cut."""
+    if output.inhibit is None:
+        return
+    tag = draft.tags.get(output.inhibit)
+    if tag is None:
+        _report_missing(output.inhibit, (*place, "inhibit"), draft)
+    elif output.inhibit == output.tag:
+        draft.mistakes.add((*place, "inhibit"), "an output is no maintenance key of its own", "name another tag")
+    elif _poll_of(tag, draft) is None and tag.info.device not in draft.broken:
+        message = f"'{output.inhibit}' speaks by itself: its silence would keep the output off"
+        draft.mistakes.add((*place, "inhibit"), message, "name a tag that is read every `poll_s`")
+
+
 def _report_missing(tag: str, place: Place, draft: Draft) -> None:
     if tag.partition(".")[0] not in draft.broken:
         draft.mistakes.add(place, f"there is no tag '{tag}'", suggest(tag, draft.tags))
 
 
 def _check_alarm(place: Place, rule: AlarmRule, draft: Draft) -> None:
-    for output in rule.outputs:
-        if output not in draft.outputs:
-            known = suggest(output, draft.outputs)
-            draft.mistakes.add((*place, "outputs"), f"there is no output '{output}'", known)
-    for key, names in (("of", rule.of), ("suppressed_by", rule.suppressed_by)):
-        for name in names:
-            if name not in draft.alarms and name.partition(".")[0] not in draft.broken:
-                draft.mistakes.add((*place, key), f"there is no alarm '{name}'", suggest(name, draft.alarms))
+    _check_names(place, rule, draft)
     for key, tag in (("tag", rule.tag), ("setpoint", rule.setpoint)):
         if isinstance(tag, str) and tag and tag not in draft.tags:
             _report_missing(tag, (*place, key), draft)
@@ -74,6 +89,20 @@ def _check_alarm(place: Place, rule: AlarmRule, draft: Draft) -> None:
         _check_limit(place, rule.limit, found, draft)
     if found is not None:
         _check_times(place, rule, found, draft)
+
+
+def _check_names(place: Place, rule: AlarmRule, draft: Draft) -> None:
+    """The outputs and the alarms that a rule names are there."""
+    outputs = [("outputs", name) for name in rule.outputs]
+    if rule.level == OUTPUT_FAULT:
+        outputs.append(("name", rule.label))
+    for key, name in outputs:
+        if name not in draft.outputs:
+            draft.mistakes.add((*place, key), f"there is no output '{name}'", suggest(name, draft.outputs))
+    for key, names in (("of", rule.of), ("suppressed_by", rule.suppressed_by)):
+        for name in names:
+            if name not in draft.alarms and name.partition(".")[0] not in draft.broken:
+                draft.mistakes.add((*place, key), f"there is no alarm '{name}'", suggest(name, draft.alarms))
 
 
 def _check_limit(place: Place, limit: float, tag: TagDraft, draft: Draft) -> None:

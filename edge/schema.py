@@ -21,14 +21,15 @@ import msgspec
 from drivers.base import DriverKind, find, kinds
 from edge.configuration import BOOT_TABLES
 from edge.mistakes import example
+from edge.output_settings import OutputEntry
 from edge.settings import (
+    OUTPUT_FAULT,
     AlarmRule,
     BusEntry,
     Check,
     DerivedEntry,
     DeviceEntry,
     GroupEntry,
-    OutputEntry,
     Report,
     TagEntry,
     TemplateEntry,
@@ -64,7 +65,9 @@ def configuration_schema() -> dict[str, Any]:
     """Make the schema of a whole file; ``$defs/desired`` is that of what the fleet may send."""
     drivers = [find(kind) for kind in kinds()]
     boot = {name: _table(model) for name, model in BOOT_TABLES.items()}
-    alarm = _table(AlarmRule) | {"anyOf": [{"required": ["tag"]}, {"properties": {"level": {"const": "combined"}}}]}
+    alarm = _table(AlarmRule) | {
+        "anyOf": [{"required": ["tag"]}, {"properties": {"level": {"enum": ["combined", OUTPUT_FAULT]}}}]
+    }
     desired = {
         "bus": _array({"oneOf": [_bus(driver) for driver in drivers]}),
         "device": _array({"anyOf": [device_table(driver, has_profile=p) for driver in drivers for p in (False, True)]}),

@@ -12,23 +12,26 @@ from msgspec import Meta
 from drivers.base import DriverKind, Group
 from edge.listening import read_listen
 from edge.local.settings import LocalSettings
+from edge.names import NAME, OPTIONAL_NAME, TAG_NAME, Hours, Name, Period, Seconds, Sibling, TagName
+from edge.output_settings import OutputEntry, OutputSettings
 from wire.topics import is_gateway
 from wire.twin import TagInfo
 
-NAME = r"^[A-Za-z0-9][A-Za-z0-9_-]*$(?!\n)"
-OPTIONAL_NAME = r"^([A-Za-z0-9][A-Za-z0-9_-]*)?$(?!\n)"
-Name = Annotated[str, Meta(pattern=NAME, max_length=64, examples=["gd-01"])]
-Sibling = Annotated[str, Meta(pattern=NAME, max_length=64, examples=["temperature"])]
-"""A tag of the same device, by its name there."""
-TAG_NAME = r"^[A-Za-z0-9][A-Za-z0-9_-]*\.[A-Za-z0-9][A-Za-z0-9_-]*$(?!\n)"
-TagName = Annotated[str, Meta(pattern=TAG_NAME, examples=["gd-01.gas"])]
-Seconds = Annotated[float, Meta(ge=0, le=86400)]
-Hours = Annotated[float, Meta(ge=0, le=87_600)]
-Period = Annotated[float, Meta(ge=0.01, le=86400)]
 Level = Literal[
-    "high-high", "high", "low", "low-low", "deviation", "rate", "discrete", "bit", "bad", "silent", "total", "combined"
+    "high-high",
+    "high",
+    "low",
+    "low-low",
+    "deviation",
+    "rate",
+    "discrete",
+    "bit",
+    "bad",
+    "silent",
+    "total",
+    "combined",
+    "output-fault",
 ]
-Hold = Literal["active", "acknowledged", "normal"]
 Formula = Literal["dew_point", "mean", "gust", "vector_speed", "vector_direction", "rain_sum"]
 
 MQTT_PORTS = {"mqtt": 1883, "mqtts": 8883}
@@ -153,6 +156,7 @@ class BootSettings(msgspec.Struct, frozen=True, kw_only=True):
     uplink: UplinkSettings
     spool: SpoolSettings = SpoolSettings()
     health: HealthSettings = HealthSettings()
+    outputs: OutputSettings = OutputSettings()
     local: LocalSettings = LocalSettings()
 
 
@@ -304,12 +308,12 @@ class AlarmRule(msgspec.Struct, frozen=True, kw_only=True):
 
     tag: Annotated[
         Annotated[str, Meta(pattern=TAG_NAME.replace("^", "^(|", 1).replace("$", ")$"), examples=["gd-01.gas"])],
-        Meta(description="full name of the tag it watches; none of `combined`"),
+        Meta(description="full name of the tag it watches; none of `combined` and `output-fault`"),
     ] = ""
     level: Annotated[Level, Meta(description="its kind, and how far out")]
     label: Annotated[
         Annotated[str, Meta(pattern=NAME.replace("^", "^(|", 1).replace("$", ")$"), max_length=64)],
-        Meta(description="tells apart several of a kind on one tag; `combined` needs one"),
+        Meta(description="tells apart several of a kind on one tag; `combined` needs one, `output-fault` the output's"),
     ] = msgspec.field(default="", name="name")
     limit: Annotated[float | None, Meta(description="raised at or beyond it, in the tag's unit")] = None
     deadband: Annotated[float, Meta(ge=0, description="how far back from the limit it clears")] = 0.0
@@ -414,6 +418,7 @@ LEVEL_KEYS: Mapping[str, LevelKeys] = {
     "silent": LevelKeys(("tag", "silent_s")),
     "total": LevelKeys(("tag", "limit", "window_s", "kind"), ("deadband", "wrap")),
     "combined": LevelKeys(("label", "of", "need"), ("window_s",)),
+    "output-fault": LevelKeys(("label",)),
 }
 _OWN_KEYS = {key for keys in LEVEL_KEYS.values() for key in (*keys.needs, *keys.allows)} - {"label"}
 FOREIGN_KEYS: Mapping[str, tuple[str, ...]] = {
@@ -423,6 +428,8 @@ FOREIGN_KEYS: Mapping[str, tuple[str, ...]] = {
 DEFAULTS: Mapping[str, Any] = {field.name: field.default for field in msgspec.structs.fields(AlarmRule)}
 FILE_KEYS = {"label": "name"}
 """How a key is called in the file, where that is not the attribute's name."""
+OUTPUT_FAULT: Literal["output-fault"] = "output-fault"
+"""The level of an output that does not answer: such an alarm is called `<output>:output-fault`."""
 LIMITS = ("high-high", "high", "low", "low-low")
 """The levels that are a limit of the value itself."""
 
@@ -436,23 +443,6 @@ class TemplateEntry(msgspec.Struct, frozen=True, kw_only=True):
         Annotated[str, Meta(pattern=OPTIONAL_NAME, max_length=64)],
         Meta(description="of a template that combines several tags: the alarm's name less `:combined`"),
     ] = ""
-
-
-class OutputEntry(msgspec.Struct, frozen=True, kw_only=True):
-    """[[output]]: a writable tag that alarms switch, and the values that mean on and off."""
-
-    name: Annotated[Name, Meta(description="unique on the gateway")]
-    tag: Annotated[TagName, Meta(description="full name of the writable tag that switches it")]
-    title: Annotated[str, Meta(description="name for people")] = ""
-    on: Annotated[bool | int | float, Meta(description="value written to switch it on")] = 1
-    off: Annotated[bool | int | float, Meta(description="value written to switch it off")] = 0
-    hold: Annotated[
-        Hold,
-        Meta(
-            description="on while an alarm is active or latched (active), until somebody acknowledges it, even if it is"
-            " still active (acknowledged), or until it is both over and acknowledged (normal)"
-        ),
-    ] = "active"
 
 
 class Bus(msgspec.Struct, frozen=True, kw_only=True):

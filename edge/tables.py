@@ -15,8 +15,10 @@ from edge.draft import BusDraft, Draft, TagDraft
 from edge.expansion import Setting, expand_tag, expand_tags
 from edge.merging import GroupTable, Placed, merge_groups, merge_tags
 from edge.mistakes import fields_of, read_struct, suggest
+from edge.output_settings import OutputEntry
 from edge.places import Place
 from edge.settings import (
+    OUTPUT_FAULT,
     AlarmRule,
     BusEntry,
     Check,
@@ -24,7 +26,6 @@ from edge.settings import (
     Device,
     DeviceEntry,
     GroupEntry,
-    OutputEntry,
     Report,
     ScanGroup,
     TagEntry,
@@ -290,3 +291,5 @@ def read_output(table: Any, place: Place, draft: Draft) -> None:
     if output.name in draft.outputs:
         draft.mistakes.add(place, f"a second output is called '{output.name}'", "give it a name of its own")
     draft.outputs[output.name] = (place, output)
+    fault = AlarmRule(level=OUTPUT_FAULT, label=output.name, priority=1, title=output.title)
+    draft.alarms.setdefault(fault.name, (place, fault))

@@ -15,6 +15,7 @@ import msgspec
 from msgspec import Meta
 
 from drivers.errors import SettingsError
+from edge.mistakes import suggest
 
 SUFFIX = ".toml"
 EXTENDS, PARAMETER = "extends", "parameter"
@@ -22,7 +23,7 @@ EXTENDS, PARAMETER = "extends", "parameter"
 RANGE = "range"
 """What a share is of that is no parameter: the width of the tag's range, ``high`` - ``low``."""
 
-Sector = Literal["chemical", "fireworks", "flood", "pipeline", "weather"]
+Sector = Literal["any", "chemical", "fireworks", "flood", "pipeline", "weather"]
 
 
 class Share(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -42,6 +43,7 @@ class Parameter(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     least: Annotated[float | None, Meta(description="the least that may be given")] = None
     most: Annotated[float | None, Meta(description="the most that may be given: what the standard allows")] = None
     choices: Annotated[tuple[str, ...], Meta(description="the words that it may be; without them it is a number")] = ()
+    is_tag: Annotated[bool, Meta(description="it is the full name of another tag")] = False
     optional: Annotated[bool, Meta(description="rules that need it are left out where it is not given")] = False
     source: Annotated[str, Meta(description="where its value comes from")] = ""
 
@@ -65,7 +67,12 @@ class RuleTemplate(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     priority: Annotated[int, Meta(ge=1, le=4)] = 2
     on_delay_s: float = 0.0
     off_delay_s: float = 0.0
-    window_s: float | None = None
+    window_s: float | Share | None = None
+    setpoint: float | Share | None = None
+    direction: str | None = None
+    equals: float | Share | None = None
+    bit: int | Share | None = None
+    silent_s: float | Share | None = None
     kind: str | Share | None = None
     wrap: float | Share | None = None
     need: int | Share | None = None
@@ -108,7 +115,7 @@ def names() -> tuple[str, ...]:
 def load(name: str) -> Template:
     """Read a template. Raises SettingsError if there is none of that name or it is malformed."""
     if name not in names():
-        raise SettingsError(f"there is no template '{name}'", hint=f"use one of: {', '.join(names())}")
+        raise SettingsError(f"there is no template '{name}'", hint=suggest(name, names()))
     try:
         return msgspec.convert({"name": name, **_document(name)}, Template)
     except ValueError as error:

@@ -76,6 +76,8 @@ class Demo:
         show = partial(self._console.print, soft_wrap=True)
         show(f"\n[bold]Console[/bold]  {fleet.console_url}")
         show(f"[bold]Sign-in[/bold]  {fleet.user} / {fleet.password}")
+        for gateway in self._district.gateways:
+            show(f"[bold]Gateway[/bold]  {gateway.page_url}  {gateway.code}  {gateway.station.gateway}")
         option = "" if self._folder == Path("var/demo").resolve() else f" --data {self._folder}"
         command = f"{os.path.relpath(program('fengsui-lab'))} trigger {'|'.join(self._district.scenarios)}"
         show(f"[bold]Trigger[/bold]  {command}{option}")

@@ -6,7 +6,7 @@ import asyncio
 import json
 import shutil
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from pathlib import Path
 
 import msgspec
@@ -31,6 +31,7 @@ SETTLE_S = 1.5
 """Pause after the last record, in which a duplicate may still show up."""
 LOOK_S = 0.25
 LINK_LOST_S = 20.0
+FLEET_GONE_S = 60.0
 
 Tell = Callable[[str], None]
 """Told, for people, what happens."""
@@ -71,6 +72,7 @@ class District:
         self._stations: tuple[Station, ...] = (self._park, WeatherSite(self.truth), self._bridge, self._river)
         self.gateways: list[GatewaySide] = []
         self._background: set[asyncio.Task[None]] = set()
+        self._is_fleet_gone = False
         self.fleet = fleet or FleetSide(folder / "fleet")
         self.scenarios: dict[str, Scenario] = {
             "overfill": self.overfill,
@@ -80,6 +82,7 @@ class District:
             "quake": self.quake,
             "broker-dies": self.broker_dies,
             "link-lost": self.link_lost,
+            "fleet-stops": self.fleet_stops,
         }
         self._control = Control(self.scenarios)
         self.ledgers: list[Ledger] = []
@@ -190,7 +193,8 @@ class District:
 
     def check(self) -> None:
         """Raise LabError if a program of the district has ended by itself."""
-        self.fleet.check()
+        if not self._is_fleet_gone:
+            self.fleet.check()
         for gateway in self.gateways:
             gateway.agent.check()
 
@@ -265,15 +269,34 @@ class District:
         if gateway.link.is_cut:
             raise LabError(f"the link of {gateway.station.gateway} is cut already")
         gateway.link.cut()
-        task = asyncio.create_task(self._heal(gateway))
-        self._background.add(task)
-        task.add_done_callback(self._background.discard)
+        self._begin(self._heal(gateway))
         return f"the link of {gateway.station.gateway} is cut for {LINK_LOST_S:g} s"
 
     async def _heal(self, gateway: GatewaySide) -> None:
         await asyncio.sleep(LINK_LOST_S)
         gateway.link.heal()
         self._tell(f"the link of {gateway.station.gateway} is healed")
+
+    async def fleet_stops(self) -> str:
+        """Stop broker, ingest, relay and console for a while: gateways are on their own."""
+        if self._is_fleet_gone:
+            raise LabError("the fleet is stopped already")
+        self._is_fleet_gone = True
+        await self.fleet.stop()
+        self._begin(self._serve_again())
+        return f"broker and fleet are stopped for {FLEET_GONE_S:g} s: look at a gateway's own page"
+
+    async def _serve_again(self) -> None:
+        await asyncio.sleep(FLEET_GONE_S)
+        await self.fleet.serve_again()
+        await self.fleet.comes_up()
+        self._is_fleet_gone = False
+        self._tell("broker and fleet are started again")
+
+    def _begin(self, later: Coroutine[None, None, None]) -> None:
+        task = asyncio.create_task(later)
+        self._background.add(task)
+        task.add_done_callback(self._background.discard)
 
 
 def prepare(folder: Path) -> None:

@@ -101,7 +101,7 @@ class FleetSide:
         """
         for preferred in (self._preferred_port, 0, 0):
             await self._start(preferred)
-            if await self._comes_up():
+            if await self.comes_up():
                 return
         self.check()
 
@@ -139,7 +139,7 @@ class FleetSide:
         """Start one of the programs that run apart."""
         await self.programs[name].start([self._program, name, "--data", str(self._folder), *self._addresses])
 
-    async def _comes_up(self) -> bool:
+    async def comes_up(self) -> bool:
         """Wait until it is well (True) or has ended (False). Raises LabError if neither comes."""
         deadline = time.monotonic() + UP_S
         while self._serve.is_running:

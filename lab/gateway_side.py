@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import secrets
 from pathlib import Path
 
 from lab.processes import Child, free_port, program, run_once
 from lab.proxy import Link
 from lab.site_file import render
 from lab.station import Station
+
+CODE_FILE = "site.code"
+CODE_DIGITS = 10
 
 
 class GatewaySide:
@@ -23,19 +27,33 @@ class GatewaySide:
         self.before: tuple[str, ...] = ()
         """Words before the agent's command, by which it runs in other surroundings: ``env NAME=value``."""
         self.health_port = 0
+        self.page_port = 0
+        self.code = f"{secrets.randbelow(10**CODE_DIGITS):0{CODE_DIGITS}}"
+        """What opens its own page."""
         self.agent = Child(f"the agent of {station.gateway}", folder / "agent.log")
+
+    @property
+    def page_url(self) -> str:
+        """Where its own page is."""
+        return f"http://127.0.0.1:{self.page_port}/"
 
     async def start(self) -> None:
         """Write the configuration, have it checked, and start the agent. The token lies in the folder already."""
         self.broker = f"127.0.0.1:{await self.link.open()}"
-        self.health_port = free_port()
+        self.health_port, self.page_port = free_port(), free_port()
         self.configure()
+        await run_once([program("fengsui-edge"), "local-code", str(self.folder / CODE_FILE)], self.code + "\n")
         await run_once([program("fengsui-edge"), "check", str(self._config)])
         await self.start_agent()
 
     def configure(self) -> None:
         """Write the configuration; an agent that runs reads it at its next start."""
-        places = {**self.station.places, "broker": self.broker, "health_port": self.health_port}
+        places = {
+            **self.station.places,
+            "broker": self.broker,
+            "health_port": self.health_port,
+            "page_port": self.page_port,
+        }
         text = render(self.station.gateway, places)
         self._config.write_text(text, "utf-8")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import string
 import tomllib
 from collections.abc import Iterator, Mapping
@@ -10,9 +11,15 @@ from typing import Any
 
 import msgspec
 
+from edge.configuration import read_configuration
+from edge.mistakes import Mistakes
+from edge.settings import LIMITS
 from lab.errors import LabError
 from lab.platform import Tag
 from lab.truth import Coil, Rule
+
+PLACE = re.compile(r"\$\{\w+?(_path)?\}")
+"""A port or a path that is left open."""
 
 
 class Identity(msgspec.Struct, frozen=True, kw_only=True):
@@ -43,16 +50,30 @@ def read_identity(text: str) -> Identity:
 
 
 def read_rules(text: str) -> list[Rule]:
-    """Read the alarm rules that stand in the file, with the coils their outputs switch."""
-    document = tomllib.loads(text)
-    gateway = document["gateway"]["id"]
-    coils = _coils(document)
-    rules = []
-    for table in _alarm_tables(document):
-        fields = {name: table[name] for name in ("tag", "level", "limit", "deadband", "off_delay_s") if name in table}
-        outputs = tuple(coils[output] for output in table.get("outputs", ()))
-        rules.append(Rule(gateway=gateway, coils=outputs, **fields))
-    return rules
+    """Read the limits that act on outputs, with the coils that those switch. A template's are those that it makes.
+
+    Whether ports are filled in does not matter.
+    """
+    document = tomllib.loads(PLACE.sub(lambda place: "/dev/null" if place[1] else "1", text))
+    mistakes = Mistakes()
+    configuration = read_configuration(document, mistakes)
+    if configuration is None:
+        raise LabError(f"a site's file is wrong: {mistakes.found[0].message}")
+    gateway, coils = document["gateway"]["id"], _coils(document)
+    return [
+        Rule(
+            gateway=gateway,
+            tag=rule.tag,
+            level=rule.level,
+            label=rule.label,
+            limit=rule.limit,
+            deadband=rule.deadband,
+            off_delay_s=rule.off_delay_s,
+            coils=tuple(coils[output] for output in rule.outputs),
+        )
+        for rule in configuration.alarms
+        if rule.outputs and rule.level in LIMITS and rule.limit is not None
+    ]
 
 
 def read_exceptions(text: str) -> frozenset[Tag]:
@@ -60,13 +81,6 @@ def read_exceptions(text: str) -> frozenset[Tag]:
     document = tomllib.loads(text)
     gateway = document["gateway"]["id"]
     return frozenset((gateway, f"{device}.{tag['name']}") for device, tag in _tags(document) if "report" in tag)
-
-
-def _alarm_tables(document: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-    for device, tag in _tags(document):
-        for alarm in tag.get("alarm", ()):
-            yield {**alarm, "tag": f"{device}.{tag['name']}"}
-    yield from document.get("alarm", ())
 
 
 def _coils(document: Mapping[str, Any]) -> dict[str, Coil]:

@@ -59,12 +59,12 @@ class Station(ABC):
         self._servers: list[TcpSlave | SerialServer] = []
         self._lines: list[PtyLine] = []
         self._tasks: list[asyncio.Task[None]] = []
-        self._relay = RelayModule(self.gateway, "relay-1", "state", truth.switched)
+        self.relay = RelayModule(self.gateway, "relay-1", "state", truth.switched)
 
     async def open(self) -> None:
         """Switch the instruments on."""
-        await self._serve_tcp("relay_port", TcpSlave({1: self._relay}, self._clock))
-        self.ledgers.append(self._relay.ledger)
+        await self._serve_tcp("relay_port", TcpSlave({1: self.relay}, self._clock))
+        self.ledgers.append(self.relay.ledger)
         await self._open_instruments()
 
     @abstractmethod

@@ -23,11 +23,12 @@ class Rule(msgspec.Struct, frozen=True, kw_only=True):
     deadband: float = 0.0
     off_delay_s: float = 0.0
     coils: tuple[Coil, ...] = ()
+    label: str = ""
 
     @property
     def alarm(self) -> str:
         """The alarm's name."""
-        return f"{self.tag}:{self.level}"
+        return f"{self.tag}:{self.label or self.level}"
 
     def is_beyond(self, value: float) -> bool:
         """Whether a value is at or beyond the limit."""

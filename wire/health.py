@@ -47,7 +47,10 @@ class BusHealth(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class OutputHealth(msgspec.Struct, frozen=True, kw_only=True):
-    """A local output: ``on``, ``off`` or ``unknown``, since when, and its last fault."""
+    """A local output: ``on``, ``off``, ``unknown``, ``inhibited`` by its maintenance key, or ``locked``.
+
+    ``since_ns`` is since when it is on or off; ``error`` its last fault, or why it is locked.
+    """
 
     state: str
     since_ns: int | None = None

@@ -13,7 +13,7 @@ import msgspec
 
 from drivers.base import Scan
 from edge.alarms.conditions import Condition, make_condition
-from edge.alarms.following import Combination, find_followers
+from edge.alarms.following import Combination, find_followers, suppresses
 from edge.alarms.scans import Columns
 from edge.alarms.standing import NEVER, AlarmState, Words
 from edge.alarms.watched import OccurrenceAt, Watched
@@ -93,7 +93,7 @@ class Alarms:
         """When `tick` has something to do next, or earlier; `NEVER` if nothing waits."""
 
     def _make_condition(self, rule: AlarmRule) -> Condition | None:
-        if rule.level == "combined":
+        if not rule.tag:
             return None
         tag = rule.setpoint
         newest = (lambda: self._newest.get(tag)) if isinstance(tag, str) else None
@@ -155,6 +155,11 @@ class Alarms:
             )
         return self._tell(one, one.alarm.operate(operation, now_ns), now_ns, operation)
 
+    def heed(self, name: str, now_ns: int, *, holds: bool) -> list[Change]:
+        """Take from outside whether the condition of an alarm without a tag holds; return the changes it brings."""
+        one = self._all[name]
+        return self._tell(one, one.heed(None, 0, now_ns, verdict=holds != one.alarm.is_active), now_ns)
+
     def _tell(self, one: Watched, words: Words, now_ns: int, operation: Operation | None = None) -> list[Change]:
         """Note when an alarm is due again; tell its changes and those that follow from them."""
         self._plan(one, now_ns)
@@ -168,7 +173,7 @@ class Alarms:
     def _follow(self, name: str, now_ns: int) -> list[Change]:
         """Look anew at an alarm that follows from others."""
         one = self._all[name]
-        by_design = any(self._all[cause].alarm.is_active for cause in one.rule.suppressed_by)
+        by_design = any(suppresses(self._all[cause].alarm) for cause in one.rule.suppressed_by)
         words = list(one.alarm.suppress(by_design=by_design))
         combination = self._combinations.get(name)
         if combination is not None:

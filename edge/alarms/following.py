@@ -10,7 +10,7 @@ from edge.settings import AlarmRule
 from wire.alarm import Standing
 
 LEFT_OUT = Standing.SHELVED | Standing.OUT_OF_SERVICE
-"""A member that an operator has set aside counts for nothing."""
+"""What an operator has set aside counts for nothing: no member of a combination, and silences no other alarm."""
 
 
 class Combination:
@@ -41,6 +41,11 @@ class Combination:
         """When a member that is over ceases to count; `NEVER` if none does."""
         ends = [ended + self._window_ns for ended in self._ended_ns if ended + self._window_ns > now_ns]
         return min(ends, default=NEVER)
+
+
+def suppresses(cause: AlarmState) -> bool:
+    """Tell whether an alarm silences those that name it."""
+    return cause.is_active and not cause.standing & LEFT_OUT
 
 
 def find_followers(rules: Iterable[AlarmRule]) -> Mapping[str, Sequence[str]]:

@@ -11,7 +11,7 @@ from wire.sample import Quality, Value
 OccurrenceAt = Callable[[int], int]
 """Names what is raised at a monotonic time: never 0, and never the same for two."""
 
-ENDS_BY_ITSELF = ("bad", "silent", "combined")
+ENDS_BY_ITSELF = ("bad", "silent", "combined", "output-fault")
 """Levels whose off-delay needs no further value to end: that there is a value is what they wait for."""
 
 

@@ -177,5 +177,5 @@ def _device_row(look: Look, device: DeviceInfo, count: int, bad: int, scans: Map
 def _output_row(look: Look, name: str, output: OutputHealth, now_ns: int | None) -> Markup:
     t = look.texts
     since = t("since", time=say_time(t, output.since_ns, now_ns)) if output.since_ns is not None else ""
-    is_amiss = bool(output.error) or output.state == "unknown"
+    is_amiss = bool(output.error) or output.state in ("unknown", "inhibited")
     return _line(name, t.word("output", output.state), is_amiss=is_amiss, below=since, error=output.error)

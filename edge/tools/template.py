@@ -6,6 +6,7 @@ import argparse
 import os
 import shutil
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 import msgspec
@@ -13,7 +14,8 @@ import msgspec
 from edge import template as templates
 from edge.errors import ConfigurationError, EdgeError
 from edge.settings import AlarmRule
-from edge.template import RuleTemplate, Share, Template
+from edge.template import RuleTemplate, Template
+from edge.template_words import tell_bounds, tell_condition, tell_delays, tell_made, tell_number, tell_value
 from edge.tools.document import load
 from edge.tools.target import CONFIG, add_config
 from edge.tools.terminal import add_json, ask, note, print_folded, print_json, print_table
@@ -22,6 +24,26 @@ EXAMPLES = """\
   fengsui-edge template list --sector chemical
   fengsui-edge template show gas-h2s --lang zh
   fengsui-edge template apply gas-h2s --tag gd-01.gas --param oel=8"""
+
+ANY = "any"
+"""The sector of templates that are for every site."""
+OF_ANY = {"zh": f"各行业通用的模板: --sector {ANY}", "en": f"There are also templates for any site: --sector {ANY}"}
+LIST_HEADERS = {
+    "zh": ("模板", "行业", "单位", "名称", "依据"),
+    "en": ("template", "sector", "unit", "title", "source"),
+}
+SHOW_HEADERS = {
+    "zh": ("规则", "报警条件", "回差", "延时", "优先级", "名称", "依据", "说明"),
+    "en": ("rule", "raised while", "deadband", "delays", "priority", "title", "source", "note"),
+}
+PARAMETER_HEADERS = {
+    "zh": ("参数", "名称", "单位", "取值", "范围"),
+    "en": ("parameter", "title", "unit", "value", "may be"),
+}
+MADE_HEADERS = {
+    "zh": ("报警", "报警条件", "回差", "延时", "优先级", "名称", "依据"),
+    "en": ("alarm", "raised while", "deadband", "delays", "priority", "title", "source"),
+}
 
 STATUS = "done; 1 none was found, or nothing was added"
 
@@ -63,7 +85,9 @@ def _list(options: argparse.Namespace) -> int:
         print_json([{key: getattr(each, key) for key in ("name", "title", "title_en", "sector")} for each in found])
     elif found:
         rows = [(each.name, each.sector, each.unit, _title(each, options.lang), each.source) for each in found]
-        print_table(("template", "sector", "unit", "title", "source"), rows)
+        print_table(LIST_HEADERS[options.lang], rows)
+        if options.sector not in ("", ANY):
+            note(OF_ANY[options.lang])
     else:
         note(f"No template is for '{options.sector}': {', '.join(sorted({each.sector for each in known}))}")
     return 0 if found else 1
@@ -84,7 +108,9 @@ def _show(options: argparse.Namespace) -> int:
     rows = [
         (
             rule.key,
-            _number(rule, template),
+            tell_condition(rule, template),
+            tell_number(rule.deadband, template),
+            tell_delays(rule),
             str(rule.priority),
             _title(rule, options.lang),
             rule.source,
@@ -92,19 +118,21 @@ def _show(options: argparse.Namespace) -> int:
         )
         for rule in template.rule
     ]
-    headers = ("规则", "报警值", "优先级", "名称", "来源", "说明")
-    print_table(headers if is_chinese else ("rule", "limit", "priority", "title", "source", "note"), rows)
+    print_table(SHOW_HEADERS[options.lang], rows)
+    _show_parameters(template, options.lang)
     return 0
 
 
-def _number(rule: RuleTemplate, template: Template) -> str:
-    """Show a limit: its number and unit, or the parameter that a site gives."""
-    if not isinstance(rule.limit, Share):
-        return "" if rule.limit is None else f"{rule.limit:g} {template.unit}"
-    value = template.parameter[rule.limit.of].value
-    times = f" x {rule.limit.times:g}" if rule.limit.times != 1 else ""
-    known = f" = {value * rule.limit.times:g} {template.unit}" if isinstance(value, int | float) else ""
-    return f"{rule.limit.of}{times}{known}"
+def _show_parameters(template: Template, language: str) -> None:
+    """List what a site may or must give."""
+    rows = [
+        (name, each.title if language == "zh" else each.title_en, each.unit, tell_value(each), tell_bounds(each))
+        for name, each in template.parameter.items()
+        if name not in template.fixed
+    ]
+    if rows:
+        print()
+        print_table(PARAMETER_HEADERS[language], rows)
 
 
 def _apply(options: argparse.Namespace) -> int:
@@ -120,8 +148,9 @@ def _apply(options: argparse.Namespace) -> int:
         text = path.read_bytes()
         draft.write_bytes(text + (b"" if text.endswith(b"\n") else b"\n") + lines.encode())
         shutil.copymode(path, draft)
-        made = [rule for rule in load(draft)[1].alarms if before.get(rule.name) != rule]
-        _tell(made, lines, options)
+        configuration = load(draft)[1]
+        made = [rule for rule in configuration.alarms if before.get(rule.name) != rule]
+        _tell(made, {tag.name: tag.unit for tag in configuration.tags}, lines, options)
         if not options.yes and not ask(f"Add it to {path}?"):
             raise EdgeError("nothing was added")
         os.replace(draft, path)
@@ -154,10 +183,21 @@ def _parameter(pair: str) -> tuple[str, object]:
         return key, text  # a word needs no quotes here
 
 
-def _tell(made: list[AlarmRule], lines: str, options: argparse.Namespace) -> None:
+def _tell(made: list[AlarmRule], units: Mapping[str, str], lines: str, options: argparse.Namespace) -> None:
     if options.json:
         print_json({"lines": lines, "rules": made})
         return
-    rows = [(rule.name, f"{rule.limit:g}", str(rule.priority), rule.title, rule.source) for rule in made]
-    print_table(("alarm", "limit", "priority", "title", "source"), rows)
+    rows = [
+        (
+            rule.name,
+            tell_made(rule, units.get(rule.tag, "")),
+            f"{rule.deadband:g}",
+            tell_delays(rule),
+            str(rule.priority),
+            rule.title,
+            rule.source,
+        )
+        for rule in made
+    ]
+    print_table(MADE_HEADERS[options.lang], rows)
     print(lines)

@@ -19,6 +19,7 @@ LEVELS = {
     "silent": lazy_gettext("is silent"),
     "total": lazy_gettext("total exceeded"),
     "combined": lazy_gettext("combined alarm"),
+    "output-fault": lazy_gettext("output does not answer"),
     "clock-unset": lazy_gettext("has no time set"),
     "spool-filling": lazy_gettext("fills its spool"),
     "clone": lazy_gettext("speaks from two machines"),
@@ -96,6 +97,10 @@ OUTPUTS = {
     "on": lazy_pgettext("output", "on"),
     "off": lazy_pgettext("output", "off"),
     "unknown": lazy_pgettext("output", "unknown"),
+    "inhibited": lazy_pgettext("output", "inhibited by its key"),
+    "uninhibited": lazy_pgettext("output", "key turned back"),
+    "locked": lazy_pgettext("output", "locked"),
+    "unlocked": lazy_pgettext("output", "unlocked"),
 }
 STATES = {
     "": lazy_gettext("All"),

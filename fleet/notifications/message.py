@@ -86,6 +86,7 @@ LEVELS_ZH = {
     "silent": "设备无数据",
     "total": "累计量",
     "combined": "组合",
+    "output-fault": "输出无应答",
 }
 
 

@@ -310,6 +310,36 @@ async def test_desired_configuration_is_applied_whole_or_refused_with_the_reason
         await fleet.until(lambda: bool(fleet.reports) and fleet.reports[-1].version == 2)
 
 
+async def test_siren_is_left_off_by_an_end_in_order_and_by_a_configuration_without_it(site, plc, tmp_path) -> None:
+    gateway, mqtt = site
+    plc.data_bank.set_holding_registers(0, [950])
+    await asyncio.to_thread(wait_for_coil, plc)
+    assert gateway.stop() == 0
+    assert plc.data_bank.get_coils(5, 1) == [False]
+    gateway.start()
+    await asyncio.to_thread(wait_for_coil, plc)
+    said = tmp_path / "said"
+    call = tmp_path / "programs" / "call"
+    call.parent.mkdir()
+    call.write_text(f'#!/bin/sh\necho "$@" >> {said}\n')
+    call.chmod(0o755)
+
+    def actions() -> list[tuple[str, str, str]]:
+        found = [r for r in fleet.of_lane(Lane.ALARMS) if isinstance(r, ActionRecord)]
+        return [(r.output, r.state, r.cause) for r in found]
+
+    async with ScriptedFleet(mqtt) as fleet:
+        await fleet.until(lambda: len(fleet.reports) > 0)
+        config = msgspec.json.decode(msgspec.json.encode(fleet.reports[-1].config).replace(b'siren"]', b'caller"]'))
+        config["output"] = [{"name": "caller", "program": "call", "arguments": ["{alarm}", "{state}"]}]
+        await fleet.want(GATEWAY, 1, config)
+        await fleet.until(lambda: ("caller", "on", "start") in actions())
+        assert plc.data_bank.get_coils(5, 1) == [False]
+        assert said.read_text() == "start on\n"
+        told = [change for change in actions() if change[0] == "siren"]
+        assert told[-3:] == [("siren", "off", "stop"), ("siren", "on", "start"), ("siren", "off", "removed")]
+
+
 async def test_silent_instrument_gives_bad_samples_and_comes_back(site, plc) -> None:
     _, mqtt = site
     async with ScriptedFleet(mqtt) as fleet:

@@ -95,6 +95,15 @@ def test_alarm_is_suppressed_by_design_while_another_is_active_and_is_judged_all
     assert state_of(watch.stands()) is State.UNACKNOWLEDGED
 
 
+@pytest.mark.parametrize(("aside", "back"), [("shelve", "unshelve"), ("remove", "restore")])
+def test_alarm_that_is_set_aside_silences_no_other(aside, back) -> None:
+    watch = Watch(suppressed(), POWER)
+    watch.feed(0, 0, tag="tank.power")
+    assert about(watch.ask(aside, 1, alarm="tank.power:low"), "tank.level:high") == ["unsuppressed"]
+    assert watch.feed(2, 90) == [("tank.level:high", "raised")]
+    assert about(watch.ask(back, 3, alarm="tank.power:low"), "tank.level:high") == ["suppressed"]
+
+
 def test_suppression_of_before_a_restart_ends_where_nothing_suppresses_any_more() -> None:
     stood = Standpoint(standing=Standing.ACTIVE | Standing.SUPPRESSED, occurrence=7)
     for given_rules in ([rule(limit=80)], [suppressed(), POWER]):

@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -49,12 +50,17 @@ def test_page_and_command_line_work_with_no_broker_and_no_fleet(gateway) -> None
         assert "tank" in client.get("/equipment").text
         assert "siren" in client.get("/equipment").text
         assert 'class="word bad">无' in client.get("/gateway").text
-    answer = alarms(agent, "list")
-    assert answer.returncode == 0
-    assert json.loads(answer.stdout)["alarms"] == []
+    wait_until(lambda: [alarm["name"] for alarm in list_alarms(agent)] == ["siren:output-fault"])
     refused = alarms(agent, "ack", "tank.level:unknown")
     assert refused.returncode == 1
     assert "Traceback" not in refused.stderr
+
+
+def list_alarms(gateway: Gateway) -> list[dict[str, Any]]:
+    answer = alarms(gateway, "list")
+    assert answer.returncode == 0
+    found: list[dict[str, Any]] = json.loads(answer.stdout)["alarms"]
+    return found
 
 
 def wait_until(is_so: Callable[[], bool]) -> None:

@@ -35,7 +35,7 @@ def test_show_tells_numbers_and_source_in_the_language(lang: str, word: str, cap
     assert cli.main(["template", "show", "gas-h2s", "--lang", lang]) == 0
     out = capsys.readouterr().out
     assert word in out
-    assert "oel x 2 = 20 mg/m3" in out
+    assert ">= 20 mg/m3 (oel x 2)" in out
     assert "GB/T 50493-2019 5.5.2" in out
 
 
@@ -46,6 +46,21 @@ def test_apply_adds_the_template_and_keeps_what_was_there(config: Path, capsys) 
     assert "wind.speed:red" in capsys.readouterr().out
     assert {rule.deadband for rule in cli.load(config)[1].alarms if rule.tag == "wind.speed"} == {2}
     assert list(config.parent.iterdir()) == [config]
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("bad-quality",), "wind.speed:bad "),
+        (("silent-device", "--param", "silent_s=60"), "silent: silent_s 60 s"),
+        (("temperature-rise", "--tag", "wind.speed", "--param", "change=5", "--param", "window_s=60"), "is for °C"),
+        (("gauge-deviation", "--param", "other=wind.none", "--param", "apart=1"), "wind.none"),
+    ],
+)
+def test_apply_tells_rules_that_have_no_limit_and_what_is_wrong(words, said: str, config: Path, capsys) -> None:
+    apply(config, *words, "--tag", "wind.speed", "--yes")
+    told = capsys.readouterr()
+    assert said in told.out + told.err
 
 
 def test_apply_that_does_not_fit_changes_nothing(config: Path, capsys) -> None:

@@ -9,12 +9,14 @@ from typing import Any
 import pytest
 
 from edge import template as templates
+from edge import template_page
 from edge.configuration import read_configuration
 from edge.expansion import Setting, expand_tag, expand_tags
 from edge.gases import mg_to_ppm, ppm_to_mg, round_down
 from edge.mistakes import Mistakes
 from edge.settings import AlarmRule, Configuration
 from edge.template import Share, Template
+from edge.template_words import tell_condition
 from wire.twin import TagInfo
 
 GB = "GB/T 50493-2019 5.5.2"
@@ -24,6 +26,14 @@ RULED = {
     "tank-pressure": {"high": 0.6, "high_high": 0.7, "low": 0.1, "low_low": 0.05},
     "rain-warning": {"kind": "amount"},
     "gas-toxic": {"oel": 10},
+    "gauge-deviation": {"other": "unit-2.value", "apart": 0.05},
+    "tank-leak": {"change": 0.1, "window_s": 600},
+    "temperature-rise": {"change": 5, "window_s": 60},
+    "flame-detector": {"equals": 1},
+    "manual-call-point": {"equals": 0},
+    "door-open": {"equals": 1},
+    "detector-fault": {"bit": 3},
+    "silent-device": {"silent_s": 60},
 }
 """Parameters that a template must be given, and those that make all its rules."""
 
@@ -91,7 +101,7 @@ def test_every_share_is_of_something_that_the_template_has(name: str) -> None:
     shares = {
         part.of
         for rule in template.rule
-        for part in (rule.limit, rule.small_range_limit, rule.deadband, rule.kind, rule.wrap, rule.need)
+        for part in (getattr(rule, key) for key in rule.__struct_fields__)
         if isinstance(part, Share)
     }
     assert shares <= {*template.parameter, templates.RANGE}
@@ -198,6 +208,38 @@ def test_priority_rises_with_the_warning() -> None:
     assert [made[name]["priority"] for name in ("blue", "yellow", "orange", "red")] == [4, 3, 2, 1]
 
 
+# --- kinds whose numbers no standard has
+
+
+OF_KINDS = [
+    ("gauge-deviation", {"level": "deviation", "setpoint": "unit-2.value", "limit": 0.05, "deadband": 0.005}),
+    ("tank-leak", {"level": "rate", "direction": "falling", "limit": 0.1, "window_s": 600}),
+    ("flame-detector", {"level": "discrete", "equals": 1}),
+    ("manual-call-point", {"level": "discrete", "equals": 0}),
+    ("detector-fault", {"level": "bit", "name": "fault", "bit": 3}),
+    ("bad-quality", {"level": "bad", "on_delay_s": 60}),
+    ("silent-device", {"level": "silent", "silent_s": 60}),
+]
+
+
+@pytest.mark.parametrize(("name", "wanted"), OF_KINDS)
+def test_every_kind_of_rule_can_come_from_a_template(name: str, wanted: dict[str, Any]) -> None:
+    (rule,), mistakes = expand(name, tag("m", 0, 10), **RULED.get(name, {}))
+    assert not mistakes
+    assert {key: rule[key] for key in wanted} == wanted
+
+
+@pytest.mark.parametrize("name", [name for name, _ in OF_KINDS if name in RULED])
+def test_number_that_no_standard_has_must_be_given(name: str) -> None:
+    for key in RULED[name]:
+        given = {each: value for each, value in RULED[name].items() if each != key}
+        assert f"'{key}' is missing" in mistake_of(name, tag("m", 0, 10), **given)
+
+
+def test_change_of_a_value_may_be_small_where_the_range_begins_far_from_zero() -> None:
+    assert rules_of("tank-leak", tag("m", 2, 10), change=0.1, window_s=600)["rate"]["limit"] == 0.1
+
+
 # --- ppm: by hand with Vm = 24.055 l/mol at 20 °C and 101.325 kPa
 
 
@@ -286,6 +328,9 @@ WRONG = [
     ("tank-level", tag("m", 0, 8.5), {"high": 8, "high_high": 9}, "does not suit high-high at 9 m"),
     ("rain-warning", tag("mm"), {}, "'kind' is missing: template 'rain-warning' needs the meaning of the tag"),
     ("rain-warning", tag("mm"), {"kind": "sum"}, "'kind' is wrong: 'sum': write: kind = \"amount\" or \"counter\""),
+    ("gauge-deviation", tag("m"), {"other": 3, "apart": 1}, "'other' is no tag's name: 3"),
+    ("detector-fault", tag(""), {"bit": 64}, "bit = 64 is more than 63"),
+    ("bad-quality", tag(""), {"deadband": 1}, "leaves 'deadband' to nobody"),
     ("heat", tag("°C"), {"orange": 41}, "orange = 41 is more than 40 °C"),
     ("oxygen", tag("%VOL"), {"outputs": {"hihg": ["siren"]}}, "makes no rule 'hihg': did you mean 'high'?"),
 ]
@@ -300,6 +345,35 @@ def test_limits_may_be_stricter_than_the_standard_and_the_source_says_so() -> No
     made = rules_of("gas-combustible", tag("%LEL", 0, 100), level_1=10, level_2=20)
     assert (made["high"]["limit"], made["high-high"]["limit"]) == (10, 20)
     assert made["high"]["source"] == f"{GB} (gas-combustible: level_1 10 %LEL)"
+
+
+# --- the page and the words of the tool
+
+
+@pytest.mark.parametrize("name", templates.names())
+def test_page_has_each_template_with_its_limits_and_sources(name: str) -> None:
+    template = templates.load(name)
+    chapter = template_page.page().partition(f"### `{name}`\n")[2].partition("\n### ")[0]
+    assert template.title in chapter
+    assert template.title_en in chapter
+    assert all(f"| `{rule.key}` | {rule.title} {rule.title_en} |" in chapter for rule in template.rule)
+    assert all(rule.source in chapter for rule in template.rule)
+    assert all(f"| `{key}` | {each.title} " in chapter for key, each in template.parameter.items())
+
+
+@pytest.mark.parametrize(
+    ("name", "condition"),
+    [
+        ("gas-combustible", ">= 25 %LEL (level_1)"),
+        ("gas-h2s", ">= 10 mg/m3 (oel), small range: idlh x 0.05"),
+        ("tank-leak", "rate: limit change, direction falling, window_s"),
+        ("silent-device", "silent: silent_s"),
+        ("bad-quality", "bad"),
+    ],
+)
+def test_condition_is_told_with_its_number(name: str, condition: str) -> None:
+    template = templates.load(name)
+    assert tell_condition(template.rule[0], template) == condition
 
 
 # --- in a configuration
@@ -343,7 +417,7 @@ def read(change: str = "", **of_a: Any) -> tuple[Configuration | None, list[str]
 def alarms(change: str = "", **of_a: Any) -> dict[str, AlarmRule]:
     configuration, mistakes = read(change, **of_a)
     assert configuration is not None, mistakes
-    return {rule.name: rule for rule in configuration.alarms if rule.tag.startswith("gd.") or not rule.tag}
+    return {rule.name: rule for rule in configuration.alarms if rule.tag.startswith("gd.") or rule.level == "combined"}
 
 
 def test_template_of_a_tag_makes_its_alarms() -> None:
@@ -392,7 +466,7 @@ def test_template_stands_in_the_place_of_a_profiles_alarms() -> None:
     mistakes = Mistakes()
     configuration = read_configuration(document, mistakes)
     assert configuration is not None, mistakes.found
-    assert [(rule.name, rule.limit) for rule in configuration.alarms] == [("known.gas:high", 20)]
+    assert [(rule.name, rule.limit) for rule in configuration.alarms if rule.tag] == [("known.gas:high", 20)]
 
 
 VOTING = """

@@ -141,10 +141,11 @@ async def _start_clone(side: GatewaySide) -> Child:
     places: dict[str, str | int] = {
         name: "/dev/null" if isinstance(place, str) else free_port() for name, place in side.station.places.items()
     }
-    text = render(side.station.gateway, {**places, "broker": side.broker, "health_port": free_port()})
+    places |= {"broker": side.broker, "health_port": free_port(), "page_port": free_port()}
+    text = render(side.station.gateway, places)
     config = folder / "clone.toml"
     config.write_text(text, "utf-8")
-    for name in (f"{side.station.gateway}.token", "fleet-command.pub"):
+    for name in (f"{side.station.gateway}.token", "fleet-command.pub", "site.code"):
         shutil.copy2(side.folder / name, folder / name)
     mounts = []
     for number, path in enumerate(("/proc/sys/kernel/random/boot_id", "/etc/machine-id")):

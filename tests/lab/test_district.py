@@ -27,7 +27,7 @@ UNCOUNTED = {
 async def test_a_gateway_takes_its_file_and_reads_as_many_values_as_are_served(make, tmp_path):
     station = make(Truth([]))
     await station.open()
-    text = render(make.gateway, {**station.places, "broker": "127.0.0.1:1883", "health_port": 9101})
+    text = render(make.gateway, {**station.places, "broker": "127.0.0.1:1883", "health_port": 9101, "page_port": 9102})
     await station.close()
     file = tmp_path / "gateway.toml"
     file.write_text(text, "utf-8")

@@ -10,7 +10,7 @@ from lab.site_file import read_exceptions, read_identity, read_rules, read_text,
 from lab.stations import STATIONS
 from lab.truth import Truth
 
-UPLINK = {"broker": "127.0.0.1:1", "health_port": 2}
+UPLINK = {"broker": "127.0.0.1:1", "health_port": 2, "page_port": 3}
 
 
 @pytest.fixture
@@ -42,7 +42,14 @@ async def test_every_alarm_of_a_site_switches_a_coil_and_names_a_served_tag(stat
     rules = read_rules(render(station.gateway, {**station.places, **UPLINK}))
     assert rules
     assert all(rule.coils for rule in rules)
-    assert len({(rule.tag, rule.level) for rule in rules}) == len(rules)
+    assert len({rule.alarm for rule in rules}) == len(rules)
+
+
+def test_rules_of_templates_are_read_with_the_coils_they_switch_whether_ports_are_filled_in_or_not():
+    rules = {rule.alarm: rule for rule in read_rules(read_text("gw-yufu-0001"))}
+    assert rules["gd-01.gas:high-high"].limit == 50
+    assert rules["tanks.t112-level:high"].limit == 90
+    assert rules["gd-01.gas:high"].coils == (("gw-yufu-0001/relay-1", 1),)
 
 
 async def test_every_kind_of_driver_runs_in_the_lab(station_files):

@@ -21,7 +21,7 @@ FAMILIES = {
     "action": ACTIONS,
     "state": tuple(State),
     "clock": ("synced", "holdover", "told", "unset"),
-    "output": ("on", "off", "unknown"),
+    "output": ("on", "off", "unknown", "inhibited", "locked"),
     "lane": ("A", "M", "W"),
     "only": ("budget", "rate"),
     "quality": (
@@ -32,7 +32,7 @@ FAMILIES = {
     ),
     "level": (
         "high-high", "high", "low", "low-low", "deviation", "rate", "discrete", "bit", "bad", "silent", "total",
-        "combined",
+        "combined", "output-fault",
     ),
     "age": ("s", "min", "h", "d"),
     "for": ("s", "min", "h", "d"),
