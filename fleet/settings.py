@@ -52,6 +52,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """Where notify answers ``/metrics`` and ``/healthz``."""
     cookie_secure: bool = False
     """Send the session cookie over HTTPS only. Set it once a TLS proxy stands in front."""
+    certificates: tuple[str, ...] = ()
+    """Files of certificates (PEM), from the data directory, whose end is watched: the broker's, the TLS proxy's."""
     relay_timeout_s: float = 10.0
     """How long a destination may take to answer before the same keys are sent again."""
     relay_alarm_batch: int = 50

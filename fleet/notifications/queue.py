@@ -12,6 +12,7 @@ import msgspec
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
+from fleet.alarms import own
 from fleet.alarms.models import Alarm, AlarmEvent
 from fleet.gateways.models import Gateway, Tag
 from fleet.notifications.decide import AlarmNow, Asked, Due, decide
@@ -21,6 +22,8 @@ from fleet.sites.models import Site
 from wire.alarm import Standing
 
 CURSOR = 1
+FLEET_PLACE = "烽燧平台"
+"""Where an alarm is that is about no gateway: the name of the fleet manager itself."""
 Name = tuple[str, str]
 """Gateway and alarm."""
 
@@ -109,7 +112,7 @@ def _read_journal(session: Session) -> tuple[int | None, set[Name]]:
 def _read_alarms(session: Session, names: Iterable[Name]) -> dict[Name, AlarmNow]:
     query = (
         sa.select(Alarm, Gateway, Site, Tag.title, Tag.unit)
-        .join(Gateway, Gateway.name == Alarm.gateway)
+        .outerjoin(Gateway, Gateway.name == Alarm.gateway)
         .outerjoin(Site, Site.key == Gateway.site_key)
         .outerjoin(Tag, sa.and_(Tag.gateway == Alarm.gateway, Tag.name == Alarm.tag))
     )
@@ -124,7 +127,7 @@ def _read_alarms(session: Session, names: Iterable[Name]) -> dict[Name, AlarmNow
     return found
 
 
-def _describe(alarm: Alarm, gateway: Gateway, site: Site | None, title: str, unit: str) -> AlarmNow:
+def _describe(alarm: Alarm, gateway: Gateway | None, site: Site | None, title: str, unit: str) -> AlarmNow:
     standing = Standing(alarm.standing)
     if alarm.active and Standing.ACTIVE not in standing:
         # A gateway of an earlier release, and the fleet's own: nobody can acknowledge, so nobody has.
@@ -134,19 +137,25 @@ def _describe(alarm: Alarm, gateway: Gateway, site: Site | None, title: str, uni
         name=alarm.name,
         site=site.key if site else "",
         sector=site.sector if site else "",
-        place=(site.title if site else "") or gateway.title or gateway.name,
+        place=_place(gateway, site),
         priority=alarm.priority,
         standing=int(standing),
         occurrence=alarm.occurrence or alarm.raised_ns or 0,
         raised_ns=alarm.raised_ns,
         level=alarm.level,
-        title=title or alarm.tag,
+        title=title or (found[1] if (found := own.find(alarm.name)) else "") or alarm.tag,
         value=alarm.value,
         limit=alarm.limit,
         unit=unit,
         lat=site.lat if site else None,
         lon=site.lon if site else None,
     )
+
+
+def _place(gateway: Gateway | None, site: Site | None) -> str:
+    if gateway is None:
+        return FLEET_PLACE
+    return (site.title if site else "") or gateway.title or gateway.name
 
 
 def _read_noted(session: Session) -> dict[Name, frozenset[Due]]:
