@@ -47,7 +47,7 @@ def plan(session: Session, rules: Rules, now_ns: int) -> Plan:
     """Read the alarms that are not normal or have changed, and decide who is to be told."""
     position, raised = _read_journal(session)
     watched = {(row.gateway, row.alarm): row for row in session.scalars(sa.select(Watch))}
-    alarms = _read_alarms(session, raised | watched.keys())
+    alarms = read_alarms(session, raised | watched.keys(), with_others=True)
     noted = _read_noted(session)
     watch, unwatch, due = [], [], []
     for name, alarm in alarms.items():
@@ -109,20 +109,21 @@ def _read_journal(session: Session) -> tuple[int | None, set[Name]]:
     return newest, {(gateway, alarm) for gateway, alarm in session.execute(query)}
 
 
-def _read_alarms(session: Session, names: Iterable[Name]) -> dict[Name, AlarmNow]:
+def read_alarms(session: Session, names: Iterable[Name], *, with_others: bool = False) -> dict[Name, AlarmNow]:
+    """Return the alarms of these names, and ``with_others`` all that are not normal, the most urgent first."""
     query = (
         sa.select(Alarm, Gateway, Site, Tag.title, Tag.unit)
         .outerjoin(Gateway, Gateway.name == Alarm.gateway)
         .outerjoin(Site, Site.key == Gateway.site_key)
         .outerjoin(Tag, sa.and_(Tag.gateway == Alarm.gateway, Tag.name == Alarm.tag))
     )
-    others = {gateway for gateway, _ in names}
-    query = query.where(Alarm.active | (Alarm.standing != 0) | Alarm.gateway.in_(others))
     wanted = set(names)
+    of_gateways = Alarm.gateway.in_({gateway for gateway, _ in wanted})
+    query = query.where(Alarm.active | (Alarm.standing != 0) | of_gateways if with_others else of_gateways)
     found = {}
     for alarm, gateway, site, title, unit in session.execute(query.order_by(Alarm.priority, Alarm.raised_ns)):
         name = (alarm.gateway, alarm.name)
-        if alarm.active or alarm.standing or name in wanted:
+        if name in wanted or (with_others and (alarm.active or alarm.standing)):
             found[name] = _describe(alarm, gateway, site, title or "", unit or "")
     return found
 
