@@ -28,7 +28,7 @@ class Watcher:
 
     def __init__(self, services: Services) -> None:
         self._services = services
-        self._since_ns = services.clock()
+        self._since_ns = self._looked_ns = services.clock()
         self._database_up = True
 
     async def run(self) -> None:
@@ -50,8 +50,12 @@ class Watcher:
 
     def look(self) -> None:
         """Look once at how the gateways are. Raises SQLAlchemyError if the database does not answer."""
+        now_ns = self._services.clock()
+        if now_ns < self._looked_ns:
+            self._since_ns = now_ns  # the clock has gone back: who spoke when is not known any more
+        self._looked_ns = now_ns
         with self._services.database.writing() as session:
-            watch(session, self._since_ns, self._services.clock())
+            watch(session, self._since_ns, now_ns)
 
     def look_further(self) -> None:
         """Look once at rates, certificates and destinations. Raises SQLAlchemyError if the database does not answer."""

@@ -140,7 +140,7 @@ def operate(session: Session, alarm: Alarm, action: str, request: AlarmRequest, 
 
 def end_shelvings(session: Session, now_ns: int) -> None:
     """Put back those whose shelving is over."""
-    over = sa.select(Alarm).where(Alarm.tag == TAG, Alarm.standing != 0, Alarm.until_ns <= now_ns)
+    over = sa.select(Alarm).where(Alarm.tag == TAG, Alarm.standing != 0, Alarm.until_ns.is_not(None))
     for alarm in session.scalars(over).all():
         stand = decision.end_shelving(_stand_of(alarm), now_ns) if find(alarm.name) else None
         if stand is not None:

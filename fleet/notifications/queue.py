@@ -54,11 +54,12 @@ def plan(session: Session, rules: Rules, now_ns: int) -> Plan:
         row = watched.get(name)
         is_seen = row is not None and row.occurrence == alarm.occurrence
         have = noted.get(name, frozenset()) if is_seen else frozenset()
-        since_ns = row.since_ns if row is not None and is_seen else now_ns
+        since_ns = min(row.since_ns, now_ns) if row is not None and is_seen else now_ns
         asked = Asked(since_ns, now_ns, name in raised, frozenset(each.contact for each in have))
         new = sorted(decide(rules, alarm, asked) - have)
         due += [(alarm, each) for each in new]
-        if not is_seen and (new or alarm.standing):
+        is_ahead = row is not None and row.since_ns > now_ns  # the clock has gone back: delays count from now
+        if (not is_seen or is_ahead) and (new or alarm.standing):
             watch.append(alarm)  # also if it is over already: those who are told of it may want to hear that
         elif row is not None and not alarm.standing:
             unwatch.append(name)

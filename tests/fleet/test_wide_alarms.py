@@ -321,6 +321,35 @@ def test_an_alarm_of_no_gateway_is_acknowledged_and_shelved_by_the_fleet_at_once
     assert [kind for _, _, kind, _ in journal(scene)] == ["raised", "acknowledged", "shelved", "unshelved", "cleared"]
 
 
+# A clock that goes back.
+
+
+def test_a_gateway_that_falls_silent_after_the_clock_went_back_is_noticed(scene: Scene, clock: Clock) -> None:
+    clock.advance(86_400)
+    watcher = Watcher(scene.services)
+    scene.hello()
+    watcher.look()
+    clock.advance(-86_400)
+    for _ in range(45):
+        watcher.look()
+        assert active(scene) == [], "it may yet speak"
+        clock.advance(2)
+    watcher.look()
+    assert active(scene) == [(edge.GATEWAY, "fleet:silent")]
+
+
+def test_a_shelving_does_not_outlast_what_was_asked_for_by_a_clock_that_goes_back(scene: Scene, clock: Clock) -> None:
+    with scene.services.database.writing() as session:
+        own.raise_alarm(session, edge.GATEWAY, own.CLONE, "", clock())
+        alarm = session.get_one(Alarm, (edge.GATEWAY, own.CLONE.name))
+        own.operate(session, alarm, "shelve", AlarmRequest(alarm=alarm.name, minutes=60), "王", clock())
+    clock.advance(-86_400)
+    with scene.services.database.writing() as session:
+        own.end_shelvings(session, clock())
+        alarm = session.get_one(Alarm, (edge.GATEWAY, own.CLONE.name))
+        assert state_of(Standing(alarm.standing)) is State.UNACKNOWLEDGED
+
+
 @pytest.mark.parametrize(
     ("name", "found"),
     [

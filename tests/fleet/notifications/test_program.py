@@ -24,6 +24,7 @@ from fleet.gateways import service as gateways
 from fleet.notifications import queue, service
 from fleet.notifications.models import MessageRow, NoticeRow, Watch
 from fleet.notifications.program import Notify
+from fleet.notifications.rules import Contact
 from fleet.sites import service as sites
 from tests.fleet import edge
 from tests.fleet.conftest import Clock, both_databases
@@ -481,6 +482,37 @@ def test_old_messages_are_pruned_but_not_while_their_alarm_stands(fleet: Fleet, 
     assert {name for (name,) in fleet.rows(sa.select(NoticeRow.alarm))} == {"over:high", "stands:high"}
     fleet.turn(1)
     assert len(receiver.came) == 2
+
+
+# A clock that jumps, and rules that change in between.
+
+
+def test_a_clock_that_goes_back_a_year_holds_up_neither_pause_nor_retry_nor_escalation(
+    fleet: Fleet, receiver: Receiver, mailbox: Mailbox
+) -> None:
+    fleet.clock.advance(365 * 86_400)
+    fleet.tell(escalating(receiver, mailbox).replace("pause_s = 0", "pause_s = 60"))
+    fleet.set(UP, "a.x:high")
+    fleet.turn()
+    receiver.status = 503
+    fleet.turn(240)
+    assert len(receiver.came) == 2
+    fleet.clock.advance(-365 * 86_400)
+    receiver.status = 200
+    fleet.turn()
+    assert len(receiver.came) == 3, "the message that failed goes out"
+    fleet.set(UP, "b.x:high")
+    fleet.turn(60)
+    assert len(receiver.came) == 4, "and so does the next one"
+    fleet.turn(600)
+    assert len(mailbox.mails) == 1, "and the next in line is called"
+
+
+def test_nothing_left_to_make_a_message_of_is_no_fault(fleet: Fleet, receiver: Receiver) -> None:
+    fleet.tell(hook(receiver) + rule('"hook"'))
+    with fleet.services.database.writing() as session:
+        service.make_message(session, Contact(name="hook", kind="webhook", url=receiver.url), fleet.clock())
+    assert fleet.states() == []
 
 
 # Against real acknowledgements: records committed as ingest does, requests decided as the console's are.
