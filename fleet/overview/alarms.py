@@ -48,7 +48,7 @@ def list_standing(
 def list_rows(sources: Sources, rows: Sequence[AlarmRow], *, with_trend: bool = True) -> tuple[Alarm, ...]:
     """Put rows together with the names, newest values and trends of their tags, and with what was asked of them."""
     requests = operations.find_requests(sources.session, rows, sources.now_ns)
-    takers = operations.takers(sources.session, {row.gateway for row in rows})
+    takers = operations.takers(sources.session, {row.gateway for row in rows} - {own.FLEET})
     places = name_places(sources.session, {row.gateway for row in rows})
     found: dict[tuple[str, str], tuple[Label, Newest | None, tuple[Point, ...]]] = {}
     for name in places:
