@@ -50,8 +50,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """File with the rules of notification, from the data directory; "" for nobody to be told."""
     notify_metrics: str = "127.0.0.1:9114"
     """Where notify answers ``/metrics`` and ``/healthz``."""
+    cap_sender: str = "fengsui"
+    """How the alerts of the feed call their sender (CAP 1.2): worldwide unique, such as fengsui@yufu.example."""
     cookie_secure: bool = False
     """Send the session cookie over HTTPS only. Set it once a TLS proxy stands in front."""
+    certificates: tuple[str, ...] = ()
+    """Files of certificates (PEM), from the data directory, whose end is watched: the broker's, the TLS proxy's."""
     relay_timeout_s: float = 10.0
     """How long a destination may take to answer before the same keys are sent again."""
     relay_alarm_batch: int = 50
@@ -118,6 +122,10 @@ def load(data_dir: Path, overrides: Mapping[str, str | None] | None = None) -> S
         if address or name == "http":
             split_address(address, name)
     settings.broker()
+    if not settings.cap_sender or any(letter.isspace() or letter in ",<&" for letter in settings.cap_sender):
+        raise SetupError(
+            f"cap_sender: '{settings.cap_sender}' is no sender", hint="write it without space, comma, < or &"
+        )
     return settings
 
 

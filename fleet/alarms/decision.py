@@ -13,6 +13,7 @@ from wire.alarm import AlarmRequest, Standing
 MINUTE_NS = 60_000_000_000
 SHELVE_MOST_H = 24.0
 """How long one of the fleet's own may be shelved at once."""
+SHELVE_MOST_NS = int(SHELVE_MOST_H * 60 * MINUTE_NS)
 NOTHING = Standing(0)
 SHELVING = Standing.SHELVED | Standing.ONE_SHOT
 
@@ -76,7 +77,12 @@ def _shelve(stand: Stand, request: AlarmRequest, now_ns: int) -> Stand:
 
 
 def end_shelving(stand: Stand, now_ns: int) -> Stand | None:
-    """Return how an alarm stands once its shelving is over; None while it is not."""
-    if Standing.SHELVED not in stand.standing or stand.until_ns is None or now_ns < stand.until_ns:
+    """Return how an alarm stands once its shelving is over; None while it is not.
+
+    One that would go on for longer than it may is over: the clock has gone back since.
+    """
+    if Standing.SHELVED not in stand.standing or stand.until_ns is None:
+        return None
+    if now_ns < stand.until_ns <= now_ns + SHELVE_MOST_NS:
         return None
     return Stand(stand.standing & ~SHELVING, stand.occurrence)

@@ -86,7 +86,7 @@ def _describe(line: AlarmEvent, event: AlarmRecord | StandingRecord, standing: i
 
 def _follow(session: Session, line: AlarmEvent) -> Alarm | None:
     """Put the alarm as a line tells that it stands. None for one of the fleet's own: no gateway changes it."""
-    if line.alarm in own.OWN:
+    if own.find(line.alarm) is not None:
         return None
     alarm = session.get(Alarm, (line.gateway, line.alarm))
     if alarm is None:

@@ -1,4 +1,4 @@
-"""Tables of alarms: the present state of each, and the journal of lane A."""
+"""Tables of alarms: the present state of each, the journal, and how much each device delivered."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from fleet.db import Base, BigId
 
 class Alarm(Base):
     """The present state of one alarm. ``name`` is ``<tag>:<level>``; ``record_id`` the record that last changed it.
+
+    ``gateway`` is empty for an alarm of the fleet's own that is about none (`fleet.alarms.own.FLEET`).
 
     ``standing`` is how it stands (`wire.alarm.Standing`), 0 if normal; ``active`` whether its condition holds.
     ``occurrence`` names the raise, ``until_ns`` is when a shelving ends. ``change`` is what was last done with this
@@ -23,7 +25,7 @@ class Alarm(Base):
         sa.Index("ix_alarm_standing", "standing", "priority"),
     )
 
-    gateway: Mapped[str] = mapped_column(sa.ForeignKey("gateway.name"), primary_key=True)
+    gateway: Mapped[str] = mapped_column(primary_key=True)
     name: Mapped[str] = mapped_column(primary_key=True)
     tag: Mapped[str]
     level: Mapped[str]
@@ -59,12 +61,13 @@ class AlarmEvent(Base):
     __tablename__ = "alarm_event"
     __table_args__ = (
         sa.Index("ix_alarm_event_gateway_id", "gateway", "id"),
+        sa.Index("ix_alarm_event_gateway_alarm_id", "gateway", "alarm", "id"),
         sa.Index("ix_alarm_event_received_ns", "received_ns"),
         {"sqlite_autoincrement": True},
     )
 
     id: Mapped[int] = mapped_column(BigId, primary_key=True)
-    gateway: Mapped[str] = mapped_column(sa.ForeignKey("gateway.name"))
+    gateway: Mapped[str]
     kind: Mapped[str]
     at_ns: Mapped[int | None]
     received_ns: Mapped[int]
@@ -87,3 +90,21 @@ class AlarmEvent(Base):
     where: Mapped[str] = mapped_column("made_where", default="", server_default="")
     comment: Mapped[str] = mapped_column(default="", server_default="")
     command: Mapped[str] = mapped_column(default="", server_default="")
+
+
+class DeviceRate(Base):
+    """How much one device delivered (`fleet.alarms.rates`).
+
+    ``due`` and ``good`` are what the gateway had counted at ``since_ns``, where the present stretch began; ``last_due``
+    and ``last_good`` the scans of the stretch before, 0 while there was none.
+    """
+
+    __tablename__ = "device_rate"
+
+    gateway: Mapped[str] = mapped_column(sa.ForeignKey("gateway.name"), primary_key=True)
+    device: Mapped[str] = mapped_column(primary_key=True)
+    since_ns: Mapped[int]
+    due: Mapped[int]
+    good: Mapped[int]
+    last_due: Mapped[int] = mapped_column(default=0)
+    last_good: Mapped[int] = mapped_column(default=0)

@@ -47,8 +47,9 @@ def operate(
         raise InvalidError(f"'{action}' is nothing that can be done with an alarm", hint=f"use {', '.join(ACTIONS)}")
     alarm = session.get(Alarm, (gateway, request.alarm))
     if alarm is None:
-        raise NotFoundError(f"gateway '{gateway}' has no alarm '{request.alarm}'")
-    if alarm.name in own.OWN:
+        whose = f"gateway '{gateway}'" if gateway else "the fleet"
+        raise NotFoundError(f"{whose} has no alarm '{request.alarm}'")
+    if own.find(alarm.name) is not None:
         own.operate(session, alarm, action, request, author, now_ns)
         return ""
     if action == "shelve":

@@ -1,9 +1,11 @@
-"""Alarms that the fleet itself raises about a gateway: in the same list and journal as the gateway's own.
+"""Alarms that the fleet itself raises, about a gateway or about none: in the same list and journal as all others.
 
 They are not relayed: no record tells of them, and what they are about is the fleet's to mend.
 """
 
 from __future__ import annotations
+
+from collections.abc import Mapping
 
 import msgspec
 import sqlalchemy as sa
@@ -15,6 +17,9 @@ from fleet.gateways.models import Gateway
 from fleet.readings.models import Quarantined
 from wire.alarm import CLEARED, RAISED, AlarmRequest, Standing
 
+FLEET = ""
+"""Stands where an alarm that is about no gateway has one. No gateway is called so, hence whoever may see only some
+gateways sees none of these."""
 TAG = "fleet"
 """Stands where an alarm of a gateway has its tag."""
 CONSOLE = "console"
@@ -24,15 +29,23 @@ NO_RECORD = 0
 
 
 class Own(msgspec.Struct, frozen=True):
-    """A kind of alarm. ``level`` says what is amiss, ``priority`` 1 is the most urgent of 4."""
+    """A kind of alarm. ``level`` says what is amiss, ``priority`` 1 is the most urgent of 4.
+
+    One with ``subjects`` is about one of several things: a device, a site, a destination, a certificate.
+    """
 
     level: str
     priority: int
+    subjects: bool = False
 
     @property
     def name(self) -> str:
-        """The alarm's name, one per gateway."""
+        """The alarm's name, one per gateway; with subjects, what their names begin with."""
         return f"{TAG}:{self.level}"
+
+    def name_for(self, subject: str) -> str:
+        """The alarm's name for a subject, "" where it has none."""
+        return f"{self.name}:{subject}" if subject else self.name
 
 
 CLONE = Own("clone", 2)
@@ -42,28 +55,43 @@ UNREADABLE = Own("unreadable", 3)
 UNNOTIFIED = Own("unnotified", 2)
 """Somebody who is to be told of this gateway's alarms was not reached for long (`fleet.notifications`)."""
 
-
 SILENT = Own("silent", 2)
 """Nothing was heard of the gateway for 30 s."""
 CLOCK = Own("clock-unset", 3)
 """The gateway does not know the time."""
 SPOOL = Own("spool-filling", 3)
 """The gateway's spool has little room left."""
-
-
-OWN = {own.name: own for own in (CLONE, UNREADABLE, SILENT, CLOCK, SPOOL, UNNOTIFIED)}
+DEVICE_RATE = Own("device-rate", 3, subjects=True)
+"""A device delivers much less than its configuration promises."""
+SITE_RATE = Own("site-rate", 2, subjects=True)
+"""The devices of a site together do."""
+CERTIFICATE = Own("certificate", 2, subjects=True)
+"""A certificate is near its end, or cannot be read."""
+BEHIND = Own("destination-behind", 2, subjects=True)
+"""A destination lacks records that have waited for long."""
+KINDS = (CLONE, UNREADABLE, UNNOTIFIED, SILENT, CLOCK, SPOOL, DEVICE_RATE, SITE_RATE, CERTIFICATE, BEHIND)
+_BY_LEVEL = {own.level: own for own in KINDS}
 CALMING = (CLONE, UNREADABLE)
 """Those that are seen once and again: they clear when their cause was not seen for `CALM_NS`."""
 CALM_NS = 3_600_000_000_000
 
 
-def raise_alarm(session: Session, gateway: str, own: Own, detail: str, now_ns: int) -> bool:
+def find(name: str) -> tuple[Own, str] | None:
+    """Return the kind and the subject of an alarm of the fleet's own, None for the name of any other."""
+    tag, _, rest = name.partition(":")
+    level, colon, subject = rest.partition(":")
+    own = _BY_LEVEL.get(level) if tag == TAG else None
+    return None if own is None or bool(colon and subject) != own.subjects else (own, subject)
+
+
+def raise_alarm(session: Session, gateway: str, own: Own, detail: str, now_ns: int, subject: str = "") -> bool:
     """Raise an alarm and say so in the journal; False if it was up already. ``detail`` is for people."""
-    alarm = session.get(Alarm, (gateway, own.name))
+    name = own.name_for(subject)
+    alarm = session.get(Alarm, (gateway, name))
     if alarm is not None and alarm.active:
         return False
     if alarm is None:
-        alarm = Alarm(gateway=gateway, name=own.name, tag=TAG, level=own.level, record_id=NO_RECORD)
+        alarm = Alarm(gateway=gateway, name=name, tag=TAG, level=own.level, record_id=NO_RECORD)
         alarm.standing, alarm.occurrence, alarm.until_ns = 0, 0, None
         session.add(alarm)
     alarm.priority, alarm.raised_ns, alarm.cleared_ns = own.priority, now_ns, None
@@ -73,14 +101,29 @@ def raise_alarm(session: Session, gateway: str, own: Own, detail: str, now_ns: i
     return True
 
 
-def clear_alarm(session: Session, gateway: str, own: Own, now_ns: int) -> bool:
+def clear_alarm(session: Session, gateway: str, own: Own, now_ns: int, subject: str = "") -> bool:
     """Clear an alarm and say so in the journal; False if it was not up."""
-    alarm = session.get(Alarm, (gateway, own.name))
+    alarm = session.get(Alarm, (gateway, own.name_for(subject)))
     if alarm is None or not alarm.active:
         return False
     alarm.cleared_ns = now_ns
     _change(session, alarm, CLEARED, decision.clear_it(_stand_of(alarm)), now_ns)
     return True
+
+
+def find_up(session: Session, gateway: str, own: Own) -> frozenset[str]:
+    """The subjects of which an alarm is up."""
+    query = sa.select(Alarm.name).where(Alarm.active, Alarm.gateway == gateway, Alarm.tag == TAG)
+    found = (find(name) for name in session.scalars(query.where(Alarm.level == own.level)))
+    return frozenset(each[1] for each in found if each is not None)
+
+
+def settle(session: Session, gateway: str, own: Own, amiss: Mapping[str, str], now_ns: int) -> None:
+    """Raise an alarm for each subject with which something is ``amiss``, in words for people, and clear all others."""
+    for subject in sorted(find_up(session, gateway, own) - amiss.keys()):
+        clear_alarm(session, gateway, own, now_ns, subject)
+    for subject, detail in sorted(amiss.items()):
+        raise_alarm(session, gateway, own, detail, now_ns, subject)
 
 
 def operate(session: Session, alarm: Alarm, action: str, request: AlarmRequest, by: str, now_ns: int) -> None:
@@ -97,9 +140,9 @@ def operate(session: Session, alarm: Alarm, action: str, request: AlarmRequest, 
 
 def end_shelvings(session: Session, now_ns: int) -> None:
     """Put back those whose shelving is over."""
-    over = sa.select(Alarm).where(Alarm.tag == TAG, Alarm.standing != 0, Alarm.until_ns <= now_ns)
+    over = sa.select(Alarm).where(Alarm.tag == TAG, Alarm.standing != 0, Alarm.until_ns.is_not(None))
     for alarm in session.scalars(over).all():
-        stand = decision.end_shelving(_stand_of(alarm), now_ns) if alarm.name in OWN else None
+        stand = decision.end_shelving(_stand_of(alarm), now_ns) if find(alarm.name) else None
         if stand is not None:
             _change(session, alarm, "unshelved", stand, now_ns)
             alarm.change, alarm.operated_ns, alarm.by, alarm.where, alarm.comment = "unshelved", now_ns, "", "", ""
@@ -135,8 +178,9 @@ def clear_calm(session: Session, now_ns: int) -> None:
     """Clear the alarms whose cause was not seen for `CALM_NS`. Others are cleared by who raised them."""
     up = session.execute(sa.select(Alarm.gateway, Alarm.name).where(Alarm.active, Alarm.tag == TAG)).all()
     for gateway, name in up:
-        if OWN.get(name) in CALMING and now_ns - _last_seen(session, gateway, OWN[name]) >= CALM_NS:
-            clear_alarm(session, gateway, OWN[name], now_ns)
+        found = find(name)
+        if found and found[0] in CALMING and now_ns - _last_seen(session, gateway, found[0]) >= CALM_NS:
+            clear_alarm(session, gateway, found[0], now_ns)
 
 
 def _last_seen(session: Session, gateway: str, own: Own) -> int:

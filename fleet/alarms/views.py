@@ -92,7 +92,7 @@ class AlarmsOut(Schema):
 class AskedIn(Schema):
     """An alarm, and the occurrence that was seen: one raised anew meanwhile is not acknowledged. 0: whichever it is."""
 
-    gateway = String(required=True, validate=Length(1, 64))
+    gateway = String(required=True, validate=Length(0, 64))
     alarm = String(required=True, validate=Length(1, 256))
     occurrence = Integer(load_default=0, validate=Range(0, INT_MAX))
 

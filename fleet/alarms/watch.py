@@ -37,10 +37,11 @@ def judge(seen: Seen, up: frozenset[str], watching_ns: int, now_ns: int) -> dict
     """
     if seen.seen_ns is None:
         return {}  # it was registered, and has never spoken
-    quiet_ns = now_ns - max(seen.seen_ns, watching_ns + GRACE_NS)
-    if quiet_ns >= SILENT_NS:
-        return {own.SILENT: f"{(now_ns - seen.seen_ns) // NS} s"}
-    if now_ns - seen.seen_ns >= SILENT_NS:
+    # What was said at a time yet to come was said before the clock went back, and the watch began anew then.
+    heard_ns = seen.seen_ns if seen.seen_ns <= now_ns + SILENT_NS else watching_ns
+    if now_ns - max(heard_ns, watching_ns + GRACE_NS) >= SILENT_NS:
+        return {own.SILENT: f"{(now_ns - heard_ns) // NS} s"}
+    if now_ns - heard_ns >= SILENT_NS:
         return {}  # it may yet come back from our own start, and what it last said is old
     found: dict[own.Own, str | None] = {own.SILENT: None, own.CLOCK: "unset" if seen.clock == "unset" else None}
     share = _spool_share(seen.health)

@@ -130,10 +130,10 @@ def _ask(action: str, picked: list[str], minutes: float, comment: str) -> None:
 
 
 def _read_pick(text: str) -> tuple[str, int, str]:
-    """Read ``<gateway> <occurrence> <alarm>``, as a row of the list names what was seen."""
+    """Read ``<gateway> <occurrence> <alarm>``, as a row of the list names what was seen; the gateway may be empty."""
     gateway, _, rest = text.partition(" ")
     occurrence, _, name = rest.partition(" ")
-    if not gateway or not name or not occurrence.isdecimal() or len(name) > 256:
+    if not name or not occurrence.isdecimal() or len(name) > 256:
         raise InvalidError(gettext("There is no such alarm."))
     return gateway, min(int(occurrence), INT_MAX), name
 

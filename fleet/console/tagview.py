@@ -18,6 +18,7 @@ HOUR_NS = 3600 * NS
 OWN_TAGS = {"spool": SPOOL, own.TAG: GATEWAY}
 """What stands in place of a tag in alarms of the gateway's spool and of the fleet, and how it is called."""
 OWN_PAGES = {"losing-data": "console.losses", own.UNREADABLE.level: "console.quarantine"}
+FLEET_PAGES = {own.BEHIND.level: "console.relay"}
 """Where such alarms are told of, by their level."""
 
 
@@ -93,7 +94,7 @@ def name_tag(label: Label) -> str:
     """A tag by its device and title, without saying anything twice."""
     title, device = label.title, label.device
     if label.tag in OWN_TAGS:
-        return str(OWN_TAGS[label.tag])
+        return title or str(OWN_TAGS[label.tag])
     if not title:
         return label.tag
     if not device or title.startswith(device):
@@ -109,6 +110,8 @@ def name_row(alarm: Alarm) -> str:
 
 def link_alarm(alarm: Alarm | Change) -> str:
     """Where to look when an alarm is up: the tag's page, or the page that tells of what is no tag."""
+    if alarm.label.gateway == own.FLEET:
+        return url_for(FLEET_PAGES.get(alarm.level, "console.alarms"))
     page = OWN_PAGES.get(alarm.level, "console.gateway") if alarm.label.tag in OWN_TAGS else "console.tag"
     tag = alarm.label.tag if page == "console.tag" else None
     return url_for(page, name=alarm.label.gateway, tag=tag)

@@ -25,6 +25,10 @@ LEVELS = {
     "clone": lazy_gettext("speaks from two machines"),
     "unreadable": lazy_gettext("sent what cannot be read"),
     "unnotified": lazy_gettext("somebody could not be told"),
+    "device-rate": lazy_gettext("delivers too little"),
+    "site-rate": lazy_gettext("delivers too little (site)"),
+    "certificate": lazy_gettext("certificate near its end"),
+    "destination-behind": lazy_gettext("destination is behind"),
 }
 LOSSES = {
     "quota": lazy_gettext("The spool was full"),

@@ -55,7 +55,7 @@ def write_alert(contact: Contact, message: Message, earlier: Sequence[str]) -> b
         ("sent", write_time(message.made_ns)),
         ("status", "Test" if notice.step == TRIAL else contact.status),
         ("msgType", kind),
-        ("source", notice.alarm.gateway),
+        ("source", notice.alarm.gateway or "fleet"),
         ("scope", "Private"),
         ("addresses", contact.name),
     )

@@ -87,6 +87,15 @@ LEVELS_ZH = {
     "total": "累计量",
     "combined": "组合",
     "output-fault": "输出无应答",
+    "device-rate": "设备上报率下降",
+    "site-rate": "场所上报率下降",
+    "certificate": "证书即将到期",
+    "destination-behind": "目的地滞后",
+    "clock-unset": "时钟未对时",
+    "spool-filling": "缓存将满",
+    "clone": "两台机器使用同一身份",
+    "unreadable": "收到无法读取的内容",
+    "unnotified": "有人未能通知到",
 }
 
 

@@ -12,6 +12,7 @@ import msgspec
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
+from fleet.alarms import own
 from fleet.alarms.models import Alarm, AlarmEvent
 from fleet.gateways.models import Gateway, Tag
 from fleet.notifications.decide import AlarmNow, Asked, Due, decide
@@ -21,6 +22,8 @@ from fleet.sites.models import Site
 from wire.alarm import Standing
 
 CURSOR = 1
+FLEET_PLACE = "烽燧平台"
+"""Where an alarm is that is about no gateway: the name of the fleet manager itself."""
 Name = tuple[str, str]
 """Gateway and alarm."""
 
@@ -44,18 +47,19 @@ def plan(session: Session, rules: Rules, now_ns: int) -> Plan:
     """Read the alarms that are not normal or have changed, and decide who is to be told."""
     position, raised = _read_journal(session)
     watched = {(row.gateway, row.alarm): row for row in session.scalars(sa.select(Watch))}
-    alarms = _read_alarms(session, raised | watched.keys())
+    alarms = read_alarms(session, raised | watched.keys(), with_others=True)
     noted = _read_noted(session)
     watch, unwatch, due = [], [], []
     for name, alarm in alarms.items():
         row = watched.get(name)
         is_seen = row is not None and row.occurrence == alarm.occurrence
         have = noted.get(name, frozenset()) if is_seen else frozenset()
-        since_ns = row.since_ns if row is not None and is_seen else now_ns
+        since_ns = min(row.since_ns, now_ns) if row is not None and is_seen else now_ns
         asked = Asked(since_ns, now_ns, name in raised, frozenset(each.contact for each in have))
         new = sorted(decide(rules, alarm, asked) - have)
         due += [(alarm, each) for each in new]
-        if not is_seen and (new or alarm.standing):
+        is_ahead = row is not None and row.since_ns > now_ns  # the clock has gone back: delays count from now
+        if (not is_seen or is_ahead) and (new or alarm.standing):
             watch.append(alarm)  # also if it is over already: those who are told of it may want to hear that
         elif row is not None and not alarm.standing:
             unwatch.append(name)
@@ -106,25 +110,26 @@ def _read_journal(session: Session) -> tuple[int | None, set[Name]]:
     return newest, {(gateway, alarm) for gateway, alarm in session.execute(query)}
 
 
-def _read_alarms(session: Session, names: Iterable[Name]) -> dict[Name, AlarmNow]:
+def read_alarms(session: Session, names: Iterable[Name], *, with_others: bool = False) -> dict[Name, AlarmNow]:
+    """Return the alarms of these names, and ``with_others`` all that are not normal, the most urgent first."""
     query = (
         sa.select(Alarm, Gateway, Site, Tag.title, Tag.unit)
-        .join(Gateway, Gateway.name == Alarm.gateway)
+        .outerjoin(Gateway, Gateway.name == Alarm.gateway)
         .outerjoin(Site, Site.key == Gateway.site_key)
         .outerjoin(Tag, sa.and_(Tag.gateway == Alarm.gateway, Tag.name == Alarm.tag))
     )
-    others = {gateway for gateway, _ in names}
-    query = query.where(Alarm.active | (Alarm.standing != 0) | Alarm.gateway.in_(others))
     wanted = set(names)
+    of_gateways = Alarm.gateway.in_({gateway for gateway, _ in wanted})
+    query = query.where(Alarm.active | (Alarm.standing != 0) | of_gateways if with_others else of_gateways)
     found = {}
     for alarm, gateway, site, title, unit in session.execute(query.order_by(Alarm.priority, Alarm.raised_ns)):
         name = (alarm.gateway, alarm.name)
-        if alarm.active or alarm.standing or name in wanted:
+        if name in wanted or (with_others and (alarm.active or alarm.standing)):
             found[name] = _describe(alarm, gateway, site, title or "", unit or "")
     return found
 
 
-def _describe(alarm: Alarm, gateway: Gateway, site: Site | None, title: str, unit: str) -> AlarmNow:
+def _describe(alarm: Alarm, gateway: Gateway | None, site: Site | None, title: str, unit: str) -> AlarmNow:
     standing = Standing(alarm.standing)
     if alarm.active and Standing.ACTIVE not in standing:
         # A gateway of an earlier release, and the fleet's own: nobody can acknowledge, so nobody has.
@@ -134,19 +139,25 @@ def _describe(alarm: Alarm, gateway: Gateway, site: Site | None, title: str, uni
         name=alarm.name,
         site=site.key if site else "",
         sector=site.sector if site else "",
-        place=(site.title if site else "") or gateway.title or gateway.name,
+        place=_place(gateway, site),
         priority=alarm.priority,
         standing=int(standing),
         occurrence=alarm.occurrence or alarm.raised_ns or 0,
         raised_ns=alarm.raised_ns,
         level=alarm.level,
-        title=title or alarm.tag,
+        title=title or (found[1] if (found := own.find(alarm.name)) else "") or alarm.tag,
         value=alarm.value,
         limit=alarm.limit,
         unit=unit,
         lat=site.lat if site else None,
         lon=site.lon if site else None,
     )
+
+
+def _place(gateway: Gateway | None, site: Site | None) -> str:
+    if gateway is None:
+        return FLEET_PLACE
+    return (site.title if site else "") or gateway.title or gateway.name
 
 
 def _read_noted(session: Session) -> dict[Name, frozenset[Due]]:

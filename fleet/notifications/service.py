@@ -26,6 +26,8 @@ FAILING_S = 600.0
 """Who was not reached for so long is an alarm of every gateway that there was something to tell of."""
 KEEP_NS = 90 * 86_400 * NS
 ERROR_MAX = 300
+EARLIER_MOST = 200
+"""Most alerts that one refers to, the newest of them."""
 
 
 class Outgoing(msgspec.Struct, frozen=True):
@@ -56,8 +58,8 @@ def find_outgoing(session: Session, contact: Contact, now_ns: int) -> Outgoing |
     """Return the contact's message that is to be sent now; it is the same until it has arrived or is given up."""
     query = sa.select(MessageRow).where(MessageRow.contact == contact.name, MessageRow.state == WAITING)
     row = session.scalar(query.order_by(MessageRow.id).limit(1))
-    if row is None or row.next_ns > now_ns:
-        return None
+    if row is None or now_ns < row.next_ns <= now_ns + int(PAUSE_MOST_S * NS):
+        return None  # a try that is due later than any pause lasts was set by a clock that has gone back since
     message = _read_message(session, row)
     return Outgoing(row.id, message, _find_earlier(session, contact, row) if contact.kind == "cap" else ())
 
@@ -68,14 +70,19 @@ def is_due(session: Session, contact: Contact, now_ns: int) -> bool:
         sa.select(MessageRow).where(MessageRow.contact == contact.name).order_by(MessageRow.id.desc()).limit(1)
     )
     pause_s = 0.0 if contact.kind == "cap" else contact.pause_s
-    if newest is not None and (newest.state == WAITING or now_ns < newest.made_ns + int(pause_s * NS)):
+    if newest is not None and (newest.state == WAITING or 0 <= now_ns - newest.made_ns < int(pause_s * NS)):
         return False
     return bool(_find_waiting(session, contact.name, 1))
 
 
 def make_message(session: Session, contact: Contact, now_ns: int) -> None:
-    """Put what waits for a contact into a message; for CAP one notice only, for each alert stands by itself."""
+    """Put what waits for a contact into a message; for CAP one notice only, for each alert stands by itself.
+
+    Nothing may be left: the rules were changed meanwhile, and others took it.
+    """
     numbers = _find_waiting(session, contact.name, 1 if contact.kind == "cap" else None)
+    if not numbers:
+        return
     row = MessageRow(key=uuid.uuid4().hex, contact=contact.name, made_ns=now_ns, next_ns=now_ns)
     session.add(row)
     session.flush()
@@ -98,7 +105,7 @@ def note_failed(session: Session, message_id: int, error: str, now_ns: int) -> N
     """Note a try that failed, and when the next one is; raise an alarm if it has been so for long."""
     row = session.get_one(MessageRow, message_id)
     row.tries, row.tried_ns, row.last_error = row.tries + 1, now_ns, error[:ERROR_MAX]
-    row.failing_ns = now_ns if row.failing_ns is None else row.failing_ns
+    row.failing_ns = now_ns if row.failing_ns is None else min(row.failing_ns, now_ns)
     row.next_ns = now_ns + int(pause_s(row.tries) * NS)
     failing_s = (now_ns - row.failing_ns) / NS
     if failing_s >= GIVE_UP_S:
@@ -211,6 +218,7 @@ def _find_earlier(session: Session, contact: Contact, row: MessageRow) -> tuple[
         .where(NoticeRow.contact == contact.name, NoticeRow.gateway == notice.gateway, NoticeRow.alarm == notice.alarm)
         .where(MessageRow.id < row.id)
         .order_by(MessageRow.id.desc())
+        .limit(EARLIER_MOST)
     )
     found: list[str] = []
     for key, made_ns, step in session.execute(query):

@@ -1,4 +1,4 @@
-"""The API of notifications: which message went to whom, and what became of it."""
+"""The API of notifications: which message went to whom, what became of it, and the feed of alerts (CAP 1.2)."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ from typing import Any
 from apiflask import Schema
 from apiflask.fields import Dict, Integer, List, Nested, String
 from apiflask.validators import Range
+from flask import Response, request
 
 from fleet.api import INT_MAX, dump, find_services, make_blueprint
-from fleet.notifications import service
+from fleet.notifications import feed, service
 
 blueprint = make_blueprint("notifications")
 
@@ -20,6 +21,12 @@ class MessagesQuery(Schema):
     contact = String(load_default="", metadata={"description": "Only to this contact"})
     before = Integer(load_default=None, validate=Range(0, INT_MAX), metadata={"description": "Only a smaller id"})
     limit = Integer(load_default=100, validate=Range(1, 1000))
+
+
+class FeedQuery(Schema):
+    """Of which gateway."""
+
+    gateway = String(load_default="", metadata={"description": "Only of this gateway"})
 
 
 class NoticeOut(Schema):
@@ -60,3 +67,25 @@ def list_notifications(query_data: dict[str, Any]) -> dict[str, Any]:
     with find_services().database.reading() as session:
         messages = service.list_messages(session, **query_data)
         return {"messages": dump(messages), "waiting": service.count_unsent(session)}
+
+
+@blueprint.get("/cap/feed")
+@blueprint.input(FeedQuery, location="query")
+@blueprint.doc(responses={200: "An Atom feed of alerts"})
+def show_feed(query_data: dict[str, Any]) -> Response:
+    """List the newest alert of each alarm that goes on or has ended within a day, as an Atom feed."""
+    services = find_services()
+    now_ns = services.clock()
+    with services.database.reading() as session:
+        entries = feed.list_current(session, query_data["gateway"].replace("\0", ""), now_ns)
+    return Response(feed.write_index(request.url, entries, now_ns), mimetype="application/atom+xml")
+
+
+@blueprint.get("/cap/alerts/<int:number>")
+@blueprint.doc(responses={200: "An alert of CAP 1.2"})
+def show_alert(number: int) -> Response:
+    """Show the alert that a line of the journal is. It never changes."""
+    services = find_services()
+    with services.database.reading() as session:
+        alert = feed.write_alert(session, services.settings.cap_sender, min(number, INT_MAX))
+    return Response(alert, mimetype="application/cap+xml")

@@ -13,7 +13,7 @@ from fleet.gateways.models import Gateway
 from fleet.overview.alarms import LISTED_PAGE, list_rows, list_standing
 from fleet.overview.figures import Label
 from fleet.overview.journal import LINES_PAGE, describe_events, list_changes
-from fleet.overview.labels import name_places, read_labels
+from fleet.overview.labels import label_untagged, name_places, read_labels
 from fleet.overview.pages import AlarmsPage, StatisticsPage
 from fleet.overview.sources import NS, Sources
 from wire.alarm import RAISED
@@ -91,7 +91,7 @@ def _name_alarms(sources: Sources, named: set[tuple[str, str]]) -> dict[tuple[st
         row = sources.session.get(Alarm, (gateway, alarm))
         tag, level = (row.tag, row.level) if row else (alarm, "")
         labels = read_labels(sources.session, gateway, {tag})
-        label = labels[tag][1] if tag in labels else Label(gateway, tag)
+        label = labels[tag][1] if tag in labels else label_untagged(gateway, tag, alarm)
         found[gateway, alarm] = (label, level, places[gateway][0])
     return found
 

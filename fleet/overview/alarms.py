@@ -12,7 +12,7 @@ from fleet.alarms.models import Alarm as AlarmRow
 from fleet.alarms.models import AlarmEvent
 from fleet.overview.figures import Alarm, Label, Point
 from fleet.overview.figures import Reading as Newest
-from fleet.overview.labels import name_places, read_labels
+from fleet.overview.labels import label_untagged, name_places, pick_label, read_labels
 from fleet.overview.sources import Sources
 from fleet.overview.values import read_newest
 from wire.alarm import ACTIONS, SILENCED, Standing
@@ -48,7 +48,7 @@ def list_standing(
 def list_rows(sources: Sources, rows: Sequence[AlarmRow], *, with_trend: bool = True) -> tuple[Alarm, ...]:
     """Put rows together with the names, newest values and trends of their tags, and with what was asked of them."""
     requests = operations.find_requests(sources.session, rows, sources.now_ns)
-    takers = operations.takers(sources.session, {row.gateway for row in rows})
+    takers = operations.takers(sources.session, {row.gateway for row in rows} - {own.FLEET})
     places = name_places(sources.session, {row.gateway for row in rows})
     found: dict[tuple[str, str], tuple[Label, Newest | None, tuple[Point, ...]]] = {}
     for name in places:
@@ -60,7 +60,9 @@ def list_rows(sources: Sources, rows: Sequence[AlarmRow], *, with_trend: bool = 
             found[name, tag] = (label, newest.get(tag), trends.get(tag_id, ()))
     alarms = []
     for row in rows:
-        label, reading, trend = found.get((row.gateway, row.tag), (Label(row.gateway, row.tag), None, ()))
+        label, reading, trend = found.get(
+            (row.gateway, row.tag), (label_untagged(row.gateway, row.tag, row.name), None, ())
+        )
         alarms.append(
             Alarm(
                 label=label,
@@ -84,7 +86,7 @@ def list_rows(sources: Sources, rows: Sequence[AlarmRow], *, with_trend: bool = 
                 where=row.where,
                 comment=row.comment,
                 request=requests.get((row.gateway, row.name)),
-                takes=OWN_TAKES if row.name in own.OWN else takers[row.gateway],
+                takes=OWN_TAKES if own.find(row.name) else takers[row.gateway],
             )
         )
     return tuple(alarms)
@@ -135,7 +137,7 @@ def list_journal(
     }
     return tuple(
         Alarm(
-            label=labels[row.gateway][row.tag][1] if row.tag in labels[row.gateway] else Label(row.gateway, row.tag),
+            label=pick_label(labels[row.gateway], row),
             level=row.level,
             priority=row.priority or 4,
             value=row.value,

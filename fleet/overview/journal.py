@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from fleet.alarms import service
 from fleet.alarms.models import AlarmEvent
 from fleet.alarms.service import Filter
-from fleet.overview.figures import Change, Label
-from fleet.overview.labels import name_places, read_labels
+from fleet.overview.figures import Change
+from fleet.overview.labels import name_places, pick_label, read_labels
 from fleet.overview.sources import Sources
 from wire.alarm import Standing, state_of
 
@@ -32,7 +32,7 @@ def describe_events(sources: Sources, rows: Sequence[AlarmEvent]) -> tuple[Chang
         Change(
             number=row.id,
             kind=row.kind,
-            label=labels[row.gateway][row.tag][1] if row.tag in labels[row.gateway] else Label(row.gateway, row.tag),
+            label=pick_label(labels[row.gateway], row),
             level=row.level,
             alarm=row.alarm,
             priority=row.priority or 0,

@@ -8,6 +8,8 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
+from fleet.alarms import own
+from fleet.alarms.models import AlarmEvent
 from fleet.gateways.models import Gateway, Tag
 from fleet.gateways.service import read_limits, read_range
 from fleet.overview.figures import Label, Rule
@@ -39,6 +41,17 @@ def read_labels(session: Session, gateway: str, names: Collection[str] | None = 
     return found
 
 
+def pick_label(labels: Mapping[str, tuple[int, Label]], line: AlarmEvent) -> Label:
+    """The label of a line of the journal, of the labels of its gateway."""
+    return labels[line.tag][1] if line.tag in labels else label_untagged(line.gateway, line.tag, line.alarm)
+
+
+def label_untagged(gateway: str, tag: str, alarm: str) -> Label:
+    """The label of an alarm that no known tag has. One of the fleet's own is called by what it is about."""
+    found = own.find(alarm)
+    return Label(gateway, tag, title=found[1] if found else "")
+
+
 def _read_rules(limits: Mapping[str, Any], priorities: Mapping[str, int]) -> tuple[Rule, ...]:
     """The rules of a tag. Without a known priority the level alone decides."""
     return tuple(
@@ -63,10 +76,11 @@ def _name_devices(reported: Mapping[str, Any] | None) -> dict[str, str]:
 
 
 def name_places(session: Session, gateways: Collection[str]) -> dict[str, tuple[str, str]]:
-    """{gateway: (its title or name, its site's title)}."""
+    """{gateway: (its title or name, its site's title)}; both are empty where none is named."""
     query = (
         sa.select(Gateway.name, Gateway.title, Gateway.site_key, Site.title)
         .outerjoin(Site, Site.key == Gateway.site_key)
         .where(Gateway.name.in_(gateways))
     )
-    return {name: (title or name, site or key or "") for name, title, key, site in session.execute(query)}
+    named = {name: (title or name, site or key or "") for name, title, key, site in session.execute(query)}
+    return {gateway: named.get(gateway, ("", "")) for gateway in gateways}

@@ -232,3 +232,20 @@ def count_behind(session: Session, lane: Lane, after: int) -> int:
     """Count the records that wait, `BEHIND_MOST` at most."""
     waiting = sa.select(Record.id).where(Record.lane == lane.value, Record.id > after).limit(BEHIND_MOST)
     return session.scalar(sa.select(sa.func.count()).select_from(waiting.subquery())) or 0
+
+
+def waiting_since(session: Session) -> dict[str, int]:
+    """{destination: since when its oldest record waits, UTC in ns}; without those that have all.
+
+    A destination that was added later waits since then.
+    """
+    found: dict[str, int] = {}
+    for destination in list_enabled(session):
+        for lane in LANES:
+            waiting = sa.select(Record.received_ns).where(Record.lane == lane.value)
+            waiting = waiting.where(Record.id > position(session, destination.id, lane))
+            oldest_ns = session.scalar(waiting.order_by(Record.id).limit(1))
+            if oldest_ns is not None:
+                since_ns = max(oldest_ns, destination.created_ns)
+                found[destination.name] = min(since_ns, found.get(destination.name, since_ns))
+    return found

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import os
+import re
 import time
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 from playwright.sync_api import Page, expect
 
+from fleet.alarms import own
+from fleet.alarms.models import Alarm
 from fleet.commands import service as commands
 from tests.browser.district import WEATHER, District
 from wire.alarm import Standing
@@ -92,3 +96,36 @@ def test_pages_of_alarms_fit(request: pytest.FixtureRequest, size: str) -> None:
         if os.environ.get("FENGSUI_PICTURES"):
             PICTURES.mkdir(parents=True, exist_ok=True)
             page.screenshot(path=PICTURES / f"{name}-{size}.png", full_page=True)
+
+
+def test_an_alarm_of_no_gateway_names_what_it_is_about_and_is_acknowledged_at_once(
+    desk: Page, district: District
+) -> None:
+    with district.services.database.writing() as session:
+        own.raise_alarm(session, own.FLEET, own.BEHIND, "700 s", time.time_ns(), "district-platform")
+        own.raise_alarm(session, own.FLEET, own.CERTIFICATE, "2026-12-01", time.time_ns(), "tls/broker.pem")
+        own.raise_alarm(session, WEATHER, own.DEVICE_RATE, "12 / 60", time.time_ns(), "wxt")
+    try:
+        desk.goto("/alarms")
+        row = desk.locator("table.standing tbody tr", has_text="district-platform 目的地滞后")
+        expect(row).to_contain_text("烽燧平台")
+        PICTURES.mkdir(parents=True, exist_ok=True)
+        desk.screenshot(path=PICTURES / "alarms-fleet.png")
+        row.get_by_role("button", name="确认").click()
+        expect(row).to_contain_text("已确认")
+        row.get_by_role("link").first.click()
+        expect(desk).to_have_url(re.compile("/relay$"))
+        desk.goto("/alarms?state=journal")
+        expect(desk.locator("table.journal tbody tr", has_text="district-platform").last).to_contain_text("700 s")
+        desk.screenshot(path=PICTURES / "alarms-fleet-journal.png")
+        desk.goto("/")
+        expect(desk.locator("body")).to_contain_text("tls/broker.pem")
+        desk.goto("/alarms/statistics")
+        expect(desk.locator("body")).to_contain_text("district-platform")
+    finally:
+        with district.services.database.writing() as session:
+            for kind in (own.BEHIND, own.CERTIFICATE):
+                own.settle(session, own.FLEET, kind, {}, time.time_ns())
+            own.settle(session, WEATHER, own.DEVICE_RATE, {}, time.time_ns())
+            for alarm in session.scalars(sa.select(Alarm).where(Alarm.tag == own.TAG)):
+                alarm.standing = 0

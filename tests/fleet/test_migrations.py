@@ -1,11 +1,15 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
+import sqlalchemy as sa
+from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 
 from fleet.bootstrap import Services
-from fleet.db import Base, load_models
+from fleet.db import Base, build_engine, load_models
 from fleet.migrations import revisions
 from tests.fleet.conftest import both_databases
 
@@ -33,3 +37,30 @@ def test_readings_have_no_row_id_on_sqlite(services: Services, database_url: str
     with services.database.engine.connect() as connection:
         sql = connection.exec_driver_sql("SELECT sql FROM sqlite_master WHERE name = 'reading'").scalar_one()
     assert "WITHOUT ROWID" in sql
+
+
+def test_alarms_of_the_release_before_stay_and_their_numbers_go_on(tmp_path: Path) -> None:
+    """SQLite builds the tables anew to loosen them: nothing in them may change."""
+    engine = build_engine(sa.make_url(f"sqlite:///{tmp_path / 'fleet.db'}"))
+    config = revisions._config()
+    with engine.begin() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0007_notifications")
+        columns = "name, token_hash, created_ns, former, title, release, boot, machine, clock_quality, session"
+        row = ("gw", "", 0, "[]", "", "", "", "", "", "")
+        connection.exec_driver_sql(f"INSERT INTO gateway ({columns}) VALUES ({', '.join('?' * 10)})", row)
+        for number in (41, 99):
+            add_line(connection, "gw", number)
+    revisions.upgrade(engine)
+    with engine.begin() as connection:
+        connection.exec_driver_sql("DELETE FROM alarm_event WHERE id = 99")
+        add_line(connection, "", None)
+        rows = connection.exec_driver_sql("SELECT id, gateway, alarm FROM alarm_event ORDER BY id").all()
+    assert [tuple(row) for row in rows] == [(41, "gw", "a:high"), (100, "", "a:high")], "no number is given twice"
+    engine.dispose()
+
+
+def add_line(connection: sa.Connection, gateway: str, number: int | None) -> None:
+    columns = "id, gateway, kind, received_ns, record_id, alarm, tag, level, output, state, event, detail"
+    values = (number, gateway, "raised", 1, 1, "a:high", "a", "high", "", "", "", "")
+    connection.exec_driver_sql(f"INSERT INTO alarm_event ({columns}) VALUES ({', '.join('?' * 12)})", values)

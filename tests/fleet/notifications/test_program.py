@@ -8,6 +8,7 @@ import hmac
 import json
 import threading
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import httpx
@@ -15,21 +16,29 @@ import msgspec
 import pytest
 import sqlalchemy as sa
 
-from fleet.alarms import own
+from fleet.alarms import operations, own
 from fleet.alarms.models import Alarm, AlarmEvent
 from fleet.bootstrap import Services
+from fleet.commands.keys import found_key, load_key
 from fleet.gateways import service as gateways
 from fleet.notifications import queue, service
 from fleet.notifications.models import MessageRow, NoticeRow, Watch
 from fleet.notifications.program import Notify
+from fleet.notifications.rules import Contact
 from fleet.sites import service as sites
+from tests.fleet import edge
 from tests.fleet.conftest import Clock, both_databases
 from tests.fleet.notifications.receivers import Mailbox, Receiver, http_receiver, mail_receiver
 from tests.fleet.notifications.test_cap import SCHEMA
+from tests.fleet.scene import Scene
 from tests.servers import free_port
-from wire.alarm import Standing
+from wire.alarm import AlarmRequest, Standing
+from wire.record import AlarmRecord, Lane, StandingRecord
+from wire.topics import Up
 
 GATEWAY = "gw-yufu-0001"
+TANK = "tank.level:high-high"
+ACTIVE = int(Standing.ACTIVE)
 UP = int(Standing.ACTIVE | Standing.UNACKNOWLEDGED)
 
 
@@ -53,10 +62,12 @@ def mailbox() -> Iterator[Mailbox]:
 class Fleet:
     """A fleet with one gateway, its rules, and a program that takes one turn at a time."""
 
-    def __init__(self, services: Services, clock: Clock) -> None:
+    def __init__(self, services: Services, clock: Clock, *, registers: bool = True) -> None:
         self.clock = clock
         settings = msgspec.structs.replace(services.settings, notify_rules="notify.toml")
         self.services = Services(settings, services.database, services.clock, services.live)
+        if not registers:
+            return
         with services.database.writing() as session:
             sites.add(session, "yufu-chem", "鱼复化工", "chemical", 29.6, 106.7)
             gateways.register(session, GATEWAY, "", "yufu-chem", clock())
@@ -471,3 +482,148 @@ def test_old_messages_are_pruned_but_not_while_their_alarm_stands(fleet: Fleet, 
     assert {name for (name,) in fleet.rows(sa.select(NoticeRow.alarm))} == {"over:high", "stands:high"}
     fleet.turn(1)
     assert len(receiver.came) == 2
+
+
+# A clock that jumps, and rules that change in between.
+
+
+def test_a_clock_that_goes_back_a_year_holds_up_neither_pause_nor_retry_nor_escalation(
+    fleet: Fleet, receiver: Receiver, mailbox: Mailbox
+) -> None:
+    fleet.clock.advance(365 * 86_400)
+    fleet.tell(escalating(receiver, mailbox).replace("pause_s = 0", "pause_s = 60"))
+    fleet.set(UP, "a.x:high")
+    fleet.turn()
+    receiver.status = 503
+    fleet.turn(240)
+    assert len(receiver.came) == 2
+    fleet.clock.advance(-365 * 86_400)
+    receiver.status = 200
+    fleet.turn()
+    assert len(receiver.came) == 3, "the message that failed goes out"
+    fleet.set(UP, "b.x:high")
+    fleet.turn(60)
+    assert len(receiver.came) == 4, "and so does the next one"
+    fleet.turn(600)
+    assert len(mailbox.mails) == 1, "and the next in line is called"
+
+
+def test_nothing_left_to_make_a_message_of_is_no_fault(fleet: Fleet, receiver: Receiver) -> None:
+    fleet.tell(hook(receiver) + rule('"hook"'))
+    with fleet.services.database.writing() as session:
+        service.make_message(session, Contact(name="hook", kind="webhook", url=receiver.url), fleet.clock())
+    assert fleet.states() == []
+
+
+# Against real acknowledgements: records committed as ingest does, requests decided as the console's are.
+
+
+def escalating(receiver: Receiver, mailbox: Mailbox) -> str:
+    duty_by_mail = duty(mailbox, 'security = "none"')
+    steps = '[[rule.escalate]]\nafter_min = 10\ncontacts = ["duty"]\n'
+    return hook(receiver, more="pause_s = 0") + duty_by_mail + rule('"hook"', "again_min = 4\n" + steps)
+
+
+def send_raised(scene: Scene) -> None:
+    told: Any = {"alarm": TANK, "tag": "tank.level", "level": "high-high", "change": "raised", "value": 92.5}
+    record = AlarmRecord(1, None, limit=90.0, priority=1, standing=UP, occurrence=7, **told)
+    scene.send(1, record, lane=Lane.ALARMS)
+
+
+def acknowledge_on_site(scene: Scene) -> None:
+    """The operator presses the button on the gateway's own page, and its record arrives in lane A."""
+    told: Any = {"alarm": TANK, "tag": "tank.level", "level": "high-high", "change": "acknowledged"}
+    record = StandingRecord(2, None, priority=1, standing=ACTIVE, occurrence=7, by="李", where="page", **told)
+    scene.send(2, record, lane=Lane.ALARMS)
+
+
+@pytest.fixture
+def scene(services: Services) -> Scene:
+    return Scene(services)
+
+
+@pytest.fixture
+def manned(fleet_of_scene: Fleet, receiver: Receiver, mailbox: Mailbox) -> Fleet:
+    """A fleet whose alarms call by webhook, and after ten minutes by mail as well."""
+    fleet_of_scene.tell(escalating(receiver, mailbox))
+    return fleet_of_scene
+
+
+@pytest.fixture
+def fleet_of_scene(scene: Scene, clock: Clock) -> Fleet:
+    return Fleet(scene.services, clock, registers=False)
+
+
+def test_nobody_acknowledges_and_the_next_is_called(
+    scene: Scene, manned: Fleet, receiver: Receiver, mailbox: Mailbox
+) -> None:
+    send_raised(scene)
+    manned.turn()
+    manned.turn(300)
+    assert (len(receiver.came), len(mailbox.mails)) == (2, 0)
+    manned.turn(300)
+    assert len(mailbox.mails) == 1
+
+
+@pytest.mark.parametrize("dies", [False, True], ids=["goes-on", "dies-meanwhile"])
+def test_an_acknowledgement_on_the_gateway_ends_the_escalation(
+    scene: Scene, manned: Fleet, receiver: Receiver, mailbox: Mailbox, dies: bool
+) -> None:
+    send_raised(scene)
+    manned.turn()
+    acknowledge_on_site(scene)
+    if dies:
+        manned.start()
+    for _ in range(5):
+        manned.turn(300)
+    assert (len(receiver.came), len(mailbox.mails)) == (1, 0)
+
+
+def test_a_request_that_is_only_pending_does_not_end_it_and_the_gateways_answer_does(
+    scene: Scene, manned: Fleet, receiver: Receiver, mailbox: Mailbox
+) -> None:
+    found_key(manned.services.settings.data_dir)
+    report = edge.reported(commands=operations.NAMES)
+    scene.committer.commit([edge.up(Up.REPORTED, report, received_ns=manned.clock())])
+    send_raised(scene)
+    manned.turn()
+    with manned.services.database.writing() as session:
+        wanted = AlarmRequest(alarm=TANK, occurrence=7)
+        key = partial(load_key, manned.services.settings.data_dir)
+        assert operations.operate(session, key, GATEWAY, "acknowledge", wanted, "王", manned.clock())
+    manned.turn(600)
+    assert len(mailbox.mails) == 1, "the gateway has not decided yet, so somebody else is called"
+    told = len(receiver.came)
+    acknowledge_on_site(scene)
+    for _ in range(5):
+        manned.turn(300)
+    assert (len(receiver.came), len(mailbox.mails)) == (told, 1)
+
+
+def test_an_acknowledged_alarm_of_the_fleets_own_calls_nobody_further(
+    manned: Fleet, receiver: Receiver, mailbox: Mailbox
+) -> None:
+    with manned.services.database.writing() as session:
+        own.raise_alarm(session, own.FLEET, own.BEHIND, "700 s", manned.clock(), "district")
+    manned.turn()
+    (body,) = receiver.bodies()
+    alarm = json.loads(body)["notices"][0]["alarm"]
+    assert (alarm["gateway"], alarm["title"], alarm["place"]) == ("", "district", "烽燧平台")
+    with manned.services.database.writing() as session:
+        wanted = AlarmRequest(alarm=own.BEHIND.name_for("district"))
+        key = partial(load_key, manned.services.settings.data_dir)
+        operations.operate(session, key, own.FLEET, "acknowledge", wanted, "王", manned.clock())
+    for _ in range(5):
+        manned.turn(300)
+    assert (len(receiver.came), len(mailbox.mails)) == (1, 0)
+
+
+def test_rules_for_some_gateways_or_sites_tell_of_no_alarm_of_the_fleet_as_a_whole(
+    fleet: Fleet, receiver: Receiver
+) -> None:
+    rules = [rule('"hook"', f'gateways = ["{GATEWAY}"]'), rule('"hook"', 'sites = ["yufu-chem"]')]
+    fleet.tell(hook(receiver) + "".join(rules))
+    with fleet.services.database.writing() as session:
+        own.raise_alarm(session, own.FLEET, own.BEHIND, "700 s", fleet.clock(), "district")
+    fleet.turn()
+    assert receiver.came == []
