@@ -20,7 +20,10 @@ import msgspec
 
 ROOT = Path(__file__).parents[2]
 RUN_S = 600.0
-COUNTS = ("lost", "duplicated", "undeclared", "misdeclared", "missed_alarms", "not_recovered", "unbounded")
+COUNTS = (
+    *("lost", "duplicated", "undeclared", "misdeclared", "missed_alarms", "raised_twice", "acks_lost"),
+    *("not_recovered", "unbounded"),
+)
 
 
 class Bug(msgspec.Struct, frozen=True):
