@@ -14,6 +14,7 @@ from tests.faults.alarm_verdict import Findings
 from tests.faults.operators import Operators, list_alarms
 from tests.faults.recovery import RECOVER_S, drain, recovers
 from tests.faults.scene import Fault, Scene, say
+from tests.faults.storage import cut_power
 from tests.faults.yard import GATEWAYS, Play, Yard
 
 ALARMS = 10_000
@@ -28,6 +29,7 @@ FAULTS = (
     *("uploads-lost", "torn-log", "writes-reordered", "clock-jumps", "clock-a-year-behind", "database-locked"),
     *("platform-refuses", "platform-forgets"),
 )
+ANSWERED_THEN = ("answered-then-killed", "answered-then-cut") * 2
 NOT_STORED = ("write-fails", "writes-fail", "sync-fails", "syncs-fail", "read-only", "disk-full")
 """While the disk takes nothing, alarms stand still: one that comes and goes meanwhile is in memory only."""
 ROUND = 10
@@ -47,7 +49,12 @@ class AlarmStorm:
 
     def __init__(self, scene: Scene, faults: dict[str, Fault]) -> None:
         self._scene = scene
-        self._faults = {name: fault for name, fault in faults.items() if name in (*FAULTS, *NOT_STORED)}
+        answered = {"answered-then-killed": self._answered_then_killed, "answered-then-cut": self._answered_then_cut}
+        self._faults = {
+            name: fault
+            for name, fault in (faults | (answered if scene.disks else {})).items()
+            if name in (*FAULTS, *NOT_STORED, *answered)
+        }
         self._sides = scene.district.gateways
         self._yards = [side.station for side in self._sides if isinstance(side.station, Yard)]
         self._operators = Operators(random.Random(scene.source.random()))
@@ -87,7 +94,7 @@ class AlarmStorm:
         names: list[str] = []
         while self._play.begun < count and not play.done():
             if not names:
-                names = [name for name in (*FAULTS, *NOT_STORED) if name in self._faults]
+                names = [name for name in (*FAULTS, *ANSWERED_THEN, *NOT_STORED) if name in self._faults]
                 self._scene.source.shuffle(names)
             began, name = time.monotonic(), names.pop()
             await self._inject(name)
@@ -110,6 +117,22 @@ class AlarmStorm:
         finally:
             for yard in held:
                 yard.let_go()
+
+    async def _answered_then_killed(self) -> None:
+        """An agent is killed as soon as it has told an operator that a thing is done."""
+        side = self._scene.any_gateway
+        await self._operators.work_once(side, 1)
+        await self._scene.kill_agent(side)
+        await side.start_agent()
+
+    async def _answered_then_cut(self) -> None:
+        """The same by a power cut, with the link down."""
+        side = self._scene.any_gateway
+        side.link.cut()
+        await self._operators.work_once(side, 1)
+        await cut_power(self._scene, side)
+        await side.start_agent()
+        side.link.heal()
 
     async def _settle(self, play: asyncio.Task[None]) -> None:
         """Nothing is broken any more: every switch must be known for good soon."""

@@ -63,9 +63,13 @@ class Operators:
     async def work_on_site(self, side: GatewaySide) -> None:
         """Acknowledge and shelve at a gateway until cancelled."""
         while True:
-            for alarm in self._choose(await list_alarms(side), ON_SITE_AT_ONCE):
-                await self._ask_on_site(side, alarm)
+            await self.work_once(side, ON_SITE_AT_ONCE)
             await asyncio.sleep(ON_SITE_EVERY_S)
+
+    async def work_once(self, side: GatewaySide, most: int) -> None:
+        """Acknowledge or shelve up to so many alarms of a gateway."""
+        for alarm in self._choose(await list_alarms(side), most):
+            await self._ask_on_site(side, alarm)
 
     async def _ask_on_site(self, side: GatewaySide, alarm: Mapping[str, Any]) -> None:
         asked, minutes = self._make(side.station.gateway, alarm)

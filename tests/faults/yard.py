@@ -24,7 +24,7 @@ GROUPS, WIDTH = 3, 100
 QUIET, BEYOND, LIMIT, DEADBAND = 10.0, 90.0, 50.0, 5.0
 POLL_S = 0.5
 SURE_READS, SURE_S = 4, 2.0
-RESTS_S = (0.0, 3.0)
+RESTS_S = (0.0, 12.0)
 STEP_S = 0.1
 
 Life = Callable[[], int]
