@@ -186,7 +186,8 @@ class Book:
         if record["kind"] == "alarm" and record.get("change") == "raised":
             self.raised.append(RaisedAlarm(gateway, str(record.get("alarm")), now_ns))
         if record["kind"] == "standing":
-            self.standings.append((gateway, *(str(record.get(name)) for name in ("alarm", "change", "comment"))))
+            alarm, change, comment = (str(record.get(name)) for name in ("alarm", "change", "comment"))
+            self.standings.append((gateway, alarm, change, comment))
         if record["kind"] != "scan":
             return
         for tag, reading in record["values"].items():

@@ -8,7 +8,6 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 import edge.station
-
 from drivers.base import Scan
 from edge.clock import SystemClock
 from edge.live import Newest

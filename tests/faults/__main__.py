@@ -38,7 +38,7 @@ def main() -> int:
     trials = options.trials or (ALARMS if options.kind == ALARM else TRIALS)
     say(SCALE)
     if options.kind == ALARM:
-        say(f"scale: {trials} alarms; a value holds for 2 s or more, an operator shelves for 3 to 6 s or until it clears")
+        say(f"scale: {trials} alarms, each for 2 to 15 s; an operator shelves for 3 to 6 s or until it clears")
     with tempfile.TemporaryDirectory(prefix="fengsui-faults-") as folder:
         try:
             counts = asyncio.run(run(Path(folder), trials, options.seed, options.kind))
