@@ -21,6 +21,7 @@ from lab.truth import Truth
 
 GATEWAYS = ("gw-yard-0001", "gw-yard-0002")
 GROUPS, WIDTH = 3, 100
+"""Scan groups of a yard, unless it has another number, and the switches of each."""
 QUIET, BEYOND, LIMIT, DEADBAND = 10.0, 90.0, 50.0, 5.0
 POLL_S = 0.5
 SURE_READS, SURE_S = 4, 2.0
@@ -70,15 +71,18 @@ class Switch(Signal):
 
 
 class Yard(Station):
-    """Groups of switches behind one controller. ``life`` is set once there is an agent."""
+    """Groups of switches behind one controller. ``life`` is set once there is an agent; ``more`` are settings beside
+    those of the instruments."""
 
-    def __init__(self, gateway: str, truth: Truth) -> None:
+    def __init__(self, gateway: str, truth: Truth, groups: int = GROUPS, more: str = "") -> None:
         self.gateway = gateway
+        self._groups = groups
+        self._more = more
         super().__init__(truth)
         self._told = self._observe
         self.life: Life = lambda: 0
         self._is_held = False
-        tags = (f"yard-{group}.s{at:02d}" for group in range(GROUPS) for at in range(WIDTH))
+        tags = (f"yard-{group}.s{at:02d}" for group in range(groups) for at in range(WIDTH))
         self.switches = {tag: Switch(tag) for tag in tags}
 
     async def open(self) -> None:
@@ -87,7 +91,7 @@ class Yard(Station):
 
     async def _open_instruments(self) -> None:
         units: dict[int, RegisterUnit] = {}
-        for group in range(GROUPS):
+        for group in range(self._groups):
             ledger = Ledger(self.gateway, f"yard-{group}.fast", values=WIDTH + 1, counter=f"yard-{group}.polls")
             self.ledgers.append(ledger)
             tags = [f"yard-{group}.s{at:02d}" for at in range(WIDTH)]
@@ -118,7 +122,7 @@ class Yard(Station):
     @property
     def text(self) -> str:
         """Its configuration file."""
-        return "\n".join((HEAD.replace("GATEWAY", self.gateway), *_groups()))
+        return "\n".join((HEAD.replace("GATEWAY", self.gateway), self._more, *_write_groups(self._groups)))
 
 
 HEAD = """
@@ -147,14 +151,15 @@ timeout_s = 2.0
 """
 
 
-def _groups() -> Iterator[str]:
-    for group in range(GROUPS):
+def _write_groups(groups: int) -> Iterator[str]:
+    for group in range(groups):
         yield f'[[device]]\nname = "yard-{group}"\nbus = "plc"\nunit = {group + 1}'
         yield f'[[device.group]]\nname = "fast"\npoll_s = {POLL_S}'
         yield f'[[device.group.tag]]\nname = "polls"\naddress = {WIDTH}'
         for at in range(WIDTH):
             rule = f'level = "high"\nlimit = {LIMIT}\ndeadband = {DEADBAND}\npriority = {at % 4 + 1}'
-            yield f'[[device.group.tag]]\nname = "s{at:02d}"\naddress = {at}\n[[device.group.tag.alarm]]\n{rule}'
+            named = f'name = "s{at:02d}"\ntitle = "yard-{group}.s{at:02d}"\naddress = {at}'
+            yield f"[[device.group.tag]]\n{named}\n[[device.group.tag.alarm]]\n{rule}"
 
 
 class Play:
