@@ -144,7 +144,9 @@ async def _look(looks: Looks, url: str, path: str, sign_in: dict[str, str], show
         form = sign_in | ({"csrf_token": token[1]} if token else {})
         signed_in = await client.post("/sign-in", data=form)
         if not signed_in.is_redirect:
-            raise RuntimeError(f"nobody can sign in on the {looks.name}: {signed_in.status_code} {signed_in.text[:2000]}")
+            raise RuntimeError(
+                f"nobody can sign in on the {looks.name}: {signed_in.status_code} {signed_in.text[:2000]}"
+            )
         while True:
             began = time.perf_counter()
             try:

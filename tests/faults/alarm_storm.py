@@ -6,14 +6,15 @@ import asyncio
 import random
 import time
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
+from lab.errors import LabError
 from lab.truth import Truth
 from tests.faults import alarm_verdict
 from tests.faults.alarm_verdict import Findings
 from tests.faults.operators import Operators, list_alarms
 from tests.faults.recovery import RECOVER_S, drain, recovers
-from tests.faults.scene import Fault, Scene, say
+from tests.faults.scene import PROGRAMS, Fault, Scene, say
 from tests.faults.storage import cut_power
 from tests.faults.yard import GATEWAYS, Play, Yard
 
@@ -108,7 +109,18 @@ class AlarmStorm:
             await self._scene.pause(*PAUSE_S)
         return not_recovered
 
+    async def _fleet_runs(self) -> None:
+        """Wait until every program of the fleet has been started again: a fault may be to one that is just down."""
+        deadline = time.monotonic() + RECOVER_S
+        for name in PROGRAMS:
+            while time.monotonic() < deadline:
+                with suppress(LabError):
+                    self._scene.pid(name)
+                    break
+                await asyncio.sleep(LOOK_S)
+
     async def _inject(self, name: str) -> None:
+        await self._fleet_runs()
         held = self._yards if name in NOT_STORED else []
         for yard in held:
             yard.hold()
