@@ -21,6 +21,7 @@ from pathlib import Path
 import httpx
 import msgspec
 
+from edge.supervise import end
 from lab.district import District
 from lab.processes import free_port, program, run_once
 from lab.truth import Truth, percentile

@@ -33,6 +33,7 @@ FAULTS = (
 ANSWERED_THEN = ("answered-then-killed", "answered-then-cut") * 2
 NOT_STORED = ("write-fails", "writes-fail", "sync-fails", "syncs-fail", "read-only", "disk-full")
 """While the disk takes nothing, alarms stand still: one that comes and goes meanwhile is in memory only."""
+FAULTS_LEAST = 4
 ROUND = 10
 PAUSE_S = (0.3, 1.5)
 SETTLE_S = 60.0
@@ -93,7 +94,7 @@ class AlarmStorm:
     async def _break_until(self, play: asyncio.Task[None], count: int) -> int:
         not_recovered = number = 0
         names: list[str] = []
-        while self._play.begun < count and not play.done():
+        while number < FAULTS_LEAST or (self._play.begun < count and not play.done()):
             if not names:
                 names = [name for name in (*FAULTS, *ANSWERED_THEN, *NOT_STORED) if name in self._faults]
                 self._scene.source.shuffle(names)

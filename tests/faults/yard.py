@@ -172,6 +172,9 @@ class Play:
 
     async def go_on(self, count: int) -> None:
         """Return when ``count`` have begun and every switch is known for good as it stands."""
+        for yard in self._yards:
+            for switch in yard.switches.values():
+                switch.rests_until_ns = self._rest(time.monotonic_ns())
         while self.begun < count or not self.is_settled:
             for yard in self._yards:
                 if not yard.is_held:
@@ -184,7 +187,11 @@ class Play:
                 return
             if now_ns >= switch.rests_until_ns and switch.is_sure:
                 self.begun += not switch.is_beyond
-                switch.change(now_ns + round(self._source.uniform(*RESTS_S) * 1e9))
+                switch.change(self._rest(now_ns))
+
+    def _rest(self, now_ns: int) -> int:
+        """Until when a switch stands still, by chance."""
+        return now_ns + round(self._source.uniform(*RESTS_S) * 1e9)
 
     @property
     def is_settled(self) -> bool:
