@@ -195,5 +195,9 @@ class AlarmStorm:
         for side in self._sides:
             at_gateways |= alarm_verdict.read_views(side.station.gateway, await list_alarms(side))
         alarm_verdict.judge_standings(at_gateways, alarm_verdict.read_standings(database), beyond, findings)
-        self.told = f"{self._play.begun} alarms; done: {len(self._operators.done)} on site, {len(done)} at the console"
+        at_work = self._operators
+        self.told = (
+            f"{self._play.begun} alarms; operations done: {len(at_work.done)} on site, {len(done)} at the console, of"
+            f" {at_work.asked_at_console} requests; {at_work.failures} of {at_work.tries} looks were not answered"
+        )
         return findings

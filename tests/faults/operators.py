@@ -11,10 +11,9 @@ import itertools
 import json
 import os
 import random
-import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -59,6 +58,8 @@ class Operators:
         self._left: dict[str, int] = {}
         self.done: list[Asked] = []
         self.alike: list[Asked] = []
+        self.tries = self.failures = 0
+        """Looks at the console, and those that the fleet did not answer: it was down, or its database was held."""
 
     async def work_on_site(self, side: GatewaySide) -> None:
         """Acknowledge and shelve at a gateway until cancelled."""
@@ -85,9 +86,17 @@ class Operators:
         """Do the same from the fleet until cancelled."""
         self._left[gateway] = CONSOLE_MOST
         while True:
-            with suppress(OSError, ValueError):  # the fleet is down, or answers in the middle of a word
+            self.tries += 1
+            try:
                 await asyncio.to_thread(self._ask_at_console, fleet, gateway)
+            except (OSError, ValueError):  # the fleet is down, or was killed in the middle of a word
+                self.failures += 1
             await asyncio.sleep(AT_CONSOLE_EVERY_S)
+
+    @property
+    def asked_at_console(self) -> int:
+        """How many requests were made at the console."""
+        return sum(CONSOLE_MOST - left for left in self._left.values())
 
     def _ask_at_console(self, fleet: FleetSide, gateway: str) -> None:
         alarms = call(fleet, f"api/alarms?all=true&gateway={gateway}")["alarms"]
