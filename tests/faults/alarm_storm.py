@@ -37,7 +37,7 @@ FAULTS_LEAST = 4
 ROUND = 10
 PAUSE_S = (0.3, 1.5)
 SETTLE_S = 60.0
-AGREE_S = 60.0
+ANSWER_S, AGREE_S = 60.0, 30.0
 LOOK_S = 0.5
 
 
@@ -173,7 +173,7 @@ class AlarmStorm:
 
     async def _answered(self) -> None:
         """Wait until every request of the console is answered: the fleet asks again after 10 to 60 s."""
-        deadline = time.monotonic() + AGREE_S
+        deadline = time.monotonic() + ANSWER_S
         while time.monotonic() < deadline:
             if not alarm_verdict.read_answers(self._scene.district.fleet.database_url)[1]:
                 return
