@@ -26,7 +26,7 @@ ACTIVE, UNACKNOWLEDGED, SHELVED = 1, 2, 8
 """Bits of a standing, as docs/understand/alarms.md has them."""
 ANSWER_S = 6.0
 OCTETS_MOST = 1 << 22
-ON_SITE_EVERY_S, AT_CONSOLE_EVERY_S = 0.4, 3.0
+ON_SITE_EVERY_S, AT_CONSOLE_EVERY_S = 0.4, 1.5
 ON_SITE_AT_ONCE, AT_CONSOLE_AT_ONCE = 6, 5
 CONSOLE_MOST = 400
 """Of each gateway: one remembers 500 commands a day."""
