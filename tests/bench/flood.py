@@ -23,7 +23,6 @@ import msgspec
 
 from edge.supervise import end
 from lab.district import District
-from lab.processes import free_port, program, run_once
 from lab.truth import Truth, percentile
 from tests.faults.alarm_verdict import read_journal
 from tests.faults.yard import Yard
@@ -35,7 +34,6 @@ FIRST, FIRST_S = 10, 1.0
 BEFORE_S, AFTER_S = 2.0, 3.0
 LOOK_S, TIMEOUT_S = 0.3, 10.0
 ARRIVE_S = 60.0
-CODE = "0123456789"
 ON_PAGE = re.compile(r'data-alarm="(yard-\d+\.s\d\d):high"')
 TITLE = re.compile(r"yard-\d+\.s\d\d")
 FORM_TOKEN = re.compile(r'name="csrf_token" value="([^"]+)"')
@@ -64,12 +62,13 @@ def measure_flood() -> dict[str, float]:
 
 
 async def _flood(folder: Path) -> dict[str, float]:
-    async with _running(folder) as (district, yard, page_url):
+    async with _running(folder) as (district, yard):
         page, console = Looks("page"), Looks("console")
         fleet = district.fleet
-        sign_in = {"name": "operator", "code": CODE}
+        side = district.gateways[0]
+        sign_in = {"name": "operator", "code": side.code}
         looking = [
-            asyncio.create_task(_look(page, page_url, "/", sign_in, ON_PAGE)),
+            asyncio.create_task(_look(page, side.page_url, "/", sign_in, ON_PAGE)),
             asyncio.create_task(
                 _look(console, fleet.console_url, "/alarms", {"name": fleet.user, "password": fleet.password}, TITLE)
             ),
@@ -92,22 +91,18 @@ async def _flood(folder: Path) -> dict[str, float]:
 
 
 @asynccontextmanager
-async def _running(folder: Path) -> AsyncIterator[tuple[District, Yard, str]]:
-    """Run it all. Gives the district, the gateway's switches and the address of its page."""
-    port = free_port()
+async def _running(folder: Path) -> AsyncIterator[tuple[District, Yard]]:
+    """Run it all. Gives the district and the gateway's switches."""
     yards: list[Yard] = []
 
     def make(truth: Truth) -> Sequence[Yard]:
-        yards.append(Yard(GATEWAY, truth, ALARMS // WIDTH, f'[local]\nlisten = "127.0.0.1:{port}"\ncode_file = "code"'))
+        yards.append(Yard(GATEWAY, truth, ALARMS // WIDTH))
         return yards
 
-    async def lay_out(place: Path) -> None:
-        await run_once([program("fengsui-edge"), "local-code", str(place / "code")], CODE + "\n")
-
-    district = District(folder / "district", lambda _text: None, lay_out, sites=make)
+    district = District(folder / "district", lambda _text: None, sites=make)
     try:
         await district.open()
-        yield district, yards[0], f"http://127.0.0.1:{port}"
+        yield district, yards[0]
     finally:
         await district.close()
 

@@ -71,13 +71,11 @@ class Switch(Signal):
 
 
 class Yard(Station):
-    """Groups of switches behind one controller. ``life`` is set once there is an agent; ``more`` are settings beside
-    those of the instruments."""
+    """Groups of switches behind one controller. ``life`` is set once there is an agent."""
 
-    def __init__(self, gateway: str, truth: Truth, groups: int = GROUPS, more: str = "") -> None:
+    def __init__(self, gateway: str, truth: Truth, groups: int = GROUPS) -> None:
         self.gateway = gateway
         self._groups = groups
-        self._more = more
         super().__init__(truth)
         self._told = self._observe
         self.life: Life = lambda: 0
@@ -122,7 +120,7 @@ class Yard(Station):
     @property
     def text(self) -> str:
         """Its configuration file."""
-        return "\n".join((HEAD.replace("GATEWAY", self.gateway), self._more, *_write_groups(self._groups)))
+        return "\n".join((HEAD.replace("GATEWAY", self.gateway), *_write_groups(self._groups)))
 
 
 HEAD = """
@@ -142,6 +140,10 @@ commit_s = 0.5
 
 [health]
 listen = "127.0.0.1:${health_port}"
+
+[local]
+listen = "127.0.0.1:${page_port}"
+code_file = "site.code"
 
 [[bus]]
 name = "plc"
