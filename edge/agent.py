@@ -172,6 +172,7 @@ class Agent:
             running=lambda: self._acquisition,
             health=self.health,
             state=self.state,
+            commit=self._store.commit,
         )
 
     async def _send_rest(self) -> None:

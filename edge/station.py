@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 
 import msgspec
 
@@ -17,10 +18,13 @@ from wire.health import Health
 from wire.twin import DeviceInfo, TagInfo
 
 NS = 1_000_000_000
+KEEP_S = 3.0
+"""How long an operator waits for a disk."""
 
 
 class Station(msgspec.Struct, kw_only=True):
-    """A `edge.local.site.Site` over the parts of the agent. ``running`` is what acquires now, None at the start."""
+    """A `edge.local.site.Site` over the parts of the agent. ``running`` is what acquires now, None at the start;
+    ``commit`` as in `edge.store.Store`."""
 
     who: Nameplate
     newest: Newest
@@ -28,6 +32,7 @@ class Station(msgspec.Struct, kw_only=True):
     running: Callable[[], Acquisition | None]
     health: Callable[[], Health]
     state: Callable[[], State]
+    commit: Callable[[], Awaitable[bool]]
     _known: Configuration | None = None
     _tags: dict[str, TagInfo] = {}
 
@@ -46,6 +51,13 @@ class Station(msgspec.Struct, kw_only=True):
         if running is None:
             raise OperationError("the gateway is starting", hint="try again in a moment")
         return running.operate(operation)
+
+    async def keep(self) -> bool:
+        """Wait until what was done is durable, for no longer than `KEEP_S`."""
+        try:
+            return await asyncio.wait_for(self.commit(), KEEP_S)
+        except TimeoutError:
+            return False
 
     def tags(self) -> Mapping[str, TagInfo]:
         """Return the tags by full name: made once for each configuration, and only if somebody looks."""

@@ -6,7 +6,7 @@ import asyncio
 import json
 import shutil
 import time
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from pathlib import Path
 
 import msgspec
@@ -18,9 +18,9 @@ from lab.fleet_side import FleetSide
 from lab.gateway_side import GatewaySide
 from lab.ledger import Ledger
 from lab.platform import Book, Platform, RaisedAlarm, Stream
-from lab.site_file import Identity, read_exceptions, read_identity, read_rules, read_text
+from lab.site_file import Identity, read_exceptions, read_identity, read_rules
 from lab.station import Station
-from lab.stations import STATIONS, Bridge, ChemicalPark, RiverSite, WeatherSite
+from lab.stations import Bridge, ChemicalPark, RiverSite, WeatherSite
 from lab.truth import Truth
 
 MARKER = "demo.json"
@@ -51,7 +51,7 @@ class District:
     """All of it. ``open`` returns when data from every instrument has reached the platform.
 
     ``lay_out`` is given the folder of each gateway before anything is written to it. The fleet brings its own broker
-    and database unless another one is given.
+    and database unless another one is given. ``sites`` makes other sites than the four, which then have no scenarios.
     """
 
     def __init__(
@@ -60,16 +60,20 @@ class District:
         tell: Tell,
         lay_out: Callable[[Path], Awaitable[None]] | None = None,
         fleet: FleetSide | None = None,
+        sites: Callable[[Truth], Sequence[Station]] | None = None,
     ) -> None:
         self._folder = folder
         self._tell = tell
         self._lay_out = lay_out
-        texts = {station.gateway: read_text(station.gateway) for station in STATIONS}
-        self._identities: dict[str, Identity] = {gateway: read_identity(text) for gateway, text in texts.items()}
-        self.truth = Truth(rule for text in texts.values() for rule in read_rules(text))
-        self._by_exception = frozenset(tag for text in texts.values() for tag in read_exceptions(text))
+        self.truth = Truth()
         self._park, self._bridge, self._river = ChemicalPark(self.truth), Bridge(self.truth), RiverSite(self.truth)
-        self._stations: tuple[Station, ...] = (self._park, WeatherSite(self.truth), self._bridge, self._river)
+        self._stations: Sequence[Station] = (
+            sites(self.truth) if sites else (self._park, WeatherSite(self.truth), self._bridge, self._river)
+        )
+        texts = {station.gateway: station.text for station in self._stations}
+        self._identities: dict[str, Identity] = {gateway: read_identity(text) for gateway, text in texts.items()}
+        self.truth.expect(rule for text in texts.values() for rule in read_rules(text))
+        self._by_exception = frozenset(tag for text in texts.values() for tag in read_exceptions(text))
         self.gateways: list[GatewaySide] = []
         self._background: set[asyncio.Task[None]] = set()
         self._is_fleet_gone = False

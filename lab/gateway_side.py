@@ -7,7 +7,7 @@ from pathlib import Path
 
 from lab.processes import Child, free_port, program, run_once
 from lab.proxy import Link
-from lab.site_file import render
+from lab.site_file import fill_in
 from lab.station import Station
 
 CODE_FILE = "site.code"
@@ -54,7 +54,7 @@ class GatewaySide:
             "health_port": self.health_port,
             "page_port": self.page_port,
         }
-        text = render(self.station.gateway, places)
+        text = fill_in(self.station.text, places, self._config.name)
         self._config.write_text(text, "utf-8")
 
     async def start_agent(self) -> None:

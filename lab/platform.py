@@ -108,6 +108,8 @@ class Book:
         self._seqs: dict[Lane, Numbers] = {}
         self.arrivals = {(stream.gateway, stream.counter): Arrivals(stream) for stream in streams}
         self.raised: list[RaisedAlarm] = []
+        self.standings: list[tuple[str, str, str, str]] = []
+        """What was done with alarms: gateway, alarm, change and comment."""
         self.tags: set[Tag] = set()
         self.records = 0
         self.resends = 0
@@ -183,6 +185,9 @@ class Book:
         gateway = identity[0]
         if record["kind"] == "alarm" and record.get("change") == "raised":
             self.raised.append(RaisedAlarm(gateway, str(record.get("alarm")), now_ns))
+        if record["kind"] == "standing":
+            alarm, change, comment = (str(record.get(name)) for name in ("alarm", "change", "comment"))
+            self.standings.append((gateway, alarm, change, comment))
         if record["kind"] != "scan":
             return
         for tag, reading in record["values"].items():

@@ -37,11 +37,16 @@ def read_text(gateway: str) -> str:
 
 
 def render(gateway: str, places: Mapping[str, str | int]) -> str:
-    """Fill in the ports and paths. Raises LabError for one that the file asks for and nobody gave."""
+    """Fill in the ports and paths of a site's file. Raises LabError for one that it asks for and nobody gave."""
+    return fill_in(read_text(gateway), places, f"lab/sites/{gateway}.toml")
+
+
+def fill_in(text: str, places: Mapping[str, str | int], name: str) -> str:
+    """Fill in the ports and paths of a text. Raises LabError for one that it asks for and nobody gave."""
     try:
-        return string.Template(read_text(gateway)).substitute({name: str(place) for name, place in places.items()})
+        return string.Template(text).substitute({key: str(place) for key, place in places.items()})
     except KeyError as error:
-        raise LabError(f"lab/sites/{gateway}.toml asks for {error}, which no instrument offers") from error
+        raise LabError(f"{name} asks for {error}, which no instrument offers") from error
 
 
 def read_identity(text: str) -> Identity:

@@ -18,6 +18,7 @@ from lab.instruments.siren import RelayModule
 from lab.instruments.upload import Upload
 from lab.ledger import Ledger
 from lab.processes import free_port
+from lab.site_file import read_text
 from lab.truth import Truth
 
 Clock = Callable[[], int]
@@ -66,6 +67,11 @@ class Station(ABC):
         await self._serve_tcp("relay_port", TcpSlave({1: self.relay}, self._clock))
         self.ledgers.append(self.relay.ledger)
         await self._open_instruments()
+
+    @property
+    def text(self) -> str:
+        """Its configuration file, the ports left open."""
+        return read_text(self.gateway)
 
     @abstractmethod
     async def _open_instruments(self) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import defaultdict, deque
 from collections.abc import Iterable, Sequence
 
 import msgspec
@@ -77,21 +78,28 @@ class RuleState:
 class Truth:
     """Gathers what instruments served, what coils did and what the platform heard."""
 
-    def __init__(self, rules: Iterable[Rule]) -> None:
+    def __init__(self, rules: Iterable[Rule] = ()) -> None:
         self._states: dict[tuple[str, str], list[RuleState]] = {}
-        for rule in rules:
-            self._states.setdefault((rule.gateway, rule.tag), []).append(RuleState(rule))
+        self.expect(rules)
+        self._unanswered: defaultdict[tuple[str, str], deque[Crossing]] = defaultdict(deque)
         self._on: set[Coil] = set()
         self._due: dict[Coil, int] = {}
         self.crossings: list[Crossing] = []
         self.output_ms: list[float] = []
         self.unexplained: list[RaisedAlarm] = []
 
+    def expect(self, rules: Iterable[Rule]) -> None:
+        """Judge by further rules."""
+        for rule in rules:
+            self._states.setdefault((rule.gateway, rule.tag), []).append(RuleState(rule))
+
     def served(self, gateway: str, tag: str, value: float, at_ns: int) -> None:
         """An instrument served a value."""
         for state in self._states.get((gateway, tag), ()):
             if state.take(value, at_ns):
-                self.crossings.append(Crossing(state.rule, at_ns))
+                crossing = Crossing(state.rule, at_ns)
+                self.crossings.append(crossing)
+                self._unanswered[gateway, state.rule.alarm].append(crossing)
                 for coil in state.rule.coils:
                     if coil not in self._on:
                         self._due.setdefault(coil, at_ns)
@@ -109,12 +117,12 @@ class Truth:
 
     def raised(self, alarm: RaisedAlarm) -> None:
         """An alarm arrived at the platform: it answers the oldest crossing of its rule that nothing answered yet."""
-        for crossing in self.crossings:
-            rule = crossing.rule
-            if crossing.platform_ms is None and (rule.gateway, rule.alarm) == (alarm.gateway, alarm.alarm):
-                crossing.platform_ms = (alarm.at_ns - crossing.at_ns) / 1e6
-                return
-        self.unexplained.append(alarm)
+        waiting = self._unanswered[alarm.gateway, alarm.alarm]
+        if not waiting:
+            self.unexplained.append(alarm)
+            return
+        crossing = waiting.popleft()
+        crossing.platform_ms = (alarm.at_ns - crossing.at_ns) / 1e6
 
     @property
     def platform_ms(self) -> list[float]:

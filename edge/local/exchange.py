@@ -16,6 +16,8 @@ SOCKET = "alarms.sock"
 LINE_MOST = 16_384
 """Octets of a question."""
 WHERE = "command-line"
+NOT_KEPT = "it is not on the disk yet: a power cut would undo it"
+"""Said of what was done while the disk takes nothing."""
 
 
 class Question(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -246,10 +246,10 @@ class LocalServer:
         if not _is_own_form(request, session):
             look = self._look(request, session)
             return _html(make_missing(look, texts("form-stale")), 403)
-        session.notice = self._do(texts, form, session.name)
+        session.notice = await self._do(texts, form, session.name)
         return _redirect(own_path(form.get("next", "/")))
 
-    def _do(self, texts: Texts, form: dict[str, str], by: str) -> tuple[bool, str]:
+    async def _do(self, texts: Texts, form: dict[str, str], by: str) -> tuple[bool, str]:
         try:
             operation = read_operation(texts, form, by)
             detail = self._site.operate(operation)
@@ -258,6 +258,8 @@ class LocalServer:
         except OperationError as error:
             return True, texts("refused", reason=f"{error} {error.hint}".strip())
         what = f"{texts(f'action-{operation.action}')} {operation.request.alarm}"
+        if not await self._site.keep():
+            return True, texts("not-kept", what=what, detail=detail)
         return False, texts("done", what=what, detail=detail)
 
     # pages

@@ -34,7 +34,7 @@ class Reading(msgspec.Struct, frozen=True):
 
 
 class Site(Protocol):
-    """The running gateway. Nothing here waits or writes to the disk."""
+    """The running gateway. Nothing here but `keep` waits or writes to the disk."""
 
     def identity(self) -> Nameplate:
         """Say who this is."""
@@ -46,6 +46,11 @@ class Site(Protocol):
 
     def operate(self, operation: Operation) -> str:
         """Do what an operator asks and say what came of it. Raises OperationError if the alarm does not take it."""
+        ...
+
+    async def keep(self) -> bool:
+        """Wait until what was done is durable: only then it may be told as done. False if the disk does not take it
+        now; it is done all the same, and a power cut would undo it."""
         ...
 
     def tags(self) -> Mapping[str, TagInfo]:

@@ -11,7 +11,7 @@ from pathlib import Path
 import msgspec
 
 from edge.errors import EdgeError
-from edge.local.exchange import LINE_MOST, WHERE, Answer, Question, shortened
+from edge.local.exchange import LINE_MOST, NOT_KEPT, WHERE, Answer, Question, shortened
 from edge.local.order import arrange
 from edge.local.site import Site
 from edge.operating import OperationError
@@ -53,7 +53,7 @@ class AlarmSocket:
         try:
             async with asyncio.timeout(QUESTION_S):
                 if may_ask(peer_of(writer.get_extra_info("socket"))):
-                    answer = self._reply(await reader.readline())
+                    answer = await self._reply(await reader.readline())
                 else:
                     answer = Answer(
                         error="this is not your gateway", hint="use sudo, or the user that the agent runs as"
@@ -65,7 +65,7 @@ class AlarmSocket:
         finally:
             writer.close()
 
-    def _reply(self, line: bytes) -> Answer:
+    async def _reply(self, line: bytes) -> Answer:
         try:
             question = _read.decode(line)
         except msgspec.MsgspecError as error:
@@ -77,6 +77,8 @@ class AlarmSocket:
                 said = self._site.operate(msgspec.structs.replace(operation, where=WHERE, command=""))
             except OperationError as error:
                 return Answer(error=str(error), hint=error.hint)
+            if not await self._site.keep():
+                said = f"{said}; {NOT_KEPT}"
         return Answer(alarms=arrange(self._site.alarms()).all, said=said)
 
 

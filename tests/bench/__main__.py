@@ -10,6 +10,7 @@ from pathlib import Path
 
 from tests.bench.alarms import measure_alarms
 from tests.bench.drain import measure_drain
+from tests.bench.flood import measure_flood
 from tests.bench.latency import measure_fast, measure_output
 from tests.bench.memory import measure_memory
 from tests.bench.modbus import measure_modbus
@@ -27,6 +28,7 @@ PARTS: dict[str, Callable[[], dict[str, float]]] = {
     "sustained": measure_sustained,
     "wire": measure_wire,
     "alarms": measure_alarms,
+    "flood": measure_flood,
     "series": measure_series,
     "modbus": measure_modbus,
     "serial": measure_serial,

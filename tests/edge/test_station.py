@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Awaitable, Callable
+
 import pytest
 
+import edge.station
 from drivers.base import Scan
 from edge.clock import SystemClock
 from edge.live import Newest
@@ -17,7 +21,11 @@ NS = 1_000_000_000
 WALL_NS = 1_790_000_000 * NS
 
 
-def make_station(mono_s: float = 100.0) -> Station:
+async def commit() -> bool:
+    return True
+
+
+def make_station(mono_s: float = 100.0, commit: Callable[[], Awaitable[bool]] = commit) -> Station:
     clock = SystemClock(mono_ns=lambda: int(mono_s * NS), wall_ns=lambda: WALL_NS, is_synced=lambda: True)
     fake = FakeSite()
     return Station(
@@ -27,6 +35,7 @@ def make_station(mono_s: float = 100.0) -> Station:
         running=lambda: None,
         health=fake.health,
         state=fake.state,
+        commit=commit,
     )
 
 
@@ -48,3 +57,18 @@ def test_while_nothing_runs_yet_there_is_nothing_and_nothing_is_done():
     operation = Operation(action="reset", request=AlarmRequest(alarm="a.x:high"), by="x", where="page")
     with pytest.raises(OperationError, match="is starting"):
         station.operate(operation)
+
+
+async def test_operator_waits_until_what_was_done_is_durable_and_not_for_ever(monkeypatch):
+    monkeypatch.setattr(edge.station, "KEEP_S", 0.01)
+
+    async def hang() -> bool:
+        await asyncio.Event().wait()
+        return True
+
+    async def fail() -> bool:
+        return False
+
+    assert await make_station().keep()
+    assert not await make_station(commit=fail).keep()
+    assert not await make_station(commit=hang).keep()

@@ -20,7 +20,10 @@ import msgspec
 
 ROOT = Path(__file__).parents[2]
 RUN_S = 600.0
-COUNTS = ("lost", "duplicated", "undeclared", "misdeclared", "missed_alarms", "not_recovered", "unbounded")
+COUNTS = (
+    *("lost", "duplicated", "undeclared", "misdeclared", "missed_alarms", "raised_twice", "acks_lost"),
+    *("not_recovered", "unbounded"),
+)
 
 
 class Bug(msgspec.Struct, frozen=True):
@@ -313,6 +316,46 @@ BUGS = (
         "            self._restarts += 1\n            await self.start()",
         "            await asyncio.sleep(3600)",
         "kill-ingest",
+    ),
+    Bug(
+        "an acknowledgement is in memory only",
+        "edge/acquisition.py",
+        "        self._store.put_event(record)\n\n    def _record",
+        '        if change.change != "acknowledged":\n            self._store.put_event(record)\n\n    def _record',
+        "alarm",
+        600,
+    ),
+    Bug(
+        "an operator is answered before the commit",
+        "edge/station.py",
+        "            return await asyncio.wait_for(self.commit(), KEEP_S)\n",
+        "            return True\n",
+        "alarm",
+        1500,
+    ),
+    Bug(
+        "an active alarm is raised again after a restart",
+        "edge/alarms/engine.py",
+        "    stood = before.get(rule.name)\n",
+        "    stood = None\n",
+        "alarm",
+        600,
+    ),
+    Bug(
+        "an acknowledged alarm is unacknowledged after a restart",
+        "edge/spool/standings.py",
+        "    if stands is not None and stands.occurrence == raised.occurrence:\n",
+        "    if False:\n",
+        "alarm",
+        600,
+    ),
+    Bug(
+        "a command is answered though its alarm does not take it",
+        "edge/commands.py",
+        '            return DONE, f"{by}: {await handler.act(arguments, order)}"\n',
+        "            return DONE, f\"{by}: {order.arguments['alarm']} acknowledged, shelved\"\n",
+        "alarm",
+        600,
     ),
 )
 

@@ -21,7 +21,7 @@ from tests.faults.names import answer
 from tests.faults.planted import BUGS, ROOT, Bug, plant
 from tests.faults.scene import PROGRAMS, Scene
 from tests.faults.storms import STORMS
-from tests.faults.trials import find_kinds, spread
+from tests.faults.trials import ALARM, find_kinds, spread
 from tests.faults.verdict import Healthy, count_misdeclared, find_late, find_undeclared, length, subtract
 
 SPANS = st.lists(st.tuples(st.integers(1, 40), st.integers(0, 6)).map(lambda span: (span[0], sum(span))), max_size=5)
@@ -86,7 +86,7 @@ def test_place_of_every_planted_bug_is_there_exactly_once(bug: Bug, tmp_path: Pa
 
 def test_every_planted_bug_is_shown_by_a_fault_that_there_is(tmp_path: Path) -> None:
     assert len(BUGS) >= 28
-    assert {bug.kind for bug in BUGS} <= {*find_kinds(scene(tmp_path)), *larger.NAMES, *STORMS}
+    assert {bug.kind for bug in BUGS} <= {*find_kinds(scene(tmp_path)), *larger.NAMES, *STORMS, ALARM}
 
 
 def journal(*entries: tuple[int, int, int, bytes, bytes]) -> bytes:

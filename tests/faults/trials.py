@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import AsyncIterator, Coroutine, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,8 @@ import msgspec
 from lab.district import District
 from lab.errors import LabError
 from lab.fleet_side import FleetSide
+from lab.station import Station
+from lab.truth import Truth
 from tests.faults import (
     beyond,
     calls,
@@ -29,6 +31,7 @@ from tests.faults import (
     storage,
     strangers,
 )
+from tests.faults.alarm_storm import A_TRIAL, AlarmStorm, make_yards
 from tests.faults.disk import Disk
 from tests.faults.recovery import RECOVER_S, drain, recovers
 from tests.faults.scene import Fault, Scene, say
@@ -38,6 +41,8 @@ from tests.faults.watch import Watch
 
 HELD = ("agent_mb", "agent_descriptors", "ingest_mb", "ingest_descriptors")
 ALARMS_EVERY_S = (3.0, 7.0)
+ALARM = "alarm"
+Sites = Callable[[Truth], Sequence[Station]]
 CALM_S = 12.0
 """At the end, when all is well, alarms begin once more: they have to be at the platform in time."""
 
@@ -57,6 +62,8 @@ class Counts(msgspec.Struct, frozen=True, kw_only=True):
     misdeclared: int
     missed_alarms: int
     late_alarms: int
+    raised_twice: int
+    acks_lost: int
     not_recovered: int
     unbounded: int
     repeated: int
@@ -71,8 +78,9 @@ class Counts(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def is_well(self) -> bool:
         """Whether nothing failed."""
-        failures = (self.lost, self.duplicated, self.undeclared, self.misdeclared, self.missed_alarms)
-        return not any((*failures, self.not_recovered, self.unbounded))
+        delivery = (self.lost, self.duplicated, self.undeclared, self.misdeclared)
+        alarms = (self.missed_alarms, self.raised_twice, self.acks_lost)
+        return not any((*delivery, *alarms, self.not_recovered, self.unbounded))
 
 
 def find_kinds(scene: Scene) -> Mapping[str, Fault]:
@@ -96,11 +104,14 @@ def find_names(folder: Path, *, has_disks: bool) -> list[str]:
     """The names of all faults, those of a larger fleet's servers included."""
     disks = {"any": Disk(folder / "any.img", folder / "any")} if has_disks else {}
     scene = Scene(District(folder, say), random.Random(0), disks)
-    return [*find_kinds(scene), *(larger.NAMES if larger.is_possible() else ())]
+    return [*find_kinds(scene), ALARM, *(larger.NAMES if larger.is_possible() else ())]
 
 
 async def run(folder: Path, trials: int, seed: int, kind: str | None) -> Counts:
-    """Run the trials and count. ``kind`` may name several, with commas. Raises KeyError for one that is not there."""
+    """Run the trials and count. ``kind`` may name several, with commas. Raises KeyError for one that is not there.
+
+    Of the kind ``alarm`` alone, a trial is one alarm.
+    """
     source = random.Random(seed)
     has_disks = await _can_mount(folder)
     known = [*find_names(folder, has_disks=has_disks), "kill"]
@@ -108,7 +119,9 @@ async def run(folder: Path, trials: int, seed: int, kind: str | None) -> Counts:
     for name in chosen:
         if name not in known:
             raise KeyError(name)
-    if kind in STORMS:
+    if kind == ALARM:
+        parts = [await _run_alarms(folder, trials, source, has_disks=has_disks)]
+    elif kind in STORMS:
         parts = [await _run_storm(folder, kind, trials, source, has_disks=has_disks)]
     else:
         chosen = spread(chosen, trials, source)
@@ -124,11 +137,13 @@ async def _run_storm(folder: Path, kind: str, trials: int, source: random.Random
 async def _run_parts(
     folder: Path, chosen: list[str], source: random.Random, *, has_disks: bool
 ) -> AsyncIterator[Counts]:
-    """Run the faults of a fleet of its own making, then those of a larger fleet's servers, in a district each."""
-    if own := [name for name in chosen if name not in larger.NAMES]:
+    """Run the faults of a fleet of its own making, then alarms, then a larger fleet's servers, in a district each."""
+    if own := [name for name in chosen if name not in (*larger.NAMES, ALARM)]:
         async with _district(folder / "small", source, has_disks=has_disks) as scene:
             faults = find_kinds(scene)
             yield await _observe(scene, _one_by_one(scene, [(name, faults[name]) for name in own]))
+    if count := chosen.count(ALARM):
+        yield await _run_alarms(folder, count * A_TRIAL, source, has_disks=has_disks)
     if others := [name for name in chosen if name in larger.NAMES]:
         servers = larger.Servers()
         try:
@@ -138,6 +153,27 @@ async def _run_parts(
                 yield await _observe(scene, _one_by_one(scene, [(name, faults[name]) for name in others]))
         finally:
             await servers.close()
+
+
+async def _run_alarms(folder: Path, count: int, source: random.Random, *, has_disks: bool) -> Counts:
+    """Let so many alarms begin on yards, under faults."""
+    async with _district(folder / "yards", source, has_disks=has_disks, sites=make_yards) as scene:
+        watch = Watch(scene)
+        watching = asyncio.create_task(watch.go_on())
+        try:
+            storm = AlarmStorm(scene, find_kinds(scene))
+            not_recovered, findings = await storm.run(count)
+        finally:
+            watching.cancel()
+        for line in (storm.told, *findings.words):
+            say(line)
+        counts = _count(scene, watch, not_recovered + scene.failures)
+        return msgspec.structs.replace(
+            counts,
+            missed_alarms=max(counts.missed_alarms, findings.missed),
+            raised_twice=max(counts.raised_twice, findings.raised_twice),
+            acks_lost=findings.acks_lost,
+        )
 
 
 async def _observe(scene: Scene, acting: Coroutine[Any, Any, int]) -> Counts:
@@ -157,7 +193,12 @@ async def _observe(scene: Scene, acting: Coroutine[Any, Any, int]) -> Counts:
 
 @asynccontextmanager
 async def _district(
-    folder: Path, source: random.Random, servers: larger.Servers | None = None, *, has_disks: bool
+    folder: Path,
+    source: random.Random,
+    servers: larger.Servers | None = None,
+    *,
+    has_disks: bool,
+    sites: Sites | None = None,
 ) -> AsyncIterator[Scene]:
     """Run a district, on others' servers if they are given, the data of each gateway on a disk of its own if it can."""
     place, disks = folder / "district", dict[str, Disk]()
@@ -169,7 +210,7 @@ async def _district(
         disk = disks[gateway.name] = Disk(gateway.with_suffix(".img"), gateway / "data")
         await disk.make()
 
-    district = District(place, say, give_disk if has_disks else None, fleet)
+    district = District(place, say if sites is None else _say_briefly, give_disk if has_disks else None, fleet, sites)
     try:
         await district.open()
         yield Scene(district, source, disks)
@@ -177,6 +218,12 @@ async def _district(
         await district.close()
         for disk in disks.values():
             await disk.unmount()
+
+
+def _say_briefly(text: str) -> None:
+    """Tell all but each alarm that arrives: they come by the thousand."""
+    if not text.startswith("platform: "):
+        say(text)
 
 
 async def _can_mount(folder: Path) -> bool:
@@ -223,6 +270,8 @@ def _count(scene: Scene, watch: Watch, not_recovered: int) -> Counts:
         misdeclared=verdict.misdeclared,
         missed_alarms=verdict.missed_alarms,
         late_alarms=verdict.late_alarms,
+        raised_twice=verdict.raised_twice,
+        acks_lost=0,
         not_recovered=not_recovered,
         unbounded=sum(not peak.is_bounded for peak in (watch.agent, watch.ingest)),
         repeated=verdict.repeated,

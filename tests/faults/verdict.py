@@ -36,6 +36,7 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     lost: int
     duplicated: int
     undeclared: int
+    raised_twice: int
     missed_alarms: int
     late_alarms: int
     """Of those, the ones that came, and too late."""
@@ -227,7 +228,8 @@ def judge(
     words += book.findings
     verdict = Verdict(
         lost=max(by_seq, by_counter - told, 0) + quarantined,
-        duplicated=count_duplicated(ledgers, book) - repeated + len(twice),
+        duplicated=count_duplicated(ledgers, book) - repeated,
+        raised_twice=len(twice),
         undeclared=by_seq + len(unbalanced),
         missed_alarms=len(truth.unreported) + len(late),
         late_alarms=len(late),

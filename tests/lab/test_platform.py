@@ -53,6 +53,14 @@ def test_a_planted_gap_is_told_by_seq_and_by_counter(book):
     assert list(arrivals(book).numbers.missing(1, 100)) == [(40, 41), (77, 77)]
 
 
+def test_what_was_done_with_an_alarm_is_kept_once_however_often_it_comes(book):
+    done = alarm(1, "acknowledged") | {"kind": "standing", "comment": "operation 7"}
+    book.receive([done], 0)
+    book.receive([done], 0)
+    assert book.standings == [(GATEWAY, "tanks.level:high", "acknowledged", "operation 7")]
+    assert book.raised == []
+
+
 def test_records_that_come_late_close_the_gap(book):
     book.receive([scan(1, 1), scan(3, 3)], 0)
     book.receive([scan(2, 2)], 0)

@@ -37,7 +37,8 @@ def tag(name: str, title: str, unit: str, start: float | None, end: float | None
 
 
 class FakeSite:
-    """A tank farm of two devices. ``asked`` keeps the operations; ``refusal`` refuses the next ones."""
+    """A tank farm of two devices. ``asked`` keeps the operations; ``refusal`` refuses the next ones, and without
+    ``takes`` the disk keeps none."""
 
     def __init__(self) -> None:
         self.raised = {
@@ -84,6 +85,7 @@ class FakeSite:
         )
         self.asked: list[Operation] = []
         self.refusal = ""
+        self.takes = True
 
     def identity(self) -> Nameplate:
         return self.plate
@@ -100,6 +102,9 @@ class FakeSite:
             standing = old.standing & ~Standing.UNACKNOWLEDGED
             self.raised[old.name] = msgspec.structs.replace(old, standing=standing)
         return operation.action
+
+    async def keep(self) -> bool:
+        return self.takes
 
     def tags(self) -> dict[str, TagInfo]:
         return self.known

@@ -325,6 +325,12 @@ async def test_refresh_by_the_script_does_not_use_up_what_is_to_be_told(operator
     assert "已执行" in (await operator.get("/")).text
 
 
+async def test_what_the_disk_does_not_take_is_told_as_such(operator, site):
+    site.takes = False
+    await operate(operator, action="acknowledge")
+    assert "尚未写入磁盘" in (await operator.get("/")).text
+
+
 async def test_shelving_takes_minutes_and_a_reason(operator, site):
     await operate(operator, action="shelve", minutes="45", comment=" 标定 ")
     assert (site.asked[0].request.minutes, site.asked[0].request.comment) == (45.0, "标定")

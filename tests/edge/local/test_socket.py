@@ -16,7 +16,7 @@ import pytest
 from edge import cli
 from edge.errors import EdgeError
 from edge.local.code import read_code
-from edge.local.exchange import LINE_MOST, SOCKET, Answer, Question
+from edge.local.exchange import LINE_MOST, NOT_KEPT, SOCKET, Answer, Question
 from edge.local.socket import AlarmSocket, may_ask, peer_of
 from edge.operating import Operation
 from edge.tools.alarms import ask
@@ -100,6 +100,12 @@ async def test_what_is_missing_is_told_before_anything_is_asked(folder, site, ca
     assert status == 1
     assert said in err
     assert not site.asked
+
+
+async def test_what_the_disk_does_not_take_is_told_as_such(folder, site, capsys):
+    site.takes = False
+    status, _, err = await call(folder, capsys, "ack", ALARM)
+    assert (status, err) == (0, f"acknowledge; {NOT_KEPT}\n")
 
 
 async def test_refusal_is_an_error_with_its_reason(folder, site, capsys):
