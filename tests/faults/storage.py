@@ -20,9 +20,16 @@ PAGE = 4096
 BRIDGE = "gw-shuitu-0001"
 TRICKLE_OCTETS_PER_S = 4000.0
 QUOTA = 120_000
-"""Octets that a spool is left with: some seconds of the bridge."""
+"""Octets that a new spool may still take, its log included: some seconds of the bridge."""
+STORES_S = 30.0
+"""An agent that was just started has stored something by then."""
 FRAME = 24 + PAGE
 """Of SQLite's log: a header and a page."""
+
+
+STRUCTURE_SHARE = 0.5
+TREES = ("chunk", "chunk_place")
+"""What hits a page's head there makes the file unreadable as it stands; elsewhere it mostly hits records alone."""
 
 
 def kinds(scene: Scene) -> Mapping[str, Fault]:
@@ -107,16 +114,25 @@ async def _spool_full(scene: Scene) -> None:
     scene.befallen.has_lost_memory = True
     await side.agent.stop()
     _forget(side)
-    ballast = scene.disk(side).folder / "ballast"
-    _leave_free(ballast, QUOTA)
     side.link.cut()
     await side.start_agent()
+    async with asyncio.timeout(STORES_S):
+        while not await asyncio.to_thread(_has_records, _spool(side)):  # else there would be nothing to give up
+            await asyncio.sleep(0.1)
+    ballast = scene.disk(side).folder / "ballast"
+    _leave_free(ballast, QUOTA)
     await scene.pause(14, 18)
     side.link.heal()
     side.link.up.octets_per_s = TRICKLE_OCTETS_PER_S
     await scene.pause(12, 16)
     side.link.heal()
     ballast.unlink()
+
+
+def _has_records(spool: Path) -> bool:
+    with contextlib.suppress(sqlite3.Error), closing(sqlite3.connect(f"{spool.as_uri()}?mode=ro", uri=True)) as file:
+        return bool(file.execute("SELECT 1 FROM chunk LIMIT 1").fetchall())
+    return False
 
 
 def _leave_free(ballast: Path, octets: int) -> None:
@@ -144,11 +160,21 @@ async def _rotten(scene: Scene) -> None:
     spool = _spool(side)
     await asyncio.to_thread(_move_log, spool)
     octets = bytearray(spool.read_bytes())
-    for _ in range(scene.source.choice((1, 4, 16))):
-        octets[scene.source.randrange(PAGE, len(octets))] ^= 1 << scene.source.randrange(8)
+    places = [scene.source.randrange(PAGE, len(octets)) for _ in range(scene.source.choice((1, 4, 16)))]
+    if scene.source.random() < STRUCTURE_SHARE:
+        places.append(await asyncio.to_thread(_find_head, spool, scene.source.choice(TREES)))
+    for place in places:
+        octets[place] ^= 1 << scene.source.randrange(8)
     spool.write_bytes(bytes(octets))
     side.link.heal()
     await side.start_agent()
+
+
+def _find_head(spool: Path, tree: str) -> int:
+    """Return where the first page of a table or index begins in the file: what kind of page it is stands there."""
+    with closing(sqlite3.connect(spool)) as connection:
+        ((page,),) = connection.execute("SELECT rootpage FROM sqlite_master WHERE name = ?", (tree,)).fetchall()
+    return (int(page) - 1) * PAGE
 
 
 def _move_log(spool: Path) -> None:
