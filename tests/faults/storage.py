@@ -12,6 +12,7 @@ from contextlib import closing
 from functools import partial
 from pathlib import Path
 
+from lab.errors import LabError
 from lab.gateway_side import GatewaySide
 from tests.faults.scene import Fault, Scene
 
@@ -116,9 +117,7 @@ async def _spool_full(scene: Scene) -> None:
     _forget(side)
     side.link.cut()
     await side.start_agent()
-    async with asyncio.timeout(STORES_S):
-        while not await asyncio.to_thread(_has_records, _spool(side)):  # else there would be nothing to give up
-            await asyncio.sleep(0.1)
+    await _stores(side)
     ballast = scene.disk(side).folder / "ballast"
     _leave_free(ballast, QUOTA)
     await scene.pause(14, 18)
@@ -127,6 +126,15 @@ async def _spool_full(scene: Scene) -> None:
     await scene.pause(12, 16)
     side.link.heal()
     ballast.unlink()
+
+
+async def _stores(side: GatewaySide) -> None:
+    """Wait until a new spool holds a record: before that there is nothing to give up. Raises LabError."""
+    for _ in range(int(STORES_S / 0.1)):
+        if await asyncio.to_thread(_has_records, _spool(side)):
+            return
+        await asyncio.sleep(0.1)
+    raise LabError(f"{side.station.gateway} stores nothing", hint=f"look at {side.agent.log}")
 
 
 def _has_records(spool: Path) -> bool:
@@ -162,7 +170,7 @@ async def _rotten(scene: Scene) -> None:
     octets = bytearray(spool.read_bytes())
     places = [scene.source.randrange(PAGE, len(octets)) for _ in range(scene.source.choice((1, 4, 16)))]
     if scene.source.random() < STRUCTURE_SHARE:
-        places.append(await asyncio.to_thread(_find_head, spool, scene.source.choice(TREES)))
+        places.append(await asyncio.to_thread(find_head, spool, scene.source.choice(TREES)))
     for place in places:
         octets[place] ^= 1 << scene.source.randrange(8)
     spool.write_bytes(bytes(octets))
@@ -170,7 +178,7 @@ async def _rotten(scene: Scene) -> None:
     await side.start_agent()
 
 
-def _find_head(spool: Path, tree: str) -> int:
+def find_head(spool: Path, tree: str) -> int:
     """Return where the first page of a table or index begins in the file: what kind of page it is stands there."""
     with closing(sqlite3.connect(spool)) as connection:
         ((page,),) = connection.execute("SELECT rootpage FROM sqlite_master WHERE name = ?", (tree,)).fetchall()
