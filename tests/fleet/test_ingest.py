@@ -428,3 +428,35 @@ def test_message_in_parts_waits_like_a_whole_one_and_a_part_of_none_goes_on_to_q
     assert waiting(ingest) == [(topic, b"no part")]
     ingest._sort(topic, parts[-1])
     assert waiting(ingest) == [(format_topic(edge.GATEWAY, Up.HELLO), hello)]
+
+
+class Dying:
+    """A connection that breaks at the moment in which its reader is told to end."""
+
+    def __init__(self) -> None:
+        self.is_read = asyncio.Event()
+
+    @asynccontextmanager
+    async def connected(self) -> AsyncIterator[Dying]:
+        yield self
+
+    @property
+    async def messages(self) -> AsyncIterator[aiomqtt.Message]:
+        self.is_read.set()
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            raise aiomqtt.MqttError("Disconnected during message iteration") from None
+        yield  # type: ignore[misc]
+
+
+async def test_ingest_ends_though_the_broker_is_lost_just_as_it_is_told_to(services: Services) -> None:
+    ingest = Ingest(services)
+    dying = Dying()
+    ingest._connected = dying.connected  # type: ignore[assignment,method-assign]
+    running = asyncio.create_task(ingest.run())
+    await dying.is_read.wait()
+    running.cancel()
+    done, _ = await asyncio.wait({running}, timeout=20)
+    assert done
+    assert running.cancelled()
