@@ -125,9 +125,10 @@ class Ingest:
 
     async def _serve(self, client: aiomqtt.Client) -> None:
         async with asyncio.TaskGroup() as group:
-            group.create_task(self._read(client), name="read")
             group.create_task(self._offer_desired(client), name="desired")
             group.create_task(self._courier.run(client), name="commands")
+            # Not a task: one that fails while the group waits for it at its end leaves us counted as cancelled.
+            await self._read(client)
 
     async def _read(self, client: aiomqtt.Client) -> None:
         async for message in client.messages:
