@@ -88,6 +88,8 @@ class Ingest:
             self._thread.shutdown(wait=True)
 
     async def _stay_connected(self) -> None:
+        task = asyncio.current_task()
+        assert task is not None
         delay_s = 0.2
         while True:
             try:
@@ -96,6 +98,8 @@ class Ingest:
                     await self._serve(client)
             except* aiomqtt.MqttError as errors:
                 self._lost_broker(errors.exceptions[0])
+            if task.cancelling():  # a group that was cancelled and lost its connection, too, tells of the latter alone
+                raise asyncio.CancelledError
             # Jitter, so that the programs of one fleet do not knock at the same instant.
             await asyncio.sleep(delay_s * random.uniform(0.5, 1.0))  # noqa: S311
             delay_s = min(delay_s * 2, RECONNECT_MAX_S)
@@ -121,9 +125,10 @@ class Ingest:
 
     async def _serve(self, client: aiomqtt.Client) -> None:
         async with asyncio.TaskGroup() as group:
-            group.create_task(self._read(client), name="read")
             group.create_task(self._offer_desired(client), name="desired")
             group.create_task(self._courier.run(client), name="commands")
+            # Not a task: one that fails while the group waits for it at its end leaves us counted as cancelled.
+            await self._read(client)
 
     async def _read(self, client: aiomqtt.Client) -> None:
         async for message in client.messages:

@@ -84,6 +84,7 @@ async def _reordered(scene: Scene) -> None:
     side = scene.any_gateway
     journal = side.folder / "journal"
     async with scene.surroundings(side, f"LD_PRELOAD={build()}", f"FAULTS_JOURNAL={journal}"):
+        await scene.arrives(side)  # it has started: what it stores from now on nobody else has
         side.link.cut()
         await scene.pause(2, 6)
         await scene.kill_agent(side)

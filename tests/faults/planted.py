@@ -37,8 +37,22 @@ class Bug(msgspec.Struct, frozen=True):
     trials: int = 1
     also: tuple[tuple[str, str], ...] = ()
     """More of the same in that file: old, new."""
+    guard: tuple[str, str, str] | None = None
+    """What elsewhere would hide it, and goes with it: file, old, new."""
+
+    @property
+    def changes(self) -> tuple[tuple[str, str, str], ...]:
+        """All changes: file, old, new."""
+        own = ((self.file, old, new) for old, new in ((self.old, self.new), *self.also))
+        return *own, *([self.guard] if self.guard is not None else [])
 
 
+KEY = (
+    "fleet/migrations/versions/0001_first_tables.py",
+    '        sa.UniqueConstraint("gateway", "epoch", "lane", "seq", name=op.f("uq_record_gateway_epoch_lane_seq")),\n',
+    "",
+)
+"""The database's own key: with it, what is stored twice is halved down to the record that is there, and put right."""
 SPOOL, FILE, TALK = "edge/spool/spool.py", "edge/spool/file.py", "edge/conversation.py"
 BUGS = (
     Bug(
@@ -129,6 +143,7 @@ BUGS = (
         "skip = 0",
         "answers-late",
         2,
+        guard=KEY,
     ),
     Bug(
         "cursors are set back when a gateway connects",
@@ -229,6 +244,7 @@ BUGS = (
         "            backoff_s = min(backoff_s * 2, BACKOFF_MOST_S)",
         "            backoff_s = 3600.0",
         "cut-link",
+        also=(("min(backoff_s, most_s) * share", "backoff_s * share"),),
     ),
     Bug(
         "a greeting is ignored",
@@ -243,8 +259,9 @@ BUGS = (
         "fleet/conversation.py",
         "min(committed + 1 - batch.first, len(batch.items))",
         "max(0, min(committed - batch.first, len(batch.items)))",
-        "answers-lost",
-        6,
+        "answers-late",
+        2,
+        guard=KEY,
     ),
     Bug(
         "one record too many is trimmed",
@@ -362,13 +379,12 @@ BUGS = (
 
 def plant(bug: Bug, tree: Path) -> None:
     """Change the copy. Raises ValueError if the place is not there exactly once: the table has to follow the code."""
-    path = tree / bug.file
-    text = path.read_text("utf-8")
-    for old, new in ((bug.old, bug.new), *bug.also):
+    for file, old, new in bug.changes:
+        path = tree / file
+        text = path.read_text("utf-8")
         if text.count(old) != 1:
-            raise ValueError(f"'{bug.name}': {bug.file} has its place {text.count(old)} times, not once")
-        text = text.replace(old, new)
-    path.write_text(text, "utf-8")
+            raise ValueError(f"'{bug.name}': {file} has its place {text.count(old)} times, not once")
+        path.write_text(text.replace(old, new), "utf-8")
 
 
 def copy_tree(target: Path) -> None:

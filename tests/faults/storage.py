@@ -12,6 +12,7 @@ from contextlib import closing
 from functools import partial
 from pathlib import Path
 
+from lab.errors import LabError
 from lab.gateway_side import GatewaySide
 from tests.faults.scene import Fault, Scene
 
@@ -20,9 +21,16 @@ PAGE = 4096
 BRIDGE = "gw-shuitu-0001"
 TRICKLE_OCTETS_PER_S = 4000.0
 QUOTA = 120_000
-"""Octets that a spool is left with: some seconds of the bridge."""
+"""Octets that a new spool may still take, its log included: some seconds of the bridge."""
+STORES_S = 30.0
+"""An agent that was just started has stored something by then."""
 FRAME = 24 + PAGE
 """Of SQLite's log: a header and a page."""
+
+
+STRUCTURE_SHARE = 0.5
+TREES = ("chunk", "chunk_place")
+"""What hits a page's head there makes the file unreadable as it stands; elsewhere it mostly hits records alone."""
 
 
 def kinds(scene: Scene) -> Mapping[str, Fault]:
@@ -107,16 +115,32 @@ async def _spool_full(scene: Scene) -> None:
     scene.befallen.has_lost_memory = True
     await side.agent.stop()
     _forget(side)
-    ballast = scene.disk(side).folder / "ballast"
-    _leave_free(ballast, QUOTA)
     side.link.cut()
     await side.start_agent()
+    await _stores(side)
+    ballast = scene.disk(side).folder / "ballast"
+    _leave_free(ballast, QUOTA)
     await scene.pause(14, 18)
     side.link.heal()
     side.link.up.octets_per_s = TRICKLE_OCTETS_PER_S
     await scene.pause(12, 16)
     side.link.heal()
     ballast.unlink()
+
+
+async def _stores(side: GatewaySide) -> None:
+    """Wait until a new spool holds a record: before that there is nothing to give up. Raises LabError."""
+    for _ in range(int(STORES_S / 0.1)):
+        if await asyncio.to_thread(_has_records, _spool(side)):
+            return
+        await asyncio.sleep(0.1)
+    raise LabError(f"{side.station.gateway} stores nothing", hint=f"look at {side.agent.log}")
+
+
+def _has_records(spool: Path) -> bool:
+    with contextlib.suppress(sqlite3.Error), closing(sqlite3.connect(f"{spool.as_uri()}?mode=ro", uri=True)) as file:
+        return bool(file.execute("SELECT 1 FROM chunk LIMIT 1").fetchall())
+    return False
 
 
 def _leave_free(ballast: Path, octets: int) -> None:
@@ -144,11 +168,21 @@ async def _rotten(scene: Scene) -> None:
     spool = _spool(side)
     await asyncio.to_thread(_move_log, spool)
     octets = bytearray(spool.read_bytes())
-    for _ in range(scene.source.choice((1, 4, 16))):
-        octets[scene.source.randrange(PAGE, len(octets))] ^= 1 << scene.source.randrange(8)
+    places = [scene.source.randrange(PAGE, len(octets)) for _ in range(scene.source.choice((1, 4, 16)))]
+    if scene.source.random() < STRUCTURE_SHARE:
+        places.append(await asyncio.to_thread(find_head, spool, scene.source.choice(TREES)))
+    for place in places:
+        octets[place] ^= 1 << scene.source.randrange(8)
     spool.write_bytes(bytes(octets))
     side.link.heal()
     await side.start_agent()
+
+
+def find_head(spool: Path, tree: str) -> int:
+    """Return where the first page of a table or index begins in the file: what kind of page it is stands there."""
+    with closing(sqlite3.connect(spool)) as connection:
+        ((page,),) = connection.execute("SELECT rootpage FROM sqlite_master WHERE name = ?", (tree,)).fetchall()
+    return (int(page) - 1) * PAGE
 
 
 def _move_log(spool: Path) -> None:

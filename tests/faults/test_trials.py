@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import random
+import sqlite3
 import struct
+from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from edge.errors import SpoolCorruptError
+from edge.spool.file import SpoolFile
 from lab.district import District
 from lab.errors import LabError
 from lab.platform import Book, RaisedAlarm
@@ -20,9 +25,18 @@ from tests.faults.disk import Disk
 from tests.faults.names import answer
 from tests.faults.planted import BUGS, ROOT, Bug, plant
 from tests.faults.scene import PROGRAMS, Scene
+from tests.faults.storage import PAGE, TREES, find_head
 from tests.faults.storms import STORMS
 from tests.faults.trials import ALARM, find_kinds, spread
-from tests.faults.verdict import Healthy, count_misdeclared, find_late, find_undeclared, length, subtract
+from tests.faults.verdict import (
+    Healthy,
+    count_misdeclared,
+    count_stored_twice,
+    find_late,
+    find_undeclared,
+    length,
+    subtract,
+)
 
 SPANS = st.lists(st.tuples(st.integers(1, 40), st.integers(0, 6)).map(lambda span: (span[0], sum(span))), max_size=5)
 
@@ -76,12 +90,14 @@ def test_gap_is_undeclared_unless_the_ledger_has_all_of_it() -> None:
 
 @pytest.mark.parametrize("bug", BUGS, ids=lambda bug: bug.name)
 def test_place_of_every_planted_bug_is_there_exactly_once(bug: Bug, tmp_path: Path) -> None:
-    copy = tmp_path / bug.file
-    copy.parent.mkdir(parents=True)
-    copy.write_bytes((ROOT / bug.file).read_bytes())
+    files = {file for file, _, _ in bug.changes}
+    for file in files:
+        (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / file).write_bytes((ROOT / file).read_bytes())
     plant(bug, tmp_path)
-    compile(copy.read_text("utf-8"), bug.file, "exec")
-    assert copy.read_bytes() != (ROOT / bug.file).read_bytes()
+    for file in files:
+        compile((tmp_path / file).read_text("utf-8"), file, "exec")
+        assert (tmp_path / file).read_bytes() != (ROOT / file).read_bytes()
 
 
 def test_every_planted_bug_is_shown_by_a_fault_that_there_is(tmp_path: Path) -> None:
@@ -128,6 +144,38 @@ def test_declared_losses_that_came_or_are_declared_twice_are_counted() -> None:
     assert count_misdeclared(book, {lane: [(1, 4)]}) == 0
     assert count_misdeclared(book, {lane: [(1, 5)]}) == 1
     assert count_misdeclared(book, {lane: [(1, 3), (2, 4)]}) == 2
+
+
+@pytest.fixture
+def fleet(tmp_path: Path) -> Iterator[sqlite3.Connection]:
+    with closing(sqlite3.connect(tmp_path / "fleet.db", isolation_level=None)) as database:
+        database.execute("CREATE TABLE record (gateway TEXT, epoch TEXT, lane TEXT, seq INTEGER)")
+        database.execute("CREATE TABLE tally (records INTEGER)")
+        yield database
+
+
+@pytest.mark.parametrize(
+    ("seqs", "counted", "twice"),
+    [((1, 2, 3), 3, 0), ((1, 2, 2, 2), 2, 2), ((1, 2), 3, 1), ((), 0, 0), ((1, 2, 2), 3, 1)],
+    ids=["once", "stored three times", "counted twice", "nothing", "stored and counted twice"],
+)
+def test_what_the_fleet_stored_or_counted_twice_is_found(fleet, tmp_path, seqs, counted, twice) -> None:
+    fleet.executemany("INSERT INTO record VALUES ('g', 'e', 'M', ?)", [(seq,) for seq in seqs])
+    fleet.execute("INSERT INTO tally VALUES (?)", (counted,))
+    assert count_stored_twice(f"sqlite:///{tmp_path / 'fleet.db'}") == twice
+
+
+@pytest.mark.parametrize("tree", TREES)
+def test_a_bit_in_the_head_of_a_page_makes_a_spool_unreadable_as_it_stands(tree: str, tmp_path: Path) -> None:
+    path = tmp_path / "spool.sqlite3"
+    SpoolFile(path).close()
+    octets = bytearray(path.read_bytes())
+    head = find_head(path, tree)
+    assert head % PAGE == 0
+    octets[head] ^= 1
+    path.write_bytes(octets)
+    with pytest.raises(SpoolCorruptError):
+        SpoolFile(path)
 
 
 def test_an_alarm_is_late_only_where_nothing_was_in_its_way() -> None:

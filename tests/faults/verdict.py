@@ -129,6 +129,19 @@ def count_quarantined(database: str, *, was_hostile: bool) -> int:
     return int(count)
 
 
+def count_stored_twice(database: str) -> int:
+    """Count records that the fleet stored or counted more than once: the platform, which knows their keys, sees one.
+
+    In one statement: records of what gateways do, and not only instruments, go on coming.
+    """
+    ((stored, records, counted),) = read(
+        database,
+        "SELECT COALESCE(SUM(n), 0), COUNT(*), (SELECT COALESCE(SUM(records), 0) FROM tally) FROM"
+        " (SELECT COUNT(*) AS n FROM record GROUP BY gateway, epoch, lane, seq) AS identity",
+    )
+    return max(int(stored), int(counted)) - int(records)
+
+
 def count_corrupt(database: str) -> int:
     """Count seqs that are declared lost because a spool was damaged."""
     ((count,),) = read(database, "SELECT SUM(last - first + 1) FROM loss WHERE reason = 'corrupt'")
@@ -204,6 +217,7 @@ def judge(
     misdeclared = 0 if befallen.was_restored else count_misdeclared(book, declared)
     misdeclared += 0 if befallen.was_damaged else count_corrupt(database)
     unbalanced = read_unbalanced(database)
+    stored_twice = count_stored_twice(database)
     told = length(span for ranges in declared.values() for span in ranges)
     missing = {
         ledger.name: missing_scans(ledger, book)
@@ -222,13 +236,14 @@ def judge(
         else []
     )
     words += [f"{quarantined} records or messages could not be read by the fleet"] if quarantined else []
+    words += [f"the fleet stored or counted {stored_twice} records twice"] if stored_twice else []
     words += [f"alarm {alarm} was due and never reached the platform" for alarm in truth.unreported]
     words += [f"alarm {each.rule.alarm} of {each.rule.gateway} took {each.platform_ms:.0f} ms" for each in late]
     words += [f"alarm {alarm.alarm} of {alarm.gateway} was raised without a cause" for alarm in twice]
     words += book.findings
     verdict = Verdict(
         lost=max(by_seq, by_counter - told, 0) + quarantined,
-        duplicated=count_duplicated(ledgers, book) - repeated,
+        duplicated=count_duplicated(ledgers, book) - repeated + stored_twice,
         raised_twice=len(twice),
         undeclared=by_seq + len(unbalanced),
         missed_alarms=len(truth.unreported) + len(late),

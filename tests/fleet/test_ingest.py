@@ -428,3 +428,47 @@ def test_message_in_parts_waits_like_a_whole_one_and_a_part_of_none_goes_on_to_q
     assert waiting(ingest) == [(topic, b"no part")]
     ingest._sort(topic, parts[-1])
     assert waiting(ingest) == [(format_topic(edge.GATEWAY, Up.HELLO), hello)]
+
+
+class Line:
+    """Connections whose reader finds out that they are lost, once `is_cut` is set, or in the moment of its own end."""
+
+    def __init__(self) -> None:
+        self.opened = 0
+        self.is_read, self.is_cut = asyncio.Event(), asyncio.Event()
+
+    @asynccontextmanager
+    async def connected(self) -> AsyncIterator[Line]:
+        self.opened += 1
+        yield self
+
+    @property
+    async def messages(self) -> AsyncIterator[aiomqtt.Message]:
+        self.is_read.set()
+        with suppress(asyncio.CancelledError):
+            await self.is_cut.wait()
+        raise aiomqtt.MqttError("Disconnected during message iteration")
+        yield
+
+
+@pytest.mark.parametrize("losses", [0, 1, 3])
+async def test_ingest_connects_anew_until_told_to_end_and_ends_though_the_broker_is_lost(
+    services: Services, losses: int
+) -> None:
+    ingest = Ingest(services)
+    line = Line()
+    ingest._connected = line.connected  # type: ignore[assignment,method-assign]
+    running = asyncio.create_task(ingest.run())
+    for _ in range(losses):
+        await line.is_read.wait()
+        line.is_read.clear()
+        line.is_cut.set()
+        await asyncio.sleep(0)
+        line.is_cut.clear()
+    async with asyncio.timeout(STARTS_S):
+        await line.is_read.wait()
+    assert line.opened == losses + 1
+    running.cancel()
+    done, _ = await asyncio.wait({running}, timeout=STARTS_S)
+    assert done
+    assert running.cancelled()
