@@ -97,7 +97,7 @@ def _row(look: Look, scene: Scene, alarm: AlarmView, place: int) -> Markup:
             "span",
             say_time(t, alarm.raised_ns, scene.now_ns),
             f" · {t('place-in-order', place=place)}" if place else None,
-            f" · {alarm.source}" if alarm.source else None,
+            tag("span", alarm.source, class_="source") if alarm.source else None,
             class_="where",
         ),
         _quick_form(look, alarm) if is_new else None,
@@ -138,14 +138,12 @@ def address_of(alarm: AlarmView) -> str:
 
 
 def title_of(look: Look, scene: Scene, alarm: AlarmView) -> str:
-    """Name an alarm for people: its own title, or that of its tag and its kind."""
-    if alarm.title:
-        return alarm.title
+    """Name an alarm for people: what its tag measures, and its own title or its kind. Many may have one title."""
     info = scene.tags.get(alarm.tag)
-    level = look.texts.word("level", alarm.level)
+    kind = alarm.title or look.texts.word("level", alarm.level)
     if info is None:
-        return f"{alarm.tag or alarm.name} {level}"
-    return f"{info.device} {info.title or info.name} {level}"
+        return alarm.title or f"{alarm.tag or alarm.name} {kind}"
+    return f"{info.device} {info.title or info.name} {kind}"
 
 
 def unit_of(scene: Scene, alarm: AlarmView) -> str:

@@ -171,6 +171,7 @@ def add_filters(app: Flask) -> None:
         step_word=lambda step: words.find_word(words.STEPS, step.split("-", 1)[0]),
         short_title=tagview.shorten_title,
         tag_title=tagview.name_tag,
+        kind=tagview.name_kind,
         alarm_link=tagview.link_alarm,
         row_view=tagview.view_row,
         alarm_bar=tagview.draw_alarm,

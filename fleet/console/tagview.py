@@ -102,6 +102,11 @@ def name_tag(label: Label) -> str:
     return device if device.endswith(title) else f"{device} {title}"
 
 
+def name_kind(label: Label, alarm: str, level: str) -> str:
+    """What an alarm is called beside its tag."""
+    return label.kinds.get(alarm) or str(find_word(LEVELS, level))
+
+
 def name_row(alarm: Alarm) -> str:
     """Name the row of one occurrence of an alarm: what is picked on it can never become another's."""
     text = f"{alarm.label.gateway} {alarm.occurrence} {alarm.name}"

@@ -25,7 +25,8 @@ OVER = {
 
 
 class AlarmNow(msgspec.Struct, frozen=True, kw_only=True):
-    """An alarm as far as people are told of it. ``occurrence`` names this raise; ``title`` is what the tag measures.
+    """An alarm as far as people are told of it. ``occurrence`` names this raise; ``title`` is what the tag measures,
+    ``kind`` the title of the alarm itself where its level does not tell it apart.
 
     ``place`` is the site's title, or the gateway's. ``raised_ns`` is UTC in ns, ``value`` and ``limit`` are in
     ``unit``; ``lat`` and ``lon`` are the site's, in degrees.
@@ -47,6 +48,7 @@ class AlarmNow(msgspec.Struct, frozen=True, kw_only=True):
     unit: str
     lat: float | None = None
     lon: float | None = None
+    kind: str = ""
 
 
 class Due(msgspec.Struct, frozen=True, order=True):

@@ -128,7 +128,7 @@ def write_step(step: str, language: str) -> str:
 def write_what(alarm: AlarmNow, language: str) -> str:
     """What is measured, the level, and the value beside its limit."""
     level = LEVELS_ZH.get(alarm.level, alarm.level) if language == "zh" else alarm.level
-    text = f"{alarm.title} {level}"
+    text = f"{alarm.title} {alarm.kind or level}"
     if alarm.value is not None:
         text += f" {alarm.value:.6g} {alarm.unit}".rstrip()
     if alarm.limit is not None:

@@ -13,6 +13,7 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from fleet.alarms import own
+from fleet.alarms.kinds import read_kinds
 from fleet.alarms.models import Alarm, AlarmEvent
 from fleet.gateways.models import Gateway, Tag
 from fleet.notifications.decide import AlarmNow, Asked, Due, decide
@@ -121,15 +122,18 @@ def read_alarms(session: Session, names: Iterable[Name], *, with_others: bool = 
     wanted = set(names)
     of_gateways = Alarm.gateway.in_({gateway for gateway, _ in wanted})
     query = query.where(Alarm.active | (Alarm.standing != 0) | of_gateways if with_others else of_gateways)
-    found = {}
+    found, kinds = {}, {"": read_kinds(None)}
     for alarm, gateway, site, title, unit in session.execute(query.order_by(Alarm.priority, Alarm.raised_ns)):
         name = (alarm.gateway, alarm.name)
         if name in wanted or (with_others and (alarm.active or alarm.standing)):
-            found[name] = _describe(alarm, gateway, site, title or "", unit or "")
+            if alarm.gateway not in kinds:
+                kinds[alarm.gateway] = read_kinds(gateway.reported if gateway else None)
+            kind = kinds[alarm.gateway].get(alarm.name, "")
+            found[name] = _describe(alarm, gateway, site, kind, title or "", unit or "")
     return found
 
 
-def _describe(alarm: Alarm, gateway: Gateway | None, site: Site | None, title: str, unit: str) -> AlarmNow:
+def _describe(alarm: Alarm, gateway: Gateway | None, site: Site | None, kind: str, title: str, unit: str) -> AlarmNow:
     standing = Standing(alarm.standing)
     if alarm.active and Standing.ACTIVE not in standing:
         # A gateway of an earlier release, and the fleet's own: nobody can acknowledge, so nobody has.
@@ -151,6 +155,7 @@ def _describe(alarm: Alarm, gateway: Gateway | None, site: Site | None, title: s
         unit=unit,
         lat=site.lat if site else None,
         lon=site.lon if site else None,
+        kind=kind,
     )
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import msgspec
 
 from fleet.alarms.operations import Request
@@ -27,7 +29,10 @@ class Point(msgspec.Struct, frozen=True):
 
 
 class Label(msgspec.Struct, frozen=True):
-    """How a tag is called and drawn, from the gateway's reported configuration."""
+    """How a tag is called and drawn, from the gateway's reported configuration.
+
+    ``kinds`` are the titles of the gateway's alarms that their level does not tell apart, by the alarm's name.
+    """
 
     gateway: str
     tag: str
@@ -37,6 +42,7 @@ class Label(msgspec.Struct, frozen=True):
     low: float | None = None
     high: float | None = None
     rules: tuple[Rule, ...] = ()
+    kinds: Mapping[str, str] = {}
 
 
 class Reading(msgspec.Struct, frozen=True):

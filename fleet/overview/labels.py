@@ -9,6 +9,7 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from fleet.alarms import own
+from fleet.alarms.kinds import read_kinds
 from fleet.alarms.models import AlarmEvent
 from fleet.gateways.models import Gateway, Tag
 from fleet.gateways.service import read_limits, read_range
@@ -19,7 +20,7 @@ from fleet.sites.models import Site
 def read_labels(session: Session, gateway: str, names: Collection[str] | None = None) -> dict[str, tuple[int, Label]]:
     """{tag: (id, label)} of a gateway's listed tags in its own order, or of the tags named, listed or not."""
     reported = session.scalar(sa.select(Gateway.reported).where(Gateway.name == gateway))
-    priorities, devices = _read_priorities(reported), _name_devices(reported)
+    priorities, devices, kinds = _read_priorities(reported), _name_devices(reported), read_kinds(reported)
     query = sa.select(Tag).where(Tag.gateway == gateway).order_by(Tag.position, Tag.name)
     query = query.where(Tag.listed) if names is None else query.where(Tag.name.in_(names))
     found = {}
@@ -36,6 +37,7 @@ def read_labels(session: Session, gateway: str, names: Collection[str] | None = 
                 low=low,
                 high=high,
                 rules=_read_rules(tag.limits, priorities.get(tag.name, {})),
+                kinds=kinds,
             ),
         )
     return found

@@ -512,3 +512,12 @@ async def test_connections_are_bounded_and_the_next_one_is_served_when_one_ends(
     await asyncio.sleep(0.05)
     assert (await stranger.get("/sign-in")).status_code == 200
     idle[1][1].close()
+
+
+async def test_alarms_of_one_title_are_told_apart_by_their_tags(operator, site):
+    site.raised = {
+        name: alarm(name, title="储罐液位 高高") for name in ("t-101.level:high-high", "t-101.temperature:high-high")
+    }
+    text = (await operator.get("/")).text
+    assert "t-101 液位 储罐液位 高高" in text
+    assert "t-101 温度 储罐液位 高高" in text
