@@ -7,13 +7,14 @@ from collections.abc import Iterator
 from itertools import pairwise
 
 from drivers.errors import SettingsError
+from edge.alarm_settings import OUTPUT_FAULT, AlarmRule
 from edge.alarms.following import find_circle
 from edge.draft import BusDraft, Draft, TagDraft
 from edge.formulas import GUST_POLL_MOST_S, find_misfits
 from edge.mistakes import suggest
 from edge.output_settings import OutputEntry
 from edge.places import Place
-from edge.settings import OUTPUT_FAULT, AlarmRule, Check, DerivedEntry
+from edge.settings import Check, DerivedEntry
 
 LEVEL_ORDER = ("low-low", "low", "high", "high-high")
 PARTNERS = ("at_most", "at_least", "zero_with")

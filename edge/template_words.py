@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from edge.settings import FOREIGN_KEYS, AlarmRule
+from edge.alarm_settings import FOREIGN_KEYS, AlarmRule
 from edge.template import RANGE, Parameter, RuleTemplate, Share, Template
 
 SIGNS = {"high-high": ">=", "high": ">=", "low": "<=", "low-low": "<="}

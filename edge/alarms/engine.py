@@ -12,13 +12,13 @@ from collections.abc import Collection, Iterable, Mapping
 import msgspec
 
 from drivers.base import Scan
+from edge.alarm_settings import AlarmRule
 from edge.alarms.conditions import Condition, make_condition
 from edge.alarms.following import Combination, find_followers, suppresses
 from edge.alarms.scans import Columns
 from edge.alarms.standing import NEVER, AlarmState, Words
 from edge.alarms.watched import OccurrenceAt, Watched
 from edge.operating import Operation, OperationError
-from edge.settings import AlarmRule
 from wire.alarm import Standing
 from wire.sample import Value
 

@@ -12,8 +12,8 @@ from pathlib import Path
 import msgspec
 
 from edge import template as templates
+from edge.alarm_settings import AlarmRule
 from edge.errors import ConfigurationError, EdgeError
-from edge.settings import AlarmRule
 from edge.template import RuleTemplate, Template
 from edge.template_words import tell_bounds, tell_condition, tell_delays, tell_made, tell_number, tell_value
 from edge.tools.document import load

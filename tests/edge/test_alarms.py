@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from msgspec import structs
 
 from drivers.base import Scan
+from edge.alarm_settings import AlarmRule
 from edge.alarms import Alarms, Standpoint
-from edge.settings import AlarmRule
 from wire.alarm import Standing
 from wire.sample import Quality, Value, is_bad
 
