@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
@@ -348,15 +348,33 @@ class Configuration(msgspec.Struct, frozen=True, kw_only=True):
     reports: Mapping[str, Report] = {}
 
     def reported_tags(self) -> tuple[TagInfo, ...]:
-        """The tags with the limits of their alarms, as the fleet hears of them."""
-        limits: dict[str, dict[str, float]] = {}
+        """The tags with the limits of their alarms, as the fleet hears of them: of a level the one reached first.
+
+        All of them are in the list of alarms.
+        """
+        limits = self.limiting()
+        return tuple(msgspec.structs.replace(tag, limits=_reached_first(limits.get(tag.name, ()))) for tag in self.tags)
+
+    def limiting(self) -> dict[str, list[AlarmRule]]:
+        """The rules that limit a value itself, by the full name of its tag."""
+        found: dict[str, list[AlarmRule]] = {}
         for rule in self.alarms:
-            if rule.level in LIMITS and rule.limit is not None:
-                limits.setdefault(rule.tag, {})[rule.level] = rule.limit
-        return tuple(msgspec.structs.replace(tag, limits=limits.get(tag.name, {})) for tag in self.tags)
+            if rule.level in LIMITS:
+                found.setdefault(rule.tag, []).append(rule)
+        return found
 
     @property
     def columns(self) -> dict[str, tuple[str, ...]]:
         """The tags of every group that makes scans, read or derived, in the order of their values."""
         read = {group.group.name: group.group.tags for bus in self.buses for group in bus.groups}
         return read | {group.name: tuple(tag.name for tag in group.tags) for group in self.derived}
+
+
+def _reached_first(rules: Iterable[AlarmRule]) -> dict[str, float]:
+    """The limit of each level that a value reaches before the others of this level."""
+    found: dict[str, float] = {}
+    for rule in rules:
+        if rule.limit is not None:
+            nearest = min if rule.is_upper else max
+            found[rule.level] = nearest(rule.limit, found.get(rule.level, rule.limit))
+    return found
