@@ -189,7 +189,7 @@ def _toml(value: object) -> str:
 
 def _parameter(pair: str) -> tuple[str, object]:
     key, equals, text = pair.partition("=")
-    if not equals:
+    if not equals or not (key.isascii() and key.isidentifier()):
         raise ConfigurationError(f"'{pair}' is no KEY=VALUE\n    write --param high=8.5")
     try:
         return key, msgspec.toml.decode(f"value = {text}")["value"]

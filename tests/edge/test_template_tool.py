@@ -108,3 +108,20 @@ def test_chinese_has_no_english_words_but_names(name: str) -> None:
 def test_list_says_the_sector_in_words_and_as_it_is_asked_for(capsys) -> None:
     assert cli.main(["template", "list", "--sector", "weather", "--lang", "zh"]) == 0
     assert "气象 weather" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("pair", ["deadband", "=2", '[local]\nlisten="0.0.0.0:80"', "回差=2"])
+def test_parameter_that_is_no_key_and_value_adds_nothing(pair: str, config: Path, capsys) -> None:
+    before = config.read_bytes()
+    assert apply(config, "wind-mean", "--tag", "wind.speed", "--param", pair, "--yes") == 2
+    assert "is no KEY=VALUE" in capsys.readouterr().err
+    assert config.read_bytes() == before
+
+
+def test_template_applied_twice_is_refused_and_adds_nothing(config: Path, capsys) -> None:
+    words = ("wind-mean", "--tag", "wind.speed", "--yes")
+    assert apply(config, *words) == 0
+    once = config.read_bytes()
+    assert apply(config, *words) == 2
+    assert "a second alarm is called 'wind.speed:blue'" in capsys.readouterr().err
+    assert config.read_bytes() == once
