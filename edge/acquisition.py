@@ -19,6 +19,7 @@ import msgspec
 
 from drivers.base import Scan
 from edge.accounts import UNBALANCED_EVENT, Accounts
+from edge.alarm_settings import OUTPUT_FAULT
 from edge.alarms import NEVER, Alarms, Change, Standpoint
 from edge.clock import SystemClock
 from edge.collect import Collector
@@ -27,7 +28,7 @@ from edge.live import Newest
 from edge.operating import AlarmView, Operation
 from edge.outputs import Interlock, Means, Output, make_switch
 from edge.pipeline import Pipeline
-from edge.settings import OUTPUT_FAULT, Configuration
+from edge.settings import Configuration
 from edge.spool import Remembered
 from edge.store import Store
 from edge.supervise import supervise

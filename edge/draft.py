@@ -7,10 +7,11 @@ from pathlib import Path
 import msgspec
 
 from drivers.base import DriverKind
+from edge.alarm_settings import AlarmRule
 from edge.mistakes import Mistakes
 from edge.output_settings import OutputEntry
 from edge.places import Place
-from edge.settings import AlarmRule, Check, DerivedEntry, Device, Report, ScanGroup
+from edge.settings import Check, DerivedEntry, Device, Report, ScanGroup
 from wire.twin import TagInfo
 
 

@@ -86,6 +86,8 @@ class OutputEntry(msgspec.Struct, frozen=True, kw_only=True):
         if self.pause_s is not None and self.pulse_s is None:
             raise ValueError("pause_s needs pulse_s: how long it is on between two pauses")
         for argument in self.arguments:
+            if "\0" in argument:
+                raise ValueError("arguments has a NUL character, which no program can be given: remove it")
             if (wrong := find_wrong_placeholder(argument)) is not None:
                 known = " and ".join(f"{{{name}}}" for name in PLACEHOLDERS)
                 raise ValueError(f"arguments has '{wrong}', which stands for nothing: {known} do, {{{{ for a brace")

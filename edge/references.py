@@ -7,13 +7,14 @@ from collections.abc import Iterator
 from itertools import pairwise
 
 from drivers.errors import SettingsError
+from edge.alarm_settings import OUTPUT_FAULT, AlarmRule
 from edge.alarms.following import find_circle
 from edge.draft import BusDraft, Draft, TagDraft
 from edge.formulas import GUST_POLL_MOST_S, find_misfits
 from edge.mistakes import suggest
-from edge.output_settings import OutputEntry
+from edge.output_settings import OutputEntry, Target
 from edge.places import Place
-from edge.settings import OUTPUT_FAULT, AlarmRule, Check, DerivedEntry
+from edge.settings import Check, DerivedEntry
 
 LEVEL_ORDER = ("low-low", "low", "high", "high-high")
 PARTNERS = ("at_most", "at_least", "zero_with")
@@ -32,6 +33,7 @@ def check_references(draft: Draft) -> None:
     for place, output in draft.outputs.values():
         _check_target(place, output, draft)
         _check_key(place, output, draft)
+    _check_shared(draft)
     for place, rule in draft.alarms.values():
         _check_alarm(place, rule, draft)
     _check_circles(draft)
@@ -58,6 +60,16 @@ def _check_target(place: Place, output: OutputEntry, draft: Draft) -> None:
     elif not tag.bus.kind.writable:
         message = f"driver {tag.bus.kind.kind} cannot write '{output.tag}'"
         draft.mistakes.add((*place, "tag"), message, "use a modbus coil")
+
+
+def _check_shared(draft: Draft) -> None:
+    """Of two outputs that switch the same thing, one would switch off what an alarm holds on by the other."""
+    first: dict[Target, str] = {}
+    for place, output in draft.outputs.values():
+        other = first.setdefault(output.target, output.name)
+        if other != output.name:
+            message = f"'{output.name}' switches the same as output '{other}': one would silence the other"
+            draft.mistakes.add(place, message, f'remove it, and write outputs = ["{other}"] in its alarms')
 
 
 def _check_key(place: Place, output: OutputEntry, draft: Draft) -> None:

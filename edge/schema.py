@@ -19,21 +19,11 @@ from typing import Any
 import msgspec
 
 from drivers.base import DriverKind, find, kinds
+from edge.alarm_settings import OUTPUT_FAULT, AlarmRule, TemplateEntry
 from edge.configuration import BOOT_TABLES
 from edge.mistakes import example
 from edge.output_settings import OutputEntry
-from edge.settings import (
-    OUTPUT_FAULT,
-    AlarmRule,
-    BusEntry,
-    Check,
-    DerivedEntry,
-    DeviceEntry,
-    GroupEntry,
-    Report,
-    TagEntry,
-    TemplateEntry,
-)
+from edge.settings import BusEntry, Check, DerivedEntry, DeviceEntry, GroupEntry, Report, TagEntry
 from wire.schema import format_schema, keep
 
 Model = type[msgspec.Struct]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 
 import msgspec
 
@@ -11,7 +11,7 @@ from edge.acquisition import Acquisition
 from edge.clock import SystemClock
 from edge.health import State
 from edge.live import Newest
-from edge.local.site import Nameplate, Reading
+from edge.local.site import Limit, Nameplate, Reading
 from edge.operating import AlarmView, Operation, OperationError
 from edge.settings import Configuration
 from wire.health import Health
@@ -35,6 +35,7 @@ class Station(msgspec.Struct, kw_only=True):
     commit: Callable[[], Awaitable[bool]]
     _known: Configuration | None = None
     _tags: dict[str, TagInfo] = {}
+    _limits: dict[str, list[Limit]] = {}
 
     def identity(self) -> Nameplate:
         """Say who this is."""
@@ -61,11 +62,24 @@ class Station(msgspec.Struct, kw_only=True):
 
     def tags(self) -> Mapping[str, TagInfo]:
         """Return the tags by full name: made once for each configuration, and only if somebody looks."""
-        running = self.running()
-        if running is not None and running.configuration is not self._known:
-            self._known = running.configuration
-            self._tags = {info.name: info for info in running.configuration.reported_tags()}
+        self._know()
         return self._tags
+
+    def limits(self) -> Mapping[str, Sequence[Limit]]:
+        """Return the limits by the full name of their tag."""
+        self._know()
+        return self._limits
+
+    def _know(self) -> None:
+        running = self.running()
+        if running is None or running.configuration is self._known:
+            return
+        self._known = known = running.configuration
+        self._tags = {info.name: info for info in known.tags}
+        self._limits = {
+            tag: [Limit(rule.limit, rule.is_upper, rule.priority) for rule in rules if rule.limit is not None]
+            for tag, rules in known.limiting().items()
+        }
 
     def devices(self) -> tuple[DeviceInfo, ...]:
         """List the instruments."""

@@ -11,26 +11,14 @@ from drivers import profile as profiles
 from drivers.base import DriverKind, Group, Polled, find, kinds
 from drivers.errors import SettingsError
 from edge import template as templates
+from edge.alarm_settings import OUTPUT_FAULT, AlarmRule, TemplateEntry
 from edge.draft import BusDraft, Draft, TagDraft
 from edge.expansion import Setting, expand_tag, expand_tags
 from edge.merging import GroupTable, Placed, merge_groups, merge_tags
 from edge.mistakes import fields_of, read_struct, suggest
 from edge.output_settings import OutputEntry
 from edge.places import Place
-from edge.settings import (
-    OUTPUT_FAULT,
-    AlarmRule,
-    BusEntry,
-    Check,
-    DerivedEntry,
-    Device,
-    DeviceEntry,
-    GroupEntry,
-    Report,
-    ScanGroup,
-    TagEntry,
-    TemplateEntry,
-)
+from edge.settings import BusEntry, Check, DerivedEntry, Device, DeviceEntry, GroupEntry, Report, ScanGroup, TagEntry
 from edge.template import Template
 from wire.twin import TagInfo
 

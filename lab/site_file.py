@@ -11,9 +11,9 @@ from typing import Any
 
 import msgspec
 
+from edge.alarm_settings import LIMITS
 from edge.configuration import read_configuration
 from edge.mistakes import Mistakes
-from edge.settings import LIMITS
 from lab.errors import LabError
 from lab.platform import Tag
 from lab.truth import Coil, Rule

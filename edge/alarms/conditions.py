@@ -12,10 +12,10 @@ from collections.abc import Callable
 from functools import partial
 from typing import Protocol
 
+from edge.alarm_settings import LIMITS, AlarmRule
 from edge.derive import WHOLE_SHARE
 from edge.extremes import Extremes
 from edge.rain import Amounts, Counter, no_most, rain_most
-from edge.settings import LIMITS, AlarmRule
 from edge.window import Window
 from wire.sample import Quality, Value, is_bad
 

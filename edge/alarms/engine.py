@@ -12,13 +12,13 @@ from collections.abc import Collection, Iterable, Mapping
 import msgspec
 
 from drivers.base import Scan
+from edge.alarm_settings import AlarmRule
 from edge.alarms.conditions import Condition, make_condition
 from edge.alarms.following import Combination, find_followers, suppresses
 from edge.alarms.scans import Columns
 from edge.alarms.standing import NEVER, AlarmState, Words
 from edge.alarms.watched import OccurrenceAt, Watched
 from edge.operating import Operation, OperationError
-from edge.settings import AlarmRule
 from wire.alarm import Standing
 from wire.sample import Value
 
@@ -124,6 +124,7 @@ class Alarms:
         mono_ns = self._times[scan.group] = max(scan.mono_ns, self._times[scan.group])
         changes: list[Change] = []
         for one, value, quality in columns.find(scan):
+            changes += self._catch_up(one, mono_ns)
             words = one.feed(value, quality, mono_ns)
             changes += self._tell(one, words, max(mono_ns, one.mono_ns))
         if len(changes) > 1:
@@ -158,7 +159,12 @@ class Alarms:
     def heed(self, name: str, now_ns: int, *, holds: bool) -> list[Change]:
         """Take from outside whether the condition of an alarm without a tag holds; return the changes it brings."""
         one = self._all[name]
-        return self._tell(one, one.heed(None, 0, now_ns, verdict=holds != one.alarm.is_active), now_ns)
+        changes = self._catch_up(one, now_ns)
+        return changes + self._tell(one, one.heed(None, 0, now_ns, verdict=holds != one.alarm.is_active), now_ns)
+
+    def _catch_up(self, one: Watched, now_ns: int) -> list[Change]:
+        """Tell what a delay that ended before this time brings, so that what comes now does not undo it unsaid."""
+        return self._tell(one, one.tick(now_ns), now_ns) if one.is_overdue(now_ns) else []
 
     def _tell(self, one: Watched, words: Words, now_ns: int, operation: Operation | None = None) -> list[Change]:
         """Note when an alarm is due again; tell its changes and those that follow from them."""
@@ -173,13 +179,14 @@ class Alarms:
     def _follow(self, name: str, now_ns: int) -> list[Change]:
         """Look anew at an alarm that follows from others."""
         one = self._all[name]
+        changes = self._catch_up(one, now_ns)
         by_design = any(suppresses(self._all[cause].alarm) for cause in one.rule.suppressed_by)
         words = list(one.alarm.suppress(by_design=by_design))
         combination = self._combinations.get(name)
         if combination is not None:
             verdict = combination.is_met(now_ns) != one.alarm.is_active
             words += one.heed(None, 0, now_ns, verdict=verdict)
-        return self._tell(one, words, now_ns)
+        return changes + self._tell(one, words, now_ns)
 
     def _plan(self, one: Watched, now_ns: int) -> None:
         due_ns = one.due_ns

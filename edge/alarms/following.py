@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from graphlib import CycleError, TopologicalSorter
 
+from edge.alarm_settings import AlarmRule
 from edge.alarms.standing import NEVER, NS, AlarmState
-from edge.settings import AlarmRule
 from wire.alarm import Standing
 
 LEFT_OUT = Standing.SHELVED | Standing.OUT_OF_SERVICE

@@ -10,9 +10,9 @@ import math
 from collections.abc import Iterator, Sequence
 
 from drivers.base import Scan
+from edge.alarm_settings import LIMITS
 from edge.alarms.conditions import NOTHING
 from edge.alarms.watched import Watched
-from edge.settings import LIMITS
 from wire.sample import Value
 
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from edge.alarm_settings import AlarmRule
 from edge.operating import Operation, OperationError
-from edge.settings import AlarmRule
 from wire.alarm import CLEARED, RAISED, Standing
 
 NS = 1_000_000_000

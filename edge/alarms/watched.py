@@ -72,6 +72,10 @@ class Watched:
             self._since_ns = mono_ns
         return self._change(mono_ns)
 
+    def is_overdue(self, now_ns: int) -> bool:
+        """Tell whether a delay has ended before this time, and `tick` has not come yet to say so."""
+        return self._since_ns != NEVER and now_ns > self._delay_ends_ns
+
     def tick(self, now_ns: int) -> Words:
         """Let time pass."""
         words = list(self.alarm.pass_time(now_ns))

@@ -11,7 +11,7 @@ from edge.local.drawing import draw_mark, draw_range
 from edge.local.markup import Child, Markup, tag
 from edge.local.order import Arranged, actions_of
 from edge.local.shell import Look, make_facts, make_form, make_page, make_pager, make_panel
-from edge.local.site import Reading
+from edge.local.site import Limit, Reading
 from edge.local.words import say_quality, say_time, say_value
 from edge.operating import AlarmView
 from wire.alarm import SILENCED, Standing, state_of
@@ -29,6 +29,7 @@ class Scene(msgspec.Struct, frozen=True, kw_only=True):
 
     arranged: Arranged
     tags: Mapping[str, TagInfo]
+    limits: Mapping[str, Sequence[Limit]]
     now_ns: int | None
 
 
@@ -164,7 +165,7 @@ def make_alarm(look: Look, scene: Scene, alarm: AlarmView, reading: Reading | No
             tag("b", t.word("state", state_of(alarm.standing)), _until(look, scene, alarm)),
             class_="stands",
         ),
-        draw_range(t, info, reading.value) if info and reading else None,
+        draw_range(t, info, scene.limits.get(info.name, ()), reading.value) if info and reading else None,
         _facts(look, scene, alarm, reading),
         class_=f"panel p{alarm.priority}",
         id="alarm",

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from edge.local.markup import Markup, join, tag
+from edge.local.site import Limit
 from edge.local.texts import Texts
 from wire.sample import Value
 from wire.twin import TagInfo
@@ -17,7 +18,6 @@ SHAPES = {
     4: ("M12 .5 23.5 12 12 23.5.5 12z", 16.5),
 }
 """Square, triangle, circle, diamond, and where the digit stands: colour is never alone."""
-BANDS = {"high-high": "worst", "low-low": "worst", "high": "bad", "low": "bad"}
 HEIGHT = 12
 
 
@@ -35,11 +35,11 @@ def draw_mark(texts: Texts, priority: int) -> Markup:
     )
 
 
-def draw_range(texts: Texts, info: TagInfo, value: Value) -> Markup | None:
+def draw_range(texts: Texts, info: TagInfo, limits: Iterable[Limit], value: Value) -> Markup | None:
     """Draw a value on its instrument's range with the bands of its limits; None where no range is known."""
     if info.low is None or info.high is None:
         return None
-    parts = [tag("rect", class_="track", width="100%", height=HEIGHT), *_bands(info, info.low, info.high)]
+    parts = [tag("rect", class_="track", width="100%", height=HEIGHT), *_bands(limits, info.low, info.high)]
     if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value):
         at = _share(value, info.low, info.high)
         parts.append(tag("line", class_="at", x1=at, x2=at, y1=-2, y2=HEIGHT + 2))
@@ -47,15 +47,15 @@ def draw_range(texts: Texts, info: TagInfo, value: Value) -> Markup | None:
     return tag("svg", join(parts), class_="range", height=HEIGHT, width="100%", role="img", aria_label=label)
 
 
-def _bands(info: TagInfo, low: float, high: float) -> Iterator[Markup]:
-    """The mildest first, so that the worst lies on top."""
-    for level in ("high", "low", "high-high", "low-low"):
-        limit = info.limits.get(level)
-        if limit is None:
-            continue
-        share = _fraction(limit, low, high)
-        start, width = (share, 1 - share) if level.startswith("high") else (0.0, share)
-        yield tag("rect", class_=f"band {BANDS[level]}", x=f"{start:.1%}", width=f"{width:.1%}", height=HEIGHT)
+def _bands(limits: Iterable[Limit], low: float, high: float) -> Iterator[Markup]:
+    """The widest first, so that the inner and more urgent ones lie on top."""
+    bands = []
+    for limit in limits:
+        share = _fraction(limit.at, low, high)
+        start, width = (share, 1 - share) if limit.is_upper else (0.0, share)
+        bands.append((width, start, limit.priority))
+    for width, start, priority in sorted(bands, key=lambda band: -band[0]):
+        yield tag("rect", class_=f"band p{priority}", x=f"{start:.1%}", width=f"{width:.1%}", height=HEIGHT)
 
 
 def _fraction(value: float, low: float, high: float) -> float:

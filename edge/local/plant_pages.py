@@ -10,7 +10,7 @@ import msgspec
 from edge.local.drawing import draw_range
 from edge.local.markup import Child, Markup, tag
 from edge.local.shell import Look, make_page, make_pager, make_panel
-from edge.local.site import Reading
+from edge.local.site import Limit, Reading
 from edge.local.words import say_duration, say_quality, say_time, say_value
 from wire.health import BusHealth, GroupHealth, Health, OutputHealth
 from wire.sample import quality_class
@@ -21,20 +21,21 @@ ROWS = 100
 
 
 class Shown(msgspec.Struct, frozen=True):
-    """The tags of one page of so many, and how many tags there are in all."""
+    """The tags of one page of so many, and how many tags there are in all. ``limits`` are those of all tags."""
 
     tags: Sequence[TagInfo]
+    limits: Mapping[str, Sequence[Limit]]
     page: int
     pages: int
     total: int
 
 
-def choose(tags: Iterable[TagInfo], device: str, page: int) -> Shown:
+def choose(tags: Iterable[TagInfo], limits: Mapping[str, Sequence[Limit]], device: str, page: int) -> Shown:
     """Choose the tags of a page, of one device or, where that is empty, of all."""
     chosen = [info for info in tags if not device or info.device == device]
     pages = max(1, -(-len(chosen) // ROWS))
     page = min(max(1, page), pages)
-    return Shown(chosen[(page - 1) * ROWS : page * ROWS], page, pages, len(chosen))
+    return Shown(chosen[(page - 1) * ROWS : page * ROWS], limits, page, pages, len(chosen))
 
 
 def make_values(
@@ -53,7 +54,11 @@ def make_values(
     panels: list[Child] = [
         make_panel(
             f"{name} {titles.get(name, '')}".strip(),
-            tag("ul", [_tag_row(look, info, readings.get(info.name)) for info in infos], class_="tags"),
+            tag(
+                "ul",
+                [_tag_row(look, info, shown.limits.get(info.name, ()), readings.get(info.name)) for info in infos],
+                class_="tags",
+            ),
         )
         for name, infos in grouped.items()
     ]
@@ -88,7 +93,7 @@ def _device_choice(look: Look, devices: Sequence[DeviceInfo], chosen: str) -> Ma
     )
 
 
-def _tag_row(look: Look, info: TagInfo, reading: Reading | None) -> Markup:
+def _tag_row(look: Look, info: TagInfo, limits: Sequence[Limit], reading: Reading | None) -> Markup:
     t = look.texts
     title = tag("b", info.title or info.name)
     if reading is None:
@@ -98,7 +103,7 @@ def _tag_row(look: Look, info: TagInfo, reading: Reading | None) -> Markup:
         "li",
         title,
         tag("span", say_value(t, reading.value, info.unit), class_=f"value {kind}"),
-        draw_range(t, info, reading.value if kind != "bad" else None),
+        draw_range(t, info, limits, reading.value if kind != "bad" else None),
         tag("span", say_quality(t, reading.quality), class_=f"word {kind}"),
         tag("span", say_duration(t, "age", reading.age_s), class_="age"),
         class_="tag",

@@ -265,7 +265,8 @@ class LocalServer:
     # pages
 
     def _scene(self, arranged: Arranged) -> Scene:
-        return Scene(arranged=arranged, tags=self._site.tags(), now_ns=self._site.now_ns())
+        site = self._site
+        return Scene(arranged=arranged, tags=site.tags(), limits=site.limits(), now_ns=site.now_ns())
 
     async def _show_alarms(self, request: Request) -> Response:
         page = read_page(request.args.get("page", ""))
@@ -289,7 +290,7 @@ class LocalServer:
         device, page = request.args.get("device", ""), read_page(request.args.get("page", ""))
 
         def make(look: Look, _arranged: Arranged) -> str:
-            shown = choose(self._site.tags().values(), device, page)
+            shown = choose(self._site.tags().values(), self._site.limits(), device, page)
             return make_values(look, shown, self._site.readings(shown.tags), self._site.devices(), device)
 
         return self._show(request, make)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Protocol
 
 import msgspec
@@ -33,6 +33,14 @@ class Reading(msgspec.Struct, frozen=True):
     age_s: float
 
 
+class Limit(msgspec.Struct, frozen=True):
+    """A limit of a tag's value, of which there may be several of a level."""
+
+    at: float
+    is_upper: bool
+    priority: int
+
+
 class Site(Protocol):
     """The running gateway. Nothing here but `keep` waits or writes to the disk."""
 
@@ -54,7 +62,11 @@ class Site(Protocol):
         ...
 
     def tags(self) -> Mapping[str, TagInfo]:
-        """Return the tags of the running configuration by full name, with the limits of their alarms."""
+        """Return the tags of the running configuration by full name."""
+        ...
+
+    def limits(self) -> Mapping[str, Sequence[Limit]]:
+        """Return the limits of the running configuration by the full name of their tag."""
         ...
 
     def devices(self) -> tuple[DeviceInfo, ...]:

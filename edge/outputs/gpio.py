@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor, wait
 from typing import Protocol
 
 import gpiod
@@ -13,6 +14,8 @@ from drivers.errors import LinkError, LinkTimeoutError
 
 ANSWER_MOST_S = 5.0
 """A chip behind a bus may hang; one in the processor answers at once."""
+RELEASE_MOST_S = 0.1
+"""A line is let go of before what comes next takes it, but nobody waits for a chip that hangs."""
 
 Line = int | str
 
@@ -38,7 +41,10 @@ def take_line(chip: str, line: Line, value: Value) -> Held:
 
 
 class GpioSwitch:
-    """Switches one line. ``on`` and ``off`` are 1 and 0, or 0 and 1 where it is active-low."""
+    """Switches one line. ``on`` and ``off`` are 1 and 0, or 0 and 1 where it is active-low.
+
+    It has a thread of its own: a chip that hangs takes none from others, and gets no command before the last has ended.
+    """
 
     def __init__(self, chip: str, line: Line, *, on: bool, off: bool, take: Take = take_line) -> None:
         self._chip = chip
@@ -46,28 +52,35 @@ class GpioSwitch:
         self._values = {True: _level(on), False: _level(off)}
         self._take = take
         self._held: Held | None = None
+        self._worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="gpio")
 
     async def set(self, *, on: bool, cause: str) -> None:  # noqa: ARG002 - a line does not ask why
         """Set the line. Raises LinkError."""
         try:
             async with asyncio.timeout(ANSWER_MOST_S):
-                await asyncio.to_thread(self._set, self._values[on])
+                await asyncio.get_running_loop().run_in_executor(self._worker, self._set, self._values[on])
         except TimeoutError as error:
             raise LinkTimeoutError(f"{self._name} did not answer within {ANSWER_MOST_S:g} s") from error
         except (OSError, ValueError) as error:
-            self.release()
             reason = error.strerror if isinstance(error, OSError) else error
             hint = "gpioinfo lists chips, lines and who holds them; the agent's user must be allowed to open the chip"
             raise LinkError(f"{self._name}: {reason}", hint=hint) from error
 
     def _set(self, value: Value) -> None:
-        if self._held is None:
-            self._held = self._take(self._chip, self._line, value)
-        else:
-            self._held.set_value(self._line, value)
+        try:
+            if self._held is None:
+                self._held = self._take(self._chip, self._line, value)
+            else:
+                self._held.set_value(self._line, value)
+        except (OSError, ValueError):
+            self._let_go()
+            raise
 
     def release(self) -> None:
-        """Let the line go."""
+        """Let the line go; one of a chip that hangs, once it answers."""
+        wait([self._worker.submit(self._let_go)], timeout=RELEASE_MOST_S)
+
+    def _let_go(self) -> None:
         held, self._held = self._held, None
         if held is not None:
             held.release()

@@ -60,14 +60,15 @@ def _read(path: Path) -> KeyFile:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as error:
         raise _RefusedError(f"cannot be opened: {error.strerror}") from error
-    with open(descriptor, "rb") as file:
+    try:
         _check(os.fstat(descriptor))
-        try:
-            return msgspec.toml.decode(file.read(SIZE_MOST), type=KeyFile)
-        except OSError as error:
-            raise _RefusedError(f"cannot be read: {error.strerror}") from error
-        except (msgspec.DecodeError, ValueError, RecursionError) as error:
-            raise _RefusedError(f"is no key file: {error}") from error
+        return msgspec.toml.decode(os.read(descriptor, SIZE_MOST), type=KeyFile)
+    except OSError as error:
+        raise _RefusedError(f"cannot be read: {error.strerror}") from error
+    except (msgspec.DecodeError, ValueError, RecursionError) as error:
+        raise _RefusedError(f"is no key file: {error}") from error
+    finally:
+        os.close(descriptor)
 
 
 def _check(found: os.stat_result) -> None:

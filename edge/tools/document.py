@@ -16,7 +16,11 @@ from edge.settings import BootSettings, Configuration
 
 def load(path: Path) -> tuple[BootSettings, Configuration]:
     """Read a configuration file. Raises ConfigurationError whose text lists every mistake with its line."""
-    text = _read(path)
+    return understand(path, _read(path))
+
+
+def understand(path: Path, text: str) -> tuple[BootSettings, Configuration]:
+    """Take a text for what a configuration file holds, or is about to. Raises ConfigurationError as `load` does."""
     try:
         document: dict[str, Any] = tomllib.loads(text)
     except RecursionError as error:

@@ -12,11 +12,11 @@ from pathlib import Path
 import msgspec
 
 from edge import template as templates
+from edge.alarm_settings import AlarmRule
 from edge.errors import ConfigurationError, EdgeError
-from edge.settings import AlarmRule
 from edge.template import RuleTemplate, Template
-from edge.template_words import tell_bounds, tell_condition, tell_delays, tell_made, tell_number, tell_value
-from edge.tools.document import load
+from edge.template_words import tell_bounds, tell_condition, tell_delays, tell_made, tell_number, tell_value, word
+from edge.tools.document import load, understand
 from edge.tools.target import CONFIG, add_config
 from edge.tools.terminal import add_json, ask, note, print_folded, print_json, print_table
 
@@ -84,8 +84,9 @@ def _list(options: argparse.Namespace) -> int:
     if options.json:
         print_json([{key: getattr(each, key) for key in ("name", "title", "title_en", "sector")} for each in found])
     elif found:
-        rows = [(each.name, each.sector, each.unit, _title(each, options.lang), each.source) for each in found]
-        print_table(LIST_HEADERS[options.lang], rows)
+        lang = options.lang
+        rows = [(each.name, _sector(each, lang), each.unit, _title(each, lang), each.source) for each in found]
+        print_table(LIST_HEADERS[lang], rows)
         if options.sector not in ("", ANY):
             note(OF_ANY[options.lang])
     else:
@@ -95,6 +96,12 @@ def _list(options: argparse.Namespace) -> int:
 
 def _title(part: Template | RuleTemplate, language: str) -> str:
     return part.title if language == "zh" else part.title_en
+
+
+def _sector(template: Template, language: str) -> str:
+    """The sector in words, and as `--sector` takes it."""
+    said = word(template.sector, language)
+    return said if said == template.sector else f"{said} {template.sector}"
 
 
 def _show(options: argparse.Namespace) -> int:
@@ -108,8 +115,8 @@ def _show(options: argparse.Namespace) -> int:
     rows = [
         (
             rule.key,
-            tell_condition(rule, template),
-            tell_number(rule.deadband, template),
+            tell_condition(rule, template, options.lang),
+            tell_number(rule.deadband, template, language=options.lang),
             tell_delays(rule),
             str(rule.priority),
             _title(rule, options.lang),
@@ -126,7 +133,13 @@ def _show(options: argparse.Namespace) -> int:
 def _show_parameters(template: Template, language: str) -> None:
     """List what a site may or must give."""
     rows = [
-        (name, each.title if language == "zh" else each.title_en, each.unit, tell_value(each), tell_bounds(each))
+        (
+            name,
+            each.title if language == "zh" else each.title_en,
+            each.unit,
+            tell_value(each, language),
+            tell_bounds(each, language),
+        )
         for name, each in template.parameter.items()
         if name not in template.fixed
     ]
@@ -146,13 +159,14 @@ def _apply(options: argparse.Namespace) -> int:
     draft = path.with_name(path.name + ".new")
     try:
         text = path.read_bytes()
-        draft.write_bytes(text + (b"" if text.endswith(b"\n") else b"\n") + lines.encode())
-        shutil.copymode(path, draft)
-        configuration = load(draft)[1]
+        text += (b"" if text.endswith(b"\n") else b"\n") + lines.encode()
+        configuration = understand(path, text.decode("utf-8-sig"))[1]
         made = [rule for rule in configuration.alarms if before.get(rule.name) != rule]
         _tell(made, {tag.name: tag.unit for tag in configuration.tags}, lines, options)
         if not options.yes and not ask(f"Add it to {path}?"):
             raise EdgeError("nothing was added")
+        draft.write_bytes(text)
+        shutil.copymode(path, draft)
         os.replace(draft, path)
     except OSError as error:
         raise EdgeError(f"{path} cannot be written: {error.strerror}", hint="run as its owner") from error
@@ -175,7 +189,7 @@ def _toml(value: object) -> str:
 
 def _parameter(pair: str) -> tuple[str, object]:
     key, equals, text = pair.partition("=")
-    if not equals:
+    if not equals or not (key.isascii() and key.isidentifier()):
         raise ConfigurationError(f"'{pair}' is no KEY=VALUE\n    write --param high=8.5")
     try:
         return key, msgspec.toml.decode(f"value = {text}")["value"]
@@ -190,7 +204,7 @@ def _tell(made: list[AlarmRule], units: Mapping[str, str], lines: str, options: 
     rows = [
         (
             rule.name,
-            tell_made(rule, units.get(rule.tag, "")),
+            tell_made(rule, units.get(rule.tag, ""), options.lang),
             f"{rule.deadband:g}",
             tell_delays(rule),
             str(rule.priority),

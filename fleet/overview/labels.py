@@ -16,11 +16,14 @@ from fleet.gateways.service import read_limits, read_range
 from fleet.overview.figures import Label, Rule
 from fleet.sites.models import Site
 
+LIMITS = ("high-high", "high", "low", "low-low")
+"""The levels that are a limit of the value itself."""
+
 
 def read_labels(session: Session, gateway: str, names: Collection[str] | None = None) -> dict[str, tuple[int, Label]]:
     """{tag: (id, label)} of a gateway's listed tags in its own order, or of the tags named, listed or not."""
     reported = session.scalar(sa.select(Gateway.reported).where(Gateway.name == gateway))
-    priorities, devices, kinds = _read_priorities(reported), _name_devices(reported), read_kinds(reported)
+    rules, devices, kinds = _read_rules(reported), _name_devices(reported), read_kinds(reported)
     query = sa.select(Tag).where(Tag.gateway == gateway).order_by(Tag.position, Tag.name)
     query = query.where(Tag.listed) if names is None else query.where(Tag.name.in_(names))
     found = {}
@@ -36,7 +39,7 @@ def read_labels(session: Session, gateway: str, names: Collection[str] | None = 
                 unit=tag.unit,
                 low=low,
                 high=high,
-                rules=_read_rules(tag.limits, priorities.get(tag.name, {})),
+                rules=rules.get(tag.name) or _guess_rules(tag.limits),
                 kinds=kinds,
             ),
         )
@@ -54,20 +57,23 @@ def label_untagged(gateway: str, tag: str, alarm: str) -> Label:
     return Label(gateway, tag, title=found[1] if found else "")
 
 
-def _read_rules(limits: Mapping[str, Any], priorities: Mapping[str, int]) -> tuple[Rule, ...]:
-    """The rules of a tag. Without a known priority the level alone decides."""
+def _read_rules(reported: Mapping[str, Any] | None) -> dict[str, tuple[Rule, ...]]:
+    """{tag: its limits}, all of them, from the alarms of a reported document."""
+    found: dict[str, tuple[Rule, ...]] = {}
+    for alarm in (reported or {}).get("alarms", ()):
+        tag, level, priority = str(alarm.get("tag")), str(alarm.get("level")), int(alarm.get("priority", 2))
+        if level in LIMITS:
+            limits = read_limits({level: alarm.get("limit")}).values()
+            found[tag] = found.get(tag, ()) + tuple(Rule(level, float(limit), priority) for limit in limits)
+    return found
+
+
+def _guess_rules(limits: Mapping[str, Any]) -> tuple[Rule, ...]:
+    """The limits of a tag of which no alarm is known: the level alone decides how urgent each is."""
     return tuple(
-        Rule(level, float(limit), priorities.get(level, 1 if level in ("high-high", "low-low") else 2))
+        Rule(level, float(limit), 1 if level in ("high-high", "low-low") else 2)
         for level, limit in read_limits(limits).items()
     )
-
-
-def _read_priorities(reported: Mapping[str, Any] | None) -> dict[str, dict[str, int]]:
-    """{tag: {level: priority}} from a reported document."""
-    found: dict[str, dict[str, int]] = {}
-    for rule in (reported or {}).get("alarms", ()):
-        found.setdefault(str(rule.get("tag")), {})[str(rule.get("level"))] = int(rule.get("priority", 2))
-    return found
 
 
 def _name_devices(reported: Mapping[str, Any] | None) -> dict[str, str]:

@@ -13,13 +13,14 @@ from typing import Any
 
 from drivers.base import Scan
 from edge.acquisition import Acquisition
+from edge.alarm_settings import AlarmRule
 from edge.alarms import Alarms
 from edge.clock import SystemClock
 from edge.configuration import read_configuration
 from edge.live import Newest
 from edge.mistakes import Mistakes
 from edge.outputs import Output
-from edge.settings import AlarmRule, Configuration, SpoolSettings
+from edge.settings import Configuration, SpoolSettings
 from edge.store import Store
 from wire.alarm import Standing
 

@@ -7,8 +7,8 @@ import math
 import pytest
 
 from drivers.base import Scan
+from edge.alarm_settings import AlarmRule
 from edge.alarms import Alarms
-from edge.settings import AlarmRule
 from tests.edge.watching import TAG, Watch, ns, rule
 from wire.alarm import Standing
 from wire.sample import Quality, Value

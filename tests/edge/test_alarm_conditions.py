@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from edge.alarm_settings import AlarmRule
 from edge.alarms import Standpoint
-from edge.settings import AlarmRule
 from tests.edge.watching import TAG, Watch, ns, rule
 from wire.alarm import Standing
 from wire.sample import Quality

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from edge.alarm_settings import AlarmRule
 from edge.alarms import Standpoint
 from edge.alarms.following import find_circle
-from edge.settings import AlarmRule
 from tests.edge.watching import TAG, Watch, rule
 from wire.alarm import Standing, State, state_of
 

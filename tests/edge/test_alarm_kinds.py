@@ -7,9 +7,9 @@ import math
 import pytest
 
 from drivers.base import Scan
+from edge.alarm_settings import AlarmRule
 from edge.alarms import NEVER, Alarms, Standpoint
 from edge.operating import Operation, OperationError
-from edge.settings import AlarmRule
 from wire.alarm import AlarmRequest, Standing
 from wire.sample import Quality, Value
 

@@ -9,8 +9,8 @@ from contextlib import suppress
 from hypothesis import given
 from hypothesis import strategies as st
 
+from edge.alarm_settings import AlarmRule
 from edge.operating import OperationError
-from edge.settings import AlarmRule
 from tests.edge.watching import S, Watch, ns, rule
 from wire.alarm import Standing
 

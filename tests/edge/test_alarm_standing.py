@@ -9,9 +9,9 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
+from edge.alarm_settings import AlarmRule
 from edge.alarms.standing import HOUR_NS, MINUTE_NS, NEVER, AlarmState
 from edge.operating import Operation, OperationError
-from edge.settings import AlarmRule
 from wire.alarm import ACTIONS, AlarmRequest, Standing, State, in_opc_ua, state_of
 
 NAME = "tank.level:high"

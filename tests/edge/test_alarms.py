@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from msgspec import structs
 
 from drivers.base import Scan
+from edge.alarm_settings import AlarmRule
 from edge.alarms import Alarms, Standpoint
-from edge.settings import AlarmRule
 from wire.alarm import Standing
 from wire.sample import Quality, Value, is_bad
 
@@ -76,6 +76,19 @@ def test_on_delay_counts_from_the_first_sample_beyond_and_starts_again_after_a_s
     assert run(delayed, 90, 90, 90) == ["raised"]
     assert run(delayed, 90, 90, 70, 90, 90) == []
     assert run(delayed, 90, 90, 70, 90, 90, 90) == ["raised"]
+
+
+def test_on_delay_that_ended_before_a_late_sample_back_is_raised_all_the_same() -> None:
+    alarms = Alarms([rule(on_delay_s=2.0)], COLUMNS)
+    assert changes(alarms, scan(90), scan(91, 1.5)) == []
+    found = alarms.evaluate(scan(70, 10.0))
+    assert [(change.change, change.value) for change in found] == [("raised", 91), ("cleared", 70)]
+    assert [bool(change.standing & Standing.ACTIVE) for change in found] == [True, False]
+    assert alarms.evaluate(scan(70, 11.0)) == []
+
+
+def test_on_delay_that_ends_with_the_sample_back_is_not_raised() -> None:
+    assert changes(Alarms([rule(on_delay_s=2.0)], COLUMNS), scan(90), scan(70, 2.0)) == []
 
 
 def test_off_delay_counts_from_the_first_sample_back() -> None:
@@ -162,28 +175,32 @@ def test_scan_without_rules_brings_nothing() -> None:
 
 def by_history(given_rule: AlarmRule, samples: list[tuple[int, Value, int]]) -> list[tuple[int, str]]:
     """The same rule as the manual tells it, from the list of all samples, with exact numbers."""
-    usable = [
-        (at, float(value))
-        for at, value, quality in samples
-        if quality < 128 and not isinstance(value, str) and value is not None and not math.isnan(value)
-    ]
+    usable: list[tuple[int, float]] = []
     found: list[tuple[int, str]] = []
-    up, since_change = False, 0
-    for here, (at, _) in enumerate(usable):
+    up, since_change, began = False, 0, math.inf
+    for at, value, quality in samples:
+        if not up and at > began + given_rule.on_delay_s * S:  # the delay ended before this sample
+            up, since_change, began = True, len(usable), math.inf
+            found.append((at, "raised"))
+        if quality >= 128 or isinstance(value, str) or value is None or math.isnan(value):
+            continue
+        here = len(usable)
+        usable.append((at, float(value)))
         wanted = []
-        for _, value in usable[since_change : here + 1]:
-            if math.isinf(value):
-                beyond, back = (value > 0) == given_rule.is_upper, False
+        for _, number in usable[since_change : here + 1]:
+            if math.isinf(number):
+                beyond, back = (number > 0) == given_rule.is_upper, False
             else:
-                out = Fraction(value) - Fraction(given_rule.limit)
+                out = Fraction(number) - Fraction(given_rule.limit)
                 out = out if given_rule.is_upper else -out
                 beyond = out >= 0
                 back = out <= -Fraction(given_rule.deadband) if given_rule.deadband else out < 0
             wanted.append(back if up else beyond)
         streak = next((n for n, wants in enumerate(reversed(wanted)) if not wants), len(wanted))
+        began = usable[here - streak + 1][0] if streak else math.inf
         delay_s = given_rule.off_delay_s if up else given_rule.on_delay_s
-        if streak and at - usable[here - streak + 1][0] >= delay_s * S:
-            up, since_change = not up, here + 1
+        if streak and at - began >= delay_s * S:
+            up, since_change, began = not up, here + 1, math.inf
             found.append((at, "raised" if up else "cleared"))
     return found
 

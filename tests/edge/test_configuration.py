@@ -306,3 +306,31 @@ def test_any_file_is_read_or_refused_in_words(tmp_path_factory, content) -> None
     path.write_bytes(content if isinstance(content, bytes) else content.encode("utf-8", "replace"))
     with pytest.raises(ConfigurationError, match=r"any\.toml"):
         cli.load(path)
+
+
+def test_fleet_hears_of_several_limits_of_a_level_the_one_reached_first() -> None:
+    steps = [("high", 85, "a"), ("high", 70, "b"), ("high", 80, "c"), ("low", 2, "d"), ("low", 6, "e")]
+    rules = [{"tag": "tank.temperature", "level": level, "limit": at, "name": name} for level, at, name in steps]
+    _, configuration, mistakes = read({**VALID, "alarm": [*VALID["alarm"], *rules]})
+    assert mistakes.found == []
+    assert configuration is not None
+    limits = {tag.name: tag.limits for tag in configuration.reported_tags()}
+    assert (limits["tank.temperature"]["high"], limits["tank.temperature"]["low"]) == (70, 6)
+    assert [rule.label for rule in configuration.limiting()["tank.temperature"] if rule.label] == list("abcde")
+
+
+SAME = [
+    {"tag": "tank.siren"},
+    {"gpio_chip": "/dev/gpiochip0", "gpio_line": 3},
+    {"program": "call", "arguments": ["{state}"]},
+]
+
+
+@pytest.mark.parametrize("target", SAME, ids=["tag", "line", "program"])
+def test_two_outputs_that_switch_the_same_are_refused(target) -> None:
+    outputs = [{"name": "siren", **target}, {"name": "horn", **target, "hold": "acknowledged"}]
+    _, configuration, mistakes = read({**VALID, "output": outputs})
+    assert configuration is None
+    assert [mistake.message for mistake in mistakes.found] == [
+        "'horn' switches the same as output 'siren': one would silence the other"
+    ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import threading
 import time
 from pathlib import Path
 
@@ -66,6 +67,30 @@ async def test_line_that_fails_is_let_go_and_taken_anew() -> None:
     chip.fault = None
     await switch.set(on=True, cause="a")
     assert (chip.values, chip.taken) == ([LOW, HIGH], 1)
+
+
+async def test_chip_that_hangs_has_one_thread_and_no_command_overtakes_another(monkeypatch) -> None:
+    monkeypatch.setattr("edge.outputs.gpio.ANSWER_MOST_S", 0.02)
+    chip, answers, threads = Chip(), threading.Event(), set()
+
+    def take(name: str, line: Line, value: Value) -> Held:
+        threads.add(threading.get_ident())
+        answers.wait()
+        return chip.take(name, line, value)
+
+    switch = GpioSwitch("/dev/gpiochip0", 17, on=True, off=False, take=take)
+    try:
+        for on in (True, False, True, True, True, True, True, True):
+            with pytest.raises(LinkTimeoutError, match="did not answer"):
+                await switch.set(on=on, cause="a")
+        assert len(threads) == 1
+    finally:
+        answers.set()
+    monkeypatch.setattr("edge.outputs.gpio.ANSWER_MOST_S", 5.0)
+    await switch.set(on=False, cause="a")
+    assert (chip.values, chip.taken) == ([HIGH, LOW], 1), "the command that hung, then the newest"
+    switch.release()
+    assert chip.taken == 0
 
 
 @pytest.mark.parametrize("chip", ["/dev/gpiochip-none", "/dev/null"])
@@ -196,12 +221,14 @@ async def test_key_file_that_proves_nothing_locks(text, mode, reason, tmp_path) 
     assert refusal.startswith(f"locked: key file {path} {reason}")
 
 
-async def test_key_file_that_is_a_link_or_a_pipe_locks(tmp_path) -> None:
-    link, pipe = tmp_path / "link", tmp_path / "pipe"
+async def test_key_file_that_is_a_link_a_pipe_or_a_folder_locks(tmp_path) -> None:
+    link, pipe, folder = tmp_path / "link", tmp_path / "pipe", tmp_path / "folder"
+    folder.mkdir(mode=0o700)
     link.symlink_to(key(tmp_path))
     os.mkfifo(pipe, 0o600)
     assert "cannot be opened" in await Interlock("gw-test-0001", link).find_refusal("valve")
     assert "is no regular file" in await Interlock("gw-test-0001", pipe).find_refusal("valve")
+    assert "is no regular file" in await Interlock("gw-test-0001", folder).find_refusal("valve")
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root: gives a file to another user")
@@ -215,3 +242,8 @@ async def test_key_file_that_is_no_text_locks(tmp_path) -> None:
     path = key(tmp_path)
     path.write_bytes(b"\xff\xfe")
     assert "is no key file" in await Interlock("gw-test-0001", path).find_refusal("valve")
+
+
+def test_argument_that_no_program_can_be_given_is_refused() -> None:
+    with pytest.raises(ValueError, match="NUL character"):
+        OutputEntry(name="caller", program="call", arguments=("a\0b",))

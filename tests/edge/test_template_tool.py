@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
 
 from edge import cli
+from edge import template as templates
+from edge.template_words import tell_bounds, tell_condition, tell_number, tell_value
 
 CASE = Path(__file__).parents[1] / "cases" / "edge" / "valid.toml"
 
@@ -77,3 +80,48 @@ def test_apply_asks_and_no_changes_nothing(config: Path, monkeypatch) -> None:
     monkeypatch.setattr("builtins.input", lambda _question: "n")
     assert apply(config, "wind-mean", "--tag", "wind.speed") == 1
     assert config.read_bytes() == before
+
+
+def test_mistake_names_the_file_that_is_to_be_changed(config: Path, capsys) -> None:
+    assert apply(config, "wind-mean", "--tag", "wind.speeed", "--yes") == 2
+    said = capsys.readouterr().err
+    assert f"{config}:" in said
+    assert ".new" not in said
+    assert list(config.parent.iterdir()) == [config]
+
+
+@pytest.mark.parametrize("name", templates.names())
+def test_chinese_has_no_english_words_but_names(name: str) -> None:
+    template = templates.load(name)
+    told = [tell_condition(rule, template, "zh") for rule in template.rule]
+    told += [tell_number(rule.deadband, template, language="zh") for rule in template.rule]
+    for each in template.parameter.values():
+        told += [tell_value(each, "zh"), tell_bounds(each, "zh")]
+    units = {template.unit, *(each.unit for each in template.parameter.values())}
+    choices = {choice for each in template.parameter.values() for choice in each.choices}
+    names = {"x", "s", *template.parameter, *choices, *re.findall(r"[A-Za-z_]+", " ".join(units))}
+    assert set(re.findall(r"[a-z_]{2,}", " ".join(told))) <= names | {
+        part for each in names for part in re.findall(r"[a-z_]+", each)
+    }
+
+
+def test_list_says_the_sector_in_words_and_as_it_is_asked_for(capsys) -> None:
+    assert cli.main(["template", "list", "--sector", "weather", "--lang", "zh"]) == 0
+    assert "气象 weather" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("pair", ["deadband", "=2", '[local]\nlisten="0.0.0.0:80"', "回差=2"])
+def test_parameter_that_is_no_key_and_value_adds_nothing(pair: str, config: Path, capsys) -> None:
+    before = config.read_bytes()
+    assert apply(config, "wind-mean", "--tag", "wind.speed", "--param", pair, "--yes") == 2
+    assert "is no KEY=VALUE" in capsys.readouterr().err
+    assert config.read_bytes() == before
+
+
+def test_template_applied_twice_is_refused_and_adds_nothing(config: Path, capsys) -> None:
+    words = ("wind-mean", "--tag", "wind.speed", "--yes")
+    assert apply(config, *words) == 0
+    once = config.read_bytes()
+    assert apply(config, *words) == 2
+    assert "a second alarm is called 'wind.speed:blue'" in capsys.readouterr().err
+    assert config.read_bytes() == once

@@ -10,11 +10,12 @@ import pytest
 
 from edge import template as templates
 from edge import template_page
+from edge.alarm_settings import AlarmRule
 from edge.configuration import read_configuration
 from edge.expansion import Setting, expand_tag, expand_tags
 from edge.gases import mg_to_ppm, ppm_to_mg, round_down
 from edge.mistakes import Mistakes
-from edge.settings import AlarmRule, Configuration
+from edge.settings import Configuration
 from edge.template import Share, Template
 from edge.template_words import tell_condition
 from wire.twin import TagInfo

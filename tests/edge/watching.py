@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from drivers.base import Scan
+from edge.alarm_settings import AlarmRule
 from edge.alarms import Alarms, Change, Standpoint
 from edge.operating import Operation
-from edge.settings import AlarmRule
 from wire.alarm import AlarmRequest, Standing
 from wire.sample import Value
 

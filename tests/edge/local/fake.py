@@ -7,7 +7,7 @@ from collections.abc import Iterable
 import msgspec
 
 from edge.health import State
-from edge.local.site import Nameplate, Reading
+from edge.local.site import Limit, Nameplate, Reading
 from edge.operating import AlarmView, Operation, OperationError
 from wire.alarm import Standing
 from wire.health import BusHealth, GroupHealth, Health, LaneHealth, LinkHealth, OutputHealth
@@ -86,6 +86,7 @@ class FakeSite:
         self.asked: list[Operation] = []
         self.refusal = ""
         self.takes = True
+        self.more_limits: dict[str, list[Limit]] = {}
 
     def identity(self) -> Nameplate:
         return self.plate
@@ -108,6 +109,13 @@ class FakeSite:
 
     def tags(self) -> dict[str, TagInfo]:
         return self.known
+
+    def limits(self) -> dict[str, list[Limit]]:
+        priorities = {"high-high": 1, "low-low": 1}
+        return {
+            name: [Limit(at, level.startswith("high"), priorities.get(level, 2)) for level, at in info.limits.items()]
+            for name, info in self.known.items()
+        } | self.more_limits
 
     def devices(self) -> tuple[DeviceInfo, ...]:
         return self.instruments

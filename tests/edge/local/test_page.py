@@ -15,6 +15,7 @@ from edge.errors import EdgeError
 from edge.local.code import hash_code
 from edge.local.gate import SESSION_S
 from edge.local.server import COOKIE, HEADERS, LocalServer
+from edge.local.site import Limit
 from tests.edge.local.fake import FakeSite, alarm, flood, tag
 from wire.alarm import Standing
 
@@ -207,6 +208,14 @@ async def test_values_have_unit_quality_age_and_range(operator):
     for said in ("液位", "86.4\u00a0%", "可疑：突变", "坏：无应答", "1 分钟前", "尚未读到", "量程 0 至 100"):
         assert said in text
     assert 'x1="86.4%"' in text
+
+
+async def test_range_has_a_band_for_each_of_several_limits_of_a_level(operator, site):
+    site.more_limits["t-101.level"] = [Limit(at, True, priority) for at, priority in ((90, 1), (60, 4), (70, 3))]
+    for path in ("/values", "/alarm?name=t-101.level:high-high"):
+        text = (await operator.get(path)).text
+        bands = re.findall(r'<rect class="band (p\d)" x="([\d.]+%)" width="([\d.]+%)"', text)[:3]
+        assert bands == [("p4", "60.0%", "40.0%"), ("p3", "70.0%", "30.0%"), ("p1", "90.0%", "10.0%")]
 
 
 async def test_values_of_one_device_are_chosen(operator):

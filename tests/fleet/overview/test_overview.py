@@ -16,6 +16,7 @@ from fleet.live import LiveValue
 from fleet.metrics import IngestMetrics
 from fleet.overview import service as overview
 from fleet.overview.alarms import list_journal
+from fleet.overview.labels import read_labels
 from fleet.overview.relay import list_relay
 from fleet.overview.sources import Sources
 from fleet.overview.trends import Trends
@@ -27,6 +28,7 @@ from wire.conversation import Welcome
 from wire.record import Lane
 from wire.sample import Quality
 from wire.topics import Up
+from wire.twin import AlarmInfo
 
 Ask = Callable[..., Any]
 
@@ -58,6 +60,22 @@ class Fleet:
 @pytest.fixture
 def fleet(services: Services, clock: Clock) -> Fleet:
     return Fleet(services, clock)
+
+
+def test_tag_has_every_limit_of_a_level_and_what_an_early_gateway_told(fleet: Fleet) -> None:
+    steps = ((80.0, 3), (95.0, 1), (90.0, 2))
+    rules = [
+        AlarmInfo(name=f"tank-01.level:{priority}", tag="tank-01.level", level="high", limit=limit, priority=priority)
+        for limit, priority in steps
+    ]
+    rules.append(AlarmInfo(name="tank-01.level:rate", tag="tank-01.level", level="rate", limit=2.0, priority=1))
+    fleet.committer.commit([up(Up.REPORTED, reported(alarms=tuple(rules)))])
+    (_, told), (_, other) = fleet.ask(lambda sources: list(read_labels(sources.session, GATEWAY).values()))
+    assert [(rule.limit, rule.priority) for rule in told.rules] == list(steps)
+    assert other.rules == ()
+    fleet.committer.commit([up(Up.REPORTED, reported())])
+    (_, guessed), _ = fleet.ask(lambda sources: list(read_labels(sources.session, GATEWAY).values()))
+    assert [(rule.level, rule.limit, rule.priority) for rule in guessed.rules] == [("high", 90.0, 2)]
 
 
 def test_good_tag_counts_until_its_gateway_is_silent(fleet: Fleet, clock: Clock) -> None:
