@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import Collection, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from contextlib import suppress
 from pathlib import Path
 
@@ -31,7 +31,7 @@ from edge.pipeline import Pipeline
 from edge.settings import Configuration
 from edge.spool import Remembered
 from edge.store import Store
-from edge.supervise import supervise
+from edge.supervise import end, supervise
 from wire.alarm import CLEARED, RAISED, Standing
 from wire.health import BusHealth, GroupHealth, OutputHealth
 from wire.record import AlarmRecord, Layout, ScanRecord, StandingRecord, layout_id
@@ -157,16 +157,20 @@ class Acquisition:
 
     async def run(self) -> None:
         """Acquire until cancelled. A line that breaks down restarts alone."""
-        async with asyncio.TaskGroup() as tasks:
-            for collector in self._collectors:
-                name = f"collect[{collector.line.name}]"
-                tasks.create_task(supervise(name, collector.run, self._store.put_audit), name=name)
-            tasks.create_task(self._watch_accounts(), name="accounts")
-            tasks.create_task(supervise("alarms", self._watch_time, self._store.put_audit), name="alarms")
-            for output in self._outputs.values():
-                name = f"output[{output.entry.name}]"
-                tasks.create_task(supervise(name, output.run, self._store.put_audit), name=name)
-            await asyncio.Event().wait()  # also where there is nothing to acquire
+        works: dict[str, Callable[[], Awaitable[None]]] = {
+            "accounts": self._watch_accounts,
+            "alarms": self._watch_time,
+            **{f"collect[{collector.line.name}]": collector.run for collector in self._collectors},
+            **{f"output[{name}]": output.run for name, output in self._outputs.items()},
+        }
+        tasks = [
+            asyncio.create_task(supervise(name, work, self._store.put_audit), name=name) for name, work in works.items()
+        ]
+        try:
+            # No task group: that cancels once, and a driver whose answer comes in that moment takes no notice.
+            await asyncio.wait(tasks)
+        finally:
+            await end(*tasks)
 
     async def leave(self, coming: Configuration | None) -> None:
         """Once `run` has ended: bring each output that what comes does not have to its fail-safe state.

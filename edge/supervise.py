@@ -36,9 +36,15 @@ async def supervise(
 
 
 async def end(*tasks: asyncio.Task[Any]) -> None:
-    """Cancel tasks until they have ended: a cancellation that meets another failure may be swallowed by it."""
-    pending = set(tasks)
-    while pending:
+    """Cancel tasks until they have ended: a cancellation may be swallowed by another failure, or by an answer that comes
+    in the same moment. Whoever cancels this meanwhile waits until they have ended, too."""
+    is_cancelled = False
+    while pending := {task for task in tasks if not task.done()}:
         for task in pending:
             task.cancel()
-        _, pending = await asyncio.wait(pending, timeout=CANCEL_AGAIN_S)
+        try:
+            await asyncio.wait(pending, timeout=CANCEL_AGAIN_S)
+        except asyncio.CancelledError:
+            is_cancelled = True
+    if is_cancelled:
+        raise asyncio.CancelledError

@@ -6,7 +6,7 @@ import asyncio
 import random
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from pyModbusTCP.server import ModbusServer
 from edge.acquisition import Acquisition
 from edge.outputs import Means
 from edge.settings import Configuration
+from edge.supervise import end
 from tests.edge.test_pipeline import configuration
 from tests.servers import free_port
 from wire.alarm import Standing
@@ -85,8 +86,7 @@ async def running(
     acquisition = Acquisition(made, kit, kit, kit, {}, random.Random(1), means)  # type: ignore[arg-type]
     task = asyncio.create_task(acquisition.run())
     yield acquisition
-    task.cancel()
-    await asyncio.wait([task])
+    await end(task)
     await acquisition.leave(coming)
 
 
@@ -154,7 +154,7 @@ async def test_fault_of_one_output_may_drive_another(plc, tmp_path) -> None:
     means = Means(gateway="gw-test-0001", programs=tmp_path)
     async with running(kit, configuration(made), means):
         await until(lambda: coil(plc))
-    assert ("on", "caller:output-fault") in kit.actions()
+        await until(lambda: ("on", "caller:output-fault") in kit.actions())
 
 
 async def test_maintenance_key_on_site_keeps_the_siren_off_until_it_is_turned_back(plc) -> None:
@@ -190,3 +190,14 @@ async def test_interlock_moves_nothing_without_the_key_file_of_the_gateway(plc, 
         await until(lambda: coil(plc, VALVE))
     assert kit.actions("valve")[0] == ("locked", "start")
     assert kit.actions("valve")[-1][0] == "on"
+
+
+async def test_output_that_takes_no_notice_of_the_end_is_told_again(plc) -> None:
+    async def run() -> None:
+        with suppress(asyncio.CancelledError):
+            await asyncio.Event().wait()
+        await asyncio.Event().wait()
+
+    async with running(Kit(), configuration(document(plc, COIL))) as acquisition:
+        acquisition._outputs["siren"].run = run  # type: ignore[method-assign]
+        await asyncio.sleep(0.1)

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
+
+import pytest
 
 from edge import supervise
 from edge.supervise import end
@@ -46,3 +49,19 @@ async def test_task_that_swallows_a_cancellation_is_ended_all_the_same(monkeypat
     await end(task)
     assert task.cancelled()
     assert swallowed == 3
+
+
+async def test_end_that_is_cancelled_itself_ends_its_tasks_all_the_same() -> None:
+    async def stubborn() -> None:
+        for _ in range(3):
+            with suppress(asyncio.CancelledError):
+                await asyncio.Event().wait()
+
+    task = asyncio.create_task(stubborn())
+    await asyncio.sleep(0)
+    ending = asyncio.create_task(end(task))
+    await asyncio.sleep(0)
+    ending.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await ending
+    assert task.done()
