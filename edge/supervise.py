@@ -36,8 +36,8 @@ async def supervise(
 
 
 async def end(*tasks: asyncio.Task[Any]) -> None:
-    """Cancel tasks until they have ended: a cancellation may be swallowed by another failure, or by an answer that comes
-    in the same moment. Whoever cancels this meanwhile waits until they have ended, too."""
+    """Cancel tasks until they have ended: one may lose a cancellation to another failure, or to an answer that comes in
+    the same moment. Whoever cancels this meanwhile waits until they have ended, too."""
     is_cancelled = False
     while pending := {task for task in tasks if not task.done()}:
         for task in pending:
