@@ -15,6 +15,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from fleet import backup, founding
 from fleet.accounts import service as accounts
 from fleet.accounts.models import Role
+from fleet.authority import cli as cli_authority
 from fleet.bootstrap import Services, bootstrap, check_database, describe
 from fleet.commands import cli as cli_commands
 from fleet.commands.keys import PUBLIC_FILE, write_public
@@ -63,6 +64,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_programs(commands)
     _add_gateway(commands)
     cli_commands.add(commands, _command, _with_services)
+    cli_authority.add(commands, _command)
     _add_site(commands)
     _add_destination(commands)
     _add_account(commands)

@@ -47,6 +47,8 @@ def load_models() -> None:
     """Import every table, so that ``Base.metadata`` is whole."""
     from fleet.accounts import models as accounts
     from fleet.alarms import models as alarms
+    from fleet.certificates import models as certificates
+    from fleet.claims import models as claims
     from fleet.commands import models as commands
     from fleet.configs import models as configs
     from fleet.gateways import models as gateways
@@ -56,7 +58,20 @@ def load_models() -> None:
     from fleet.relay import models as relay
     from fleet.sites import models as sites
 
-    _ = (accounts, alarms, commands, configs, gateways, ledger, notifications, readings, relay, sites)
+    _ = (
+        accounts,
+        alarms,
+        certificates,
+        claims,
+        commands,
+        configs,
+        gateways,
+        ledger,
+        notifications,
+        readings,
+        relay,
+        sites,
+    )
 
 
 def parse_url(text: str) -> URL:

@@ -52,6 +52,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """Where notify answers ``/metrics`` and ``/healthz``."""
     cap_sender: str = "fengsui"
     """How the alerts of the feed call their sender (CAP 1.2): worldwide unique, such as fengsui@yufu.example."""
+    gateways_broker_url: str = ""
+    """Where gateways find the broker, as their enrolment tells them, ``mqtts://host:port``; "" for where we find it."""
+    ca_passphrase_file: str = "ca/passphrase"  # noqa: S105 (where it is)
+    """File with the passphrase of the authority's keys, from the data directory."""
     cookie_secure: bool = False
     """Send the session cookie over HTTPS only. Set it once a TLS proxy stands in front."""
     certificates: tuple[str, ...] = ()
@@ -78,6 +82,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     def database(self) -> str:
         """Return the database URL in effect."""
         return self.database_url or f"sqlite:///{self.data_dir / 'fleet.db'}"
+
+    def gateways_broker(self) -> str:
+        """Return the URL of the broker for gateways."""
+        if self.gateways_broker_url:
+            return self.gateways_broker_url
+        host, port, tls = self.broker()
+        return f"mqtt{'s' if tls else ''}://{host}:{port}"
 
     def broker(self) -> tuple[str, int, bool]:
         """Return host, port and whether to use TLS of the broker in effect."""

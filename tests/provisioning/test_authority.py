@@ -21,6 +21,7 @@ from provisioning.requests import make_request, read_request
 
 NOW = datetime(2026, 11, 26, 12, tzinfo=UTC)
 GATEWAY = "gw-yufu-0001"
+BEGIN, END = b"-----BEGIN CERTIFICATE REQUEST-----\n", b"-----END CERTIFICATE REQUEST-----\n"
 
 
 def found(purpose: Purpose = Purpose.GATEWAYS, now: datetime = NOW) -> Issuer:
@@ -191,12 +192,11 @@ def authority_format():
     [
         pytest.param(b"", "csr-unreadable", id="nothing"),
         pytest.param(b"\xff\xfe\x00", "csr-unreadable", id="octets"),
-        pytest.param(b"-----BEGIN CERTIFICATE REQUEST-----\nAAAA\n-----END CERTIFICATE REQUEST-----\n", "csr-unreadable",
-                     id="empty PEM"),
+        pytest.param(BEGIN + b"AAAA\n" + END, "csr-unreadable", id="empty PEM"),
         pytest.param(b"x" * 9000, "csr-too-large", id="too large"),
         pytest.param(swapped(), "csr-signature", id="swapped key"),
     ],
-)  # fmt: skip
+)
 def test_requests_that_are_none_are_refused_by_name(text: bytes, name: str) -> None:
     with pytest.raises(RequestError) as refused:
         read_request(text)
