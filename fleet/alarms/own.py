@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session
 
 from fleet.alarms import decision
 from fleet.alarms.models import Alarm, AlarmEvent
+from fleet.claims.models import Claim
 from fleet.gateways.models import Gateway
 from fleet.readings.models import Quarantined
 from wire.alarm import CLEARED, RAISED, AlarmRequest, Standing
@@ -55,6 +56,8 @@ UNREADABLE = Own("unreadable", 3)
 UNNOTIFIED = Own("unnotified", 2)
 """Somebody who is to be told of this gateway's alarms was not reached for long (`fleet.notifications`)."""
 
+CLAIM = Own("claim-contested", 2)
+"""A second key presented the claim by which the gateway got in, or is to get in."""
 SILENT = Own("silent", 2)
 """Nothing was heard of the gateway for 30 s."""
 CLOCK = Own("clock-unset", 3)
@@ -69,9 +72,9 @@ CERTIFICATE = Own("certificate", 2, subjects=True)
 """A certificate is near its end, or cannot be read."""
 BEHIND = Own("destination-behind", 2, subjects=True)
 """A destination lacks records that have waited for long."""
-KINDS = (CLONE, UNREADABLE, UNNOTIFIED, SILENT, CLOCK, SPOOL, DEVICE_RATE, SITE_RATE, CERTIFICATE, BEHIND)
+KINDS = (CLONE, UNREADABLE, UNNOTIFIED, CLAIM, SILENT, CLOCK, SPOOL, DEVICE_RATE, SITE_RATE, CERTIFICATE, BEHIND)
 _BY_LEVEL = {own.level: own for own in KINDS}
-CALMING = (CLONE, UNREADABLE)
+CALMING = (CLONE, UNREADABLE, CLAIM)
 """Those that are seen once and again: they clear when their cause was not seen for `CALM_NS`."""
 CALM_NS = 3_600_000_000_000
 
@@ -187,5 +190,7 @@ def _last_seen(session: Session, gateway: str, own: Own) -> int:
     """When the cause of an alarm was last seen."""
     if own is CLONE:
         return session.scalar(sa.select(Gateway.alternated_ns).where(Gateway.name == gateway)) or 0
+    if own is CLAIM:
+        return session.scalar(sa.select(sa.func.max(Claim.contested_ns)).where(Claim.gateway == gateway)) or 0
     newest = sa.select(Quarantined.received_ns).where(Quarantined.gateway == gateway)
     return session.scalar(newest.order_by(Quarantined.id.desc()).limit(1)) or 0

@@ -9,6 +9,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
+
 from fleet.authority import offline, store
 from fleet.authority.store import to_datetime
 from fleet.errors import SetupError
@@ -159,7 +161,7 @@ def _service(arguments: argparse.Namespace) -> None:
     _write(arguments.out, key, authority.to_pem([certificate, *issuer.intermediates]))
 
 
-def _write(out: Path, key: authority.EllipticCurvePrivateKey, chain: bytes) -> None:
+def _write(out: Path, key: EllipticCurvePrivateKey, chain: bytes) -> None:
     try:
         write_file(out.with_name(f"{out.name}.key"), dump_key(key))
         write_file(out.with_name(f"{out.name}.crt"), chain, PUBLIC)

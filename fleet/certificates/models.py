@@ -11,7 +11,8 @@ from fleet.db import Base
 class Certificate(Base):
     """One certificate. ``serial`` in hexadecimal; ``key`` is the SHA-256 of its public key (`provisioning.keys`).
 
-    ``pem`` is the certificate and its issuer's, as its gateway got it. Once ``revoked_ns`` is set, its key gets no other.
+    ``pem`` is the certificate and its issuer's, as its gateway got it. Once ``revoked_ns`` is set, its key gets no
+    other.
     """
 
     __tablename__ = "certificate"

@@ -52,7 +52,7 @@ class Enrolment(Base):
 
     id: Mapped[int] = mapped_column(BigId, primary_key=True)
     key: Mapped[str] = mapped_column(unique=True)
-    claim_id: Mapped[int | None] = mapped_column(sa.ForeignKey("claim.id"))
+    claim_id: Mapped[int | None] = mapped_column(sa.BigInteger(), sa.ForeignKey("claim.id"))
     gateway: Mapped[str] = mapped_column(default="")
     reason: Mapped[str]
     address: Mapped[str] = mapped_column(default="")
