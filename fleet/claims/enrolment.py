@@ -172,7 +172,6 @@ def renew(session: Session, authority: Authority, asked: Renew, address: str, no
         raise RequestError("key-unknown", "this key has no identity here", hint="enrol by a claim")
     if certificates.is_revoked_key(session, name):
         return KEY_REVOKED
-    if now_ns >= known.not_after_ns + certificates.RENEWABLE_FOR_NS:
-        if not _is_approved(session, name, LAPSED):
-            return _queue(session, Enrolment(key=name, gateway=asked.gateway, reason=LAPSED), address, now_ns)
+    if now_ns >= known.not_after_ns + certificates.RENEWABLE_FOR_NS and not _is_approved(session, name, LAPSED):
+        return _queue(session, Enrolment(key=name, gateway=asked.gateway, reason=LAPSED), address, now_ns)
     return _issue(session, authority, asked.gateway, key, address, now_ns)

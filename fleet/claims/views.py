@@ -13,6 +13,7 @@ from typing import TypeVar
 import msgspec
 from flask import Blueprint, Response, current_app, request
 from sqlalchemy.orm import Session
+from werkzeug.exceptions import RequestEntityTooLarge
 
 from fleet.api import find_services
 from fleet.bootstrap import Services
@@ -37,7 +38,7 @@ NOTED_MOST = 200
 """Refusals of strangers within five minutes that the journal takes down."""
 WAIT_S = 15.0
 """When to ask again."""
-STATUS = {"claim-unknown": 404, "key-unknown": 404, "claim-used": 409, "claim-expired": 410, "csr-too-large": 413}
+STATUS = {"claim-unknown": 404, "key-unknown": 404, "claim-used": 409, "claim-expired": 410, "request-too-large": 413}
 """HTTP status by the name of the refusal; 403 for who is turned away otherwise, 422 for what is no request."""
 
 blueprint = Blueprint("enrol", __name__, url_prefix="/enrol")
@@ -112,6 +113,8 @@ def _read(kind: type[Asked]) -> Asked:
     request.max_content_length = BODY_MOST_OCTETS
     try:
         return msgspec.json.decode(request.get_data(), type=kind)
+    except RequestEntityTooLarge as error:
+        raise RequestError("request-too-large", f"more than {BODY_MOST_OCTETS} octets", hint="send less") from error
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         hint = f"send JSON with the fields {', '.join(kind.__struct_fields__)}"
         raise RequestError("request-unreadable", f"this is no request: {error}", hint=hint) from error
