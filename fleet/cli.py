@@ -17,6 +17,7 @@ from fleet.accounts import service as accounts
 from fleet.accounts.models import Role
 from fleet.authority import cli as cli_authority
 from fleet.bootstrap import Services, bootstrap, check_database, describe
+from fleet.claims import cli as cli_claims
 from fleet.commands import cli as cli_commands
 from fleet.commands.keys import PUBLIC_FILE, write_public
 from fleet.errors import FleetError
@@ -65,6 +66,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_gateway(commands)
     cli_commands.add(commands, _command, _with_services)
     cli_authority.add(commands, _command)
+    cli_claims.add(commands, _command, _with_services)
     _add_site(commands)
     _add_destination(commands)
     _add_account(commands)

@@ -21,7 +21,8 @@ from provisioning.codes import hash_code
 from provisioning.errors import RequestError
 from wire.topics import is_gateway
 
-DAY_NS = 86_400_000_000_000
+NS = 1_000_000_000
+DAY_NS = 86_400 * NS
 DAYS_MOST = 3650
 IMPORT_MOST = 10_000
 COLUMNS = ("secret_sha256", "gateway", "title", "site", "template")
