@@ -19,6 +19,7 @@ import logging
 import random
 import signal
 import time
+from collections.abc import Coroutine
 from contextlib import AsyncExitStack, suppress
 from pathlib import Path
 
@@ -152,13 +153,11 @@ class Agent:
                 commands = tasks.create_task(
                     supervise("commands", self._commander.run, self._store.put_audit), name="commands"
                 )
-                identity = tasks.create_task(
-                    supervise("identity", self._keep_identity, self._store.put_audit), name="identity"
-                )
+                identity = [tasks.create_task(self._keep_identity(), name="identity")] if self._keeper else []
                 acquire = tasks.create_task(self._acquire(), name="acquire")
                 await stop.wait()
                 log.info("stopping")
-                await end(acquire, commands, identity)
+                await end(acquire, commands, *identity)
                 if self._acquisition is not None:
                     await self._acquisition.leave(None)
                 self._store.put_audit("stopped", "asked to stop")
@@ -186,8 +185,13 @@ class Agent:
         )
 
     async def _keep_identity(self) -> None:
-        if self._keeper is not None:
-            await self._keeper.run(self.take_identity, lambda: self.uplink.is_connected)
+        keeper = self._keeper
+        assert keeper is not None
+
+        def work() -> Coroutine[None, None, None]:
+            return keeper.run(self.take_identity, lambda: self.uplink.is_connected)
+
+        await supervise("identity", work, self._store.put_audit)
 
     def take_identity(self, issued: Issued) -> None:
         """Sign in at the broker by what the fleet gave; its key for commands is pinned once and for all."""
