@@ -55,9 +55,8 @@ UNREADABLE = Own("unreadable", 3)
 """Records or messages went to quarantine."""
 UNNOTIFIED = Own("unnotified", 2)
 """Somebody who is to be told of this gateway's alarms was not reached for long (`fleet.notifications`)."""
-
-CLAIM = Own("claim-contested", 2)
-"""A second key presented the claim by which the gateway got in, or is to get in."""
+CLAIM = Own("claim-contested", 2, subjects=True)
+"""A second key presented a claim, which the alarm is named after by its number."""
 SILENT = Own("silent", 2)
 """Nothing was heard of the gateway for 30 s."""
 CLOCK = Own("clock-unset", 3)
@@ -182,15 +181,15 @@ def clear_calm(session: Session, now_ns: int) -> None:
     up = session.execute(sa.select(Alarm.gateway, Alarm.name).where(Alarm.active, Alarm.tag == TAG)).all()
     for gateway, name in up:
         found = find(name)
-        if found and found[0] in CALMING and now_ns - _last_seen(session, gateway, found[0]) >= CALM_NS:
-            clear_alarm(session, gateway, found[0], now_ns)
+        if found and found[0] in CALMING and now_ns - _last_seen(session, gateway, *found) >= CALM_NS:
+            clear_alarm(session, gateway, found[0], now_ns, found[1])
 
 
-def _last_seen(session: Session, gateway: str, own: Own) -> int:
+def _last_seen(session: Session, gateway: str, own: Own, subject: str) -> int:
     """When the cause of an alarm was last seen."""
     if own is CLONE:
         return session.scalar(sa.select(Gateway.alternated_ns).where(Gateway.name == gateway)) or 0
     if own is CLAIM:
-        return session.scalar(sa.select(sa.func.max(Claim.contested_ns)).where(Claim.gateway == gateway)) or 0
+        return session.scalar(sa.select(Claim.contested_ns).where(Claim.id == int(subject))) or 0
     newest = sa.select(Quarantined.received_ns).where(Quarantined.gateway == gateway)
     return session.scalar(newest.order_by(Quarantined.id.desc()).limit(1)) or 0

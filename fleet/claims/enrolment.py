@@ -102,8 +102,8 @@ def _note_contest(session: Session, claim: Claim, key: str, address: str, now_ns
     claim.contested_ns = now_ns
     gateway = claim.gateway or ""
     journal.note(session, "claim-contested", now_ns, gateway=gateway, claim_id=claim.id, key=key, by=address)
-    if gateway and session.get(Gateway, gateway) is not None:
-        own.raise_alarm(session, gateway, own.CLAIM, f"{key[:16]}, {address}", now_ns)
+    about = gateway if gateway and session.get(Gateway, gateway) is not None else own.FLEET
+    own.raise_alarm(session, about, own.CLAIM, f"{key[:16]}, {address}", now_ns, str(claim.id))
 
 
 def _admit(

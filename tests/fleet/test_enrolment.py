@@ -101,7 +101,7 @@ def test_the_same_claim_and_another_key_are_refused_and_alarmed(services: Servic
     assert refused.name == "claim-used"
     assert refused.hint
     with services.database.reading() as session:
-        alarm = session.get_one(Alarm, (GATEWAY, own.CLAIM.name))
+        alarm = session.get_one(Alarm, (GATEWAY, "fleet:claim-contested:1"))
         assert alarm.active
         assert certificates.newest_of_key(session, fingerprint(key_number(2).public_key())) is None
     assert ("refused", "claim-used") in events(services)
@@ -118,7 +118,15 @@ def test_the_alarm_of_a_contested_claim_clears_an_hour_after_it_was_last_seen(
     for seconds, active in ((3000, True), (3700, False)):
         with services.database.writing() as session:
             own.clear_calm(session, clock.now_ns + seconds * 10**9)
-            assert session.get_one(Alarm, (GATEWAY, own.CLAIM.name)).active is active
+            assert session.get_one(Alarm, (GATEWAY, "fleet:claim-contested:1")).active is active
+
+
+def test_a_contested_claim_of_no_gateway_yet_is_an_alarm_of_the_fleet(services: Services, client: FlaskClient) -> None:
+    code = add_claim(services, "")
+    enrol(client, code)
+    enrol(client, code, 2)
+    with services.database.reading() as session:
+        assert session.get_one(Alarm, (own.FLEET, "fleet:claim-contested:1")).active
 
 
 def test_of_keys_that_race_for_a_claim_one_gets_in(services: Services, client: FlaskClient) -> None:

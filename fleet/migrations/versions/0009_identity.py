@@ -6,7 +6,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "0009_identity"
-down_revision = "0007_notifications"
+down_revision = "0008_alarms_of_no_gateway"
 branch_labels = None
 depends_on = None
 
