@@ -39,7 +39,7 @@ def read_request(text: bytes) -> EllipticCurvePublicKey:
         key = request.public_key()
     except UnsupportedAlgorithm as error:
         raise RequestError("key-type", f"the key is of an unknown kind: {error}", hint=WANTED) from error
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, x509.InvalidVersion) as error:
         raise RequestError("csr-unreadable", "this is not a certificate signing request in PEM", hint=WANTED) from error
     checked = check_key(key)
     if not _is_signed(request):

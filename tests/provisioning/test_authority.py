@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import subprocess
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -181,6 +182,11 @@ def swapped() -> bytes:
     return x509.load_der_x509_csr(octets.replace(*numbers)).public_bytes(Encoding.PEM)
 
 
+def of_another_version() -> bytes:
+    der = x509.load_pem_x509_csr(make_request(make_key(), GATEWAY)).public_bytes(Encoding.DER)
+    return BEGIN + base64.encodebytes(der.replace(b"\x02\x01\x00", b"\x02\x01\x01", 1)) + END
+
+
 def authority_format():
     from cryptography.hazmat.primitives.serialization import PublicFormat
 
@@ -193,6 +199,7 @@ def authority_format():
         pytest.param(b"", "csr-unreadable", id="nothing"),
         pytest.param(b"\xff\xfe\x00", "csr-unreadable", id="octets"),
         pytest.param(BEGIN + b"AAAA\n" + END, "csr-unreadable", id="empty PEM"),
+        pytest.param(of_another_version(), "csr-unreadable", id="another version"),
         pytest.param(b"x" * 9000, "csr-too-large", id="too large"),
         pytest.param(swapped(), "csr-signature", id="swapped key"),
     ],
