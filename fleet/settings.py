@@ -28,6 +28,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """SQLAlchemy URL; "" for ``fleet.db`` in the data directory."""
     http: str = "127.0.0.1:8080"
     """Where the console and the API listen."""
+    http_cert_file: str = ""
+    """Certificate (PEM, its issuers after it) by which `http` speaks HTTPS, from the data directory; "" for none."""
+    http_key_file: str = ""
+    """The key of that certificate."""
     mqtt: str = "127.0.0.1:1883"
     """Where the broker listens that `serve` starts itself."""
     broker_url: str = ""
@@ -133,6 +137,8 @@ def load(data_dir: Path, overrides: Mapping[str, str | None] | None = None) -> S
         if address or name == "http":
             split_address(address, name)
     settings.broker()
+    if bool(settings.http_cert_file) != bool(settings.http_key_file):
+        raise SetupError(f"{path}: http_cert_file and http_key_file go together", hint="write both, or neither")
     if not settings.cap_sender or any(letter.isspace() or letter in ",<&" for letter in settings.cap_sender):
         raise SetupError(
             f"cap_sender: '{settings.cap_sender}' is no sender", hint="write it without space, comma, < or &"

@@ -85,9 +85,11 @@ def ask(url: str, asked: Enrol | Renew, context: ssl.SSLContext | None) -> Issue
         return _decode(url, body, Issued)
     if status == 202:
         return _decode(url, body, Waiting)
+    if status >= 500:
+        raise DoorError(f"{url} cannot answer now: status {status}", hint="it is asked again; see the fleet's log")
     refusal = _decode(url, body, Refusal)
-    if not refusal.name or status >= 500:
-        raise DoorError(f"{url} answers with status {status}: {refusal.error}", hint=refusal.hint)
+    if not refusal.name:
+        raise DoorError(f"{url} answers as no fleet does: status {status}", hint="is this the fleet's address?")
     raise RequestError(refusal.name, refusal.error, hint=refusal.hint)
 
 

@@ -9,16 +9,13 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from fleet.authority.store import find as find_authority
 from fleet.bootstrap import Services
 from fleet.certificates import service as certificates
+from fleet.certificates.publishing import publish_crl
 from fleet.claims import journal, service
 from fleet.claims.service import Intended
 from fleet.errors import SetupError
-from provisioning.authority import Purpose
 from provisioning.codes import hash_code, make_code
-from provisioning.errors import ProvisioningError
-from provisioning.keys import PUBLIC, write_file
 
 Actions = argparse._SubParsersAction
 MakeParser = Callable[[Any, str, str], argparse.ArgumentParser]
@@ -177,13 +174,7 @@ def _revoke(arguments: argparse.Namespace, services: Services) -> None:
 
 
 def _crl(_: argparse.Namespace, services: Services) -> None:
-    path = find_authority(services.settings, Purpose.GATEWAYS, "crl")
-    with services.database.reading() as session:
-        octets = certificates.make_crl(session, services.authority, services.clock())
-    try:
-        write_file(path, octets, PUBLIC)
-    except ProvisioningError as error:
-        raise SetupError(str(error), hint=error.hint) from error
+    path = publish_crl(services)
     print(f"the list is in {path}: have the broker read it anew")
 
 

@@ -6,12 +6,14 @@ What was refused counts against the address that asked, and nothing else does: a
 from __future__ import annotations
 
 import logging
+import threading
 import time
 from collections.abc import Callable
 from typing import TypeVar
 
 import msgspec
 from flask import Blueprint, Response, current_app, request
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 from werkzeug.exceptions import RequestEntityTooLarge
 
@@ -34,12 +36,15 @@ EXTENSION = "fengsui-doorkeeper"
 BODY_MOST_OCTETS = 16 * 1024
 FAILURES_MOST = 20
 """Refusals of one address within five minutes, after which it waits."""
+INSIDE_MOST = 8
+"""Requests that are worked on or wait for their turn; more are asked to come again, so that the console stays quick."""
 NOTED_MOST = 200
 """Refusals of strangers within five minutes that the journal takes down."""
 WAIT_S = 15.0
 """When to ask again."""
 STATUS = {"claim-unknown": 404, "key-unknown": 404, "claim-used": 409, "claim-expired": 410, "request-too-large": 413}
 """HTTP status by the name of the refusal; 403 for who is turned away otherwise, 422 for what is no request."""
+BUSY = Refusal(name="busy", error="the fleet has too much to do just now", hint="it is asked again in a moment")
 
 blueprint = Blueprint("enrol", __name__, url_prefix="/enrol")
 Asked = TypeVar("Asked", Enrol, Renew)
@@ -47,11 +52,16 @@ Work = Callable[[Session, Services, Asked, str], Outcome]
 
 
 class Doorkeeper:
-    """Counts refusals by address, and those that the journal has taken down."""
+    """Counts refusals by address, and those that the journal has taken down; lets in a few at a time.
+
+    They take turns: the database has one writer, and those who waited for it longest would not get it first.
+    """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self.by_address = Throttle(clock, FAILURES_MOST)
         self.noted = Throttle(clock, NOTED_MOST)
+        self.room = threading.BoundedSemaphore(INSIDE_MOST)
+        self.turn = threading.Lock()
 
 
 @blueprint.post("")
@@ -85,6 +95,19 @@ def show_ca() -> Response:
 
 def _answer(kind: type[Asked], work: Work[Asked]) -> Response:
     keeper: Doorkeeper = current_app.extensions[EXTENSION]
+    if not keeper.room.acquire(blocking=False):
+        return _json(503, BUSY)
+    try:
+        with keeper.turn:
+            return _decide(keeper, kind, work)
+    except SQLAlchemyError as error:
+        log.error("nobody can enrol, the database does not answer: %s", error)
+        return _json(503, BUSY)
+    finally:
+        keeper.room.release()
+
+
+def _decide(keeper: Doorkeeper, kind: type[Asked], work: Work[Asked]) -> Response:
     address = request.remote_addr or ""
     wait_s = keeper.by_address.wait_s(address)
     if wait_s > 0:

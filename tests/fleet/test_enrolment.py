@@ -21,7 +21,7 @@ from fleet.claims import journal
 from fleet.claims import service as claims
 from fleet.claims.models import Enrolment
 from fleet.claims.service import Intended
-from fleet.claims.views import FAILURES_MOST
+from fleet.claims.views import EXTENSION, FAILURES_MOST, INSIDE_MOST
 from fleet.errors import ConflictError, InvalidError, NotFoundError
 from fleet.gateways.models import Gateway
 from fleet.sites import service as sites
@@ -354,6 +354,27 @@ def test_a_revoked_key_gets_nothing_more_by_renewal_or_claim(services: Services,
         assert isinstance(refused, Refusal)
         assert refused.name == "key-revoked"
     assert isinstance(enrol(client, add_claim(services, "gw-yufu-0003"), 3), Issued)
+
+
+def test_more_at_once_than_there_is_room_for_are_asked_to_come_again(services: Services, client: FlaskClient) -> None:
+    code, keeper = add_claim(services), client.application.extensions[EXTENSION]
+    for _ in range(INSIDE_MOST):
+        assert keeper.room.acquire(blocking=False)
+    busy = enrol(client, code)
+    assert isinstance(busy, Refusal)
+    assert busy.name == "busy"
+    for _ in range(INSIDE_MOST):
+        keeper.room.release()
+    assert isinstance(enrol(client, code), Issued)
+
+
+def test_a_database_that_does_not_answer_is_said_in_json(services: Services, client: FlaskClient) -> None:
+    code = add_claim(services)
+    with services.database.writing() as session:
+        session.execute(sa.text("DROP TABLE enrolment_event"))
+    busy = enrol(client, code)
+    assert isinstance(busy, Refusal)
+    assert busy.name == "busy"
 
 
 def test_without_an_authority_the_door_says_so(services: Services) -> None:
