@@ -13,7 +13,7 @@ from fleet.authority.store import Authority, to_datetime
 from fleet.certificates.models import Certificate
 from fleet.errors import InvalidError, NotFoundError
 from provisioning import authority as issuing
-from provisioning.authority import RENEW_AFTER, RENEWABLE_FOR, Revoked
+from provisioning.authority import RENEW_AFTER, RENEWABLE_FOR, Issuer, Revoked
 from provisioning.keys import fingerprint
 
 NS = 1_000_000_000
@@ -29,10 +29,10 @@ def issue(
     session: Session, authority: Authority, gateway: str, key: EllipticCurvePublicKey, now_ns: int
 ) -> Certificate:
     """Issue a certificate, or return the key's newest one while that is fresh."""
-    known = newest_of_key(session, fingerprint(key))
-    if known is not None and known.gateway == gateway and 0 <= now_ns - known.issued_ns < FRESH_NS:
-        return known
     issuer = authority.gateways
+    known = newest_of_key(session, fingerprint(key))
+    if known is not None and known.gateway == gateway and _is_fresh(known, issuer, now_ns):
+        return known
     made = issuing.issue_gateway(issuer, gateway, key, to_datetime(now_ns))
     row = Certificate(
         serial=f"{made.serial_number:x}",
@@ -45,6 +45,12 @@ def issue(
     session.add(row)
     session.flush()
     return row
+
+
+def _is_fresh(row: Certificate, issuer: Issuer, now_ns: int) -> bool:
+    """Tell whether a certificate is new, and of the intermediate that issues now."""
+    is_of_issuer = row.pem.encode().endswith(issuing.to_pem(issuer.intermediates))
+    return is_of_issuer and 0 <= now_ns - row.issued_ns < FRESH_NS
 
 
 def newest_of_key(session: Session, key: str) -> Certificate | None:

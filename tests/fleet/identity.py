@@ -23,15 +23,16 @@ from provisioning.requests import make_request
 from wire.claim import Issued, Refusal, Waiting
 
 GATEWAY = "gw-yufu-0001"
+ROOT_PASSPHRASE = b"root passphrase"
 ANSWERS: dict[int, type[Issued | Waiting]] = {200: Issued, 202: Waiting}
 
 
 def found_authority(services: Services) -> None:
     """Make an authority for a fleet, its roots beside it."""
     now_ns, roots = services.clock(), services.settings.data_dir / "roots"
-    offline.make_roots(roots, b"root passphrase", store.to_datetime(now_ns))
+    offline.make_roots(roots, ROOT_PASSPHRASE, store.to_datetime(now_ns))
     requests = store.make_requests(services.settings)
-    for chain in offline.sign_requests(roots, b"root passphrase", requests, store.to_datetime(now_ns)):
+    for chain in offline.sign_requests(roots, ROOT_PASSPHRASE, requests, store.to_datetime(now_ns)):
         store.take_chain(services.settings, Purpose(chain.stem), [chain], now_ns)
     found_key(services.settings.data_dir)
 

@@ -14,7 +14,8 @@ from flask.testing import FlaskClient
 from fleet.alarms import own
 from fleet.alarms.models import Alarm
 from fleet.app import create_app
-from fleet.bootstrap import Services
+from fleet.authority import offline, store
+from fleet.bootstrap import Services, bootstrap
 from fleet.certificates import service as certificates
 from fleet.certificates.models import Certificate
 from fleet.claims import journal
@@ -25,11 +26,13 @@ from fleet.claims.views import EXTENSION, FAILURES_MOST, INSIDE_MOST
 from fleet.errors import ConflictError, InvalidError, NotFoundError
 from fleet.gateways.models import Gateway
 from fleet.sites import service as sites
+from provisioning.authority import Purpose
 from provisioning.codes import make_code
 from provisioning.keys import fingerprint
 from tests.fleet.conftest import Clock, both_databases
 from tests.fleet.identity import (
     GATEWAY,
+    ROOT_PASSPHRASE,
     add_claim,
     ask,
     csr,
@@ -91,6 +94,23 @@ def test_the_same_claim_and_key_get_the_same_answer(services: Services, client: 
     assert leaf_of(enrol(client, code)) == first
     clock.advance(11 * DAY_S)
     assert leaf_of(enrol(client, code)).serial_number != first.serial_number
+
+
+def test_a_new_intermediate_is_told_to_whoever_asks_again(
+    services: Services, client: FlaskClient, clock: Clock
+) -> None:
+    first = leaf_of(enrol(client, add_claim(services)))
+    requests = [store.find(services.settings, purpose, "csr") for purpose in Purpose]
+    roots, now = services.settings.data_dir / "roots", store.to_datetime(services.clock())
+    for chain in offline.sign_requests(roots, ROOT_PASSPHRASE, requests, now):
+        store.take_chain(services.settings, Purpose(chain.stem), [chain], services.clock())
+    clock.advance(60)
+    anew = bootstrap(services.settings, services.clock)
+    restarted = create_app(anew).test_client()
+    renewed = leaf_of(renew(restarted))
+    assert renewed != first
+    assert leaf_of(renew(restarted)) == renewed
+    anew.close()
 
 
 def test_the_same_claim_and_another_key_are_refused_and_alarmed(services: Services, client: FlaskClient) -> None:

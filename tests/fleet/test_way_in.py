@@ -9,8 +9,8 @@ import ssl
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 
 import msgspec
@@ -25,6 +25,8 @@ from fleet.app import create_app
 from fleet.authority import store
 from fleet.bootstrap import Services, bootstrap
 from fleet.certificates import service as certificates
+from fleet.claims import service as claims
+from fleet.claims.service import Intended
 from provisioning import authority
 from provisioning.keys import dump_key, make_key
 from tests.edge.fleet import ScriptedFleet
@@ -236,9 +238,11 @@ def mosquitto(door: Door, folder: Path, secure: int) -> Iterator[int]:
 BARE = '[health]\nlisten = ""\n'
 
 
-@pytest.mark.peer
-@pytest.mark.skipif(find_mosquitto() is None, reason="mosquitto is not installed")
-async def test_a_box_with_nothing_but_a_claim_says_hello_under_mutual_tls(tmp_path: Path, services: Services) -> None:
+@asynccontextmanager
+async def fleet_and_agent(
+    tmp_path: Path, services: Services, config: str, claim: Callable[[Services], str]
+) -> AsyncIterator[tuple[Services, ScriptedFleet, Enrolment]]:
+    """A fleet with its door, a broker for gateways alone, and an agent that has nothing but an ``enrol.toml``."""
     secure = free_port()
     told = msgspec.structs.replace(services.settings, gateways_broker_url=f"mqtts://127.0.0.1:{secure}")
     services = bootstrap(told)  # the broker's clock is the machine's
@@ -246,21 +250,61 @@ async def test_a_box_with_nothing_but_a_claim_says_hello_under_mutual_tls(tmp_pa
     door = Door(services, tmp_path)
     try:
         with mosquitto(door, tmp_path, secure) as plain:
-            box = gateway(tmp_path, door, add_claim(services))
-            (box_folder := tmp_path / "gateway").joinpath("gateway.toml").write_text(BARE)
-            assert box.identity.read() is None
-            words = [sys.executable, "-m", "edge.cli", "run", "--config", str(box_folder / "gateway.toml")]
+            box = gateway(tmp_path, door, claim(services))
+            (tmp_path / "gateway/gateway.toml").write_text(config.format(secure=secure))
+            words = [sys.executable, "-m", "edge.cli", "run", "--config", str(tmp_path / "gateway/gateway.toml")]
             async with ScriptedFleet(plain) as fleet:
-                agent = await asyncio.create_subprocess_exec(*words, "--data", str(box_folder / "data"))
+                agent = await asyncio.create_subprocess_exec(*words, "--data", str(tmp_path / "gateway/data"))
                 try:
                     async with asyncio.timeout(60):
-                        while not fleet.hellos:
-                            fleet.changed.clear()
-                            await fleet.changed.wait()
+                        yield services, fleet, box
                 finally:
                     agent.terminate()
                     await agent.wait()
-            assert {hello.gateway for hello in fleet.hellos} == {GATEWAY}
     finally:
         door.close()
         services.close()
+
+
+async def hello_of(fleet: ScriptedFleet) -> str:
+    while not fleet.hellos:
+        fleet.changed.clear()
+        await fleet.changed.wait()
+    return fleet.hellos[0].gateway
+
+
+needs_mosquitto = pytest.mark.skipif(find_mosquitto() is None, reason="mosquitto is not installed")
+
+
+@pytest.mark.peer
+@needs_mosquitto
+async def test_a_box_with_nothing_but_a_claim_says_hello_under_mutual_tls(tmp_path: Path, services: Services) -> None:
+    async with fleet_and_agent(tmp_path, services, BARE, add_claim) as (_, fleet, _):
+        assert await hello_of(fleet) == GATEWAY
+
+
+NAMED = f"""
+[gateway]
+id = "{GATEWAY}"
+
+[uplink]
+url = "mqtts://127.0.0.1:{{secure}}"
+
+[health]
+listen = ""
+"""
+
+
+@pytest.mark.peer
+@needs_mosquitto
+async def test_an_agent_runs_before_its_local_code_is_scanned_and_enrols_beside(
+    tmp_path: Path, services: Services
+) -> None:
+    async with fleet_and_agent(tmp_path, services, NAMED, lambda _: "") as (fleets, fleet, box):
+        made = (box.identity.key_file, tmp_path / "gateway/data/spool.sqlite3")
+        while not all(path.exists() for path in made):  # noqa: ASYNC110 (another process makes them)
+            await asyncio.sleep(0.05)
+        code, key = box.identity.local_code(), box.identity.fingerprint()
+        with fleets.database.writing() as session:
+            claims.scan_local(session, code, key, Intended(gateway=GATEWAY), "technician", fleets.clock())
+        assert await hello_of(fleet) == GATEWAY
