@@ -431,7 +431,10 @@ async def run(
     store = await Store.open(data / "spool.sqlite3", boot.spool, clock)
     try:
         keeper = enrolment.keeper(clock, store.put_audit, boot.gateway.id) if enrolment else None
-        await Agent(boot, seed, twin, ledger, store, clock, data, folder, keeper).run(stop)
+        agent = Agent(boot, seed, twin, ledger, store, clock, data, folder, keeper)
+        known = enrolment.identity.read() if enrolment else None
+        agent.uplink.floor_ns = known.time_ns if known else 0
+        await agent.run(stop)
     finally:
         await store.close()
         ledger.close()

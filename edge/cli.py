@@ -138,6 +138,7 @@ def _run(options: argparse.Namespace) -> int:
         if enrolment is not None:
             if boot.gateway.id == UNKNOWN_ID or boot.uplink.url == UNKNOWN_URL:
                 runner.run(enrol.wait_for_identity(enrolment))
+            enrol.show_code(enrolment)
             boot, seed = load(options.config, enrolment.identity.defaults())
         runner.run(agent.run(boot, seed, options.data, options.config.parent, enrolment))
     return EXIT_OK

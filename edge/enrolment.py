@@ -43,6 +43,8 @@ RENEWED_PAUSE_S = 21_600.0
 """After a renewal the next comes no sooner, whatever a clock says."""
 DOWN_S = 3600.0
 """Cut off from the broker for so long, the gateway renews: the broker may know better what time it is."""
+SAY_AGAIN_S = 3600.0
+"""The same is said once in that time, also where it alternates with something else."""
 NS = 1_000_000_000
 
 
@@ -173,7 +175,7 @@ class Keeper:
         self._jitter = jitter
         self._say = say
         self._gateway = gateway
-        self._said = ("", "")
+        self._said: dict[tuple[str, str], float] = {}
         self._began_ns = clock.mono_ns()
 
     async def enrol(self) -> Issued:
@@ -227,8 +229,10 @@ class Keeper:
             await asyncio.sleep(pause_s)
 
     def _tell(self, event: str, detail: str) -> None:
-        if (event, detail) != self._said:
-            self._said = (event, detail)
+        now = time.monotonic()
+        self._said = {line: at for line, at in self._said.items() if now - at < SAY_AGAIN_S}
+        if (event, detail) not in self._said:
+            self._said[event, detail] = now
             log.log(logging.INFO if event in {"enrolled", "renewed"} else logging.WARNING, "%s: %s", event, detail)
             self._say(event, detail)
 

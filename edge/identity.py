@@ -46,13 +46,22 @@ class IdentityFolder:
         self._record = folder / "identity.json"
 
     def read(self) -> Issued | None:
-        """Return what the fleet gave, None if it gave nothing yet or that cannot be read: then it is asked again."""
+        """Return what the fleet gave, None if it gave nothing yet or that is not whole: then it is asked again."""
         try:
             issued = msgspec.json.decode(self._record.read_bytes(), type=Issued)
+            is_whole = self.key_file.exists() and all(
+                path.read_bytes() == text.encode() for path, text in self._files(issued)
+            )
         except (OSError, msgspec.DecodeError, UnicodeDecodeError):
             return None
-        whole = (self.key_file, self.cert_file, self.ca_file, self.command_key_file)
-        return issued if all(path.exists() for path in whole) else None
+        return issued if is_whole else None
+
+    def _files(self, issued: Issued) -> tuple[tuple[Path, str], ...]:
+        return (
+            (self.ca_file, issued.ca),
+            (self.command_key_file, issued.command_key),
+            (self.cert_file, issued.certificate),
+        )
 
     def key(self) -> EllipticCurvePrivateKey:
         """Return the key, made the first time; durable when this returns. Raises IdentityError."""
@@ -97,9 +106,8 @@ class IdentityFolder:
         """
         self._check(issued, gateway)
         try:
-            write_file(self.ca_file, issued.ca.encode(), PUBLIC)
-            write_file(self.command_key_file, issued.command_key.encode(), PUBLIC)
-            write_file(self.cert_file, issued.certificate.encode(), PUBLIC)
+            for path, text in self._files(issued):
+                write_file(path, text.encode(), PUBLIC)
             write_file(self._record, msgspec.json.encode(issued))
         except KeyFileError as error:
             raise IdentityError(str(error), hint=error.hint) from error

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from edge.clock import SystemClock
 from edge.enrolment import FILE, Enrolment
+from edge.identity import IdentityError
 from edge.tools.terminal import note, print_json
 from wire.claim import Issued
 
@@ -38,7 +39,16 @@ async def wait_for_identity(enrolment: Enrolment) -> Issued:
     issued = enrolment.identity.read()
     if issued is not None:
         return issued
-    if enrolment.shows_code:
+    show_code(enrolment)
+    return await enrolment.keeper(SystemClock(), lambda event, detail: note(f"{event}: {detail}")).enrol()
+
+
+def show_code(enrolment: Enrolment) -> None:
+    """Show the code that a technician has to scan, where this gateway made itself one. It is good for its key alone."""
+    if not enrolment.shows_code or enrolment.identity.read() is not None:
+        return
+    try:
         code, key = enrolment.identity.local_code(), enrolment.identity.fingerprint()
         note(f"scan or type at {enrolment.url}: code {code}, key {key}")
-    return await enrolment.keeper(SystemClock(), lambda event, detail: note(f"{event}: {detail}")).enrol()
+    except IdentityError as error:  # a full disk keeps nobody from acquiring and alarming
+        note(f"there is no code yet: {error}. {error.hint}")

@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 from fleet.authority.store import Authority, to_datetime
 from fleet.certificates.models import Certificate
 from fleet.errors import InvalidError, NotFoundError
+from fleet.gateways import service as gateways
 from provisioning import authority as issuing
 from provisioning.authority import RENEW_AFTER, RENEWABLE_FOR, Issuer, Revoked
 from provisioning.keys import fingerprint
@@ -84,6 +85,8 @@ def list_of_gateway(session: Session, gateway: str) -> Sequence[Certificate]:
 def revoke(session: Session, gateway: str, why: str, by: str, now_ns: int, *, keep_key: str = "") -> int:
     """Revoke all of a gateway's certificates, save those of one key. Returns how many; their keys get no others.
 
+    Its token ends with them.
+
     Raises InvalidError without a reason, NotFoundError if it has none.
     """
     if not why.strip():
@@ -94,6 +97,7 @@ def revoke(session: Session, gateway: str, why: str, by: str, now_ns: int, *, ke
     fresh = [row for row in rows if row.revoked_ns is None]
     for row in fresh:
         row.revoked_ns, row.revoked_why, row.revoked_by = now_ns, why, by
+    gateways.void_token(session, gateway)
     session.flush()
     return len(fresh)
 

@@ -76,10 +76,16 @@ def enrol(session: Session, authority: Authority, asked: Enrol, address: str, no
         return Waits(UNSCANNED)
     if claim is None or claim.kind != asked.kind:
         raise RequestError("claim-unknown", UNKNOWN, hint=UNKNOWN_HINT)
-    turned_away = _bind(session, claim, name, address, now_ns)
-    if turned_away is None and certificates.is_revoked_key(session, name):
-        turned_away = KEY_REVOKED
+    turned_away = _is_unwanted(session, name) or _bind(session, claim, name, address, now_ns)
     return turned_away or _admit(session, authority, claim, key, address, now_ns)
+
+
+def _is_unwanted(session: Session, key: str) -> TurnedAway | None:
+    """Turn a key away that was revoked or refused, before it spends a claim on that."""
+    if certificates.is_revoked_key(session, key):
+        return KEY_REVOKED
+    refused = sa.select(Enrolment.id).where(Enrolment.key == key, Enrolment.verdict == "refused")
+    return REFUSED if session.scalar(refused) is not None else None
 
 
 def _bind(session: Session, claim: Claim, key: str, address: str, now_ns: int) -> TurnedAway | None:
@@ -141,11 +147,9 @@ def _issue(
     return row
 
 
-def _queue(session: Session, asks: Enrolment, address: str, now_ns: int) -> Waits | TurnedAway:
+def _queue(session: Session, asks: Enrolment, address: str, now_ns: int) -> Waits:
     """Have a key wait for somebody's word; one that waits already only moves its time."""
     row = session.scalar(sa.select(Enrolment).where(Enrolment.key == asks.key))
-    if row is not None and row.verdict == "refused":
-        return REFUSED
     if row is None:
         row = asks
         row.asked_ns = now_ns
@@ -170,8 +174,8 @@ def renew(session: Session, authority: Authority, asked: Renew, address: str, no
     known = certificates.newest_of_key(session, name)
     if known is None or known.gateway != asked.gateway:
         raise RequestError("key-unknown", "this key has no identity here", hint="enrol by a claim")
-    if certificates.is_revoked_key(session, name):
-        return KEY_REVOKED
+    if (turned_away := _is_unwanted(session, name)) is not None:
+        return turned_away
     if now_ns >= known.not_after_ns + certificates.RENEWABLE_FOR_NS and not _is_approved(session, name, LAPSED):
         return _queue(session, Enrolment(key=name, gateway=asked.gateway, reason=LAPSED), address, now_ns)
     return _issue(session, authority, asked.gateway, key, address, now_ns)

@@ -28,6 +28,7 @@ from edge.enrolment import (
 from edge.errors import ConfigurationError, EdgeError
 from edge.identity import IdentityError, IdentityFolder
 from edge.tools.document import load
+from edge.tools.enrol import show_code
 from edge.trust import make_context
 from provisioning import authority
 from provisioning.authority import Issuer
@@ -207,7 +208,29 @@ def test_an_identity_that_is_not_whole_is_asked_for_again(issuer: Issuer, folder
     folder.keep(give(issuer, folder))
     (folder.key_file.parent / damage).unlink()
     assert folder.read() is None
-    assert "gateway" not in folder.defaults()
+
+
+@pytest.mark.parametrize("damage", ["identity.json", "certificate.pem", "ca.pem", "command.pub"])
+def test_an_identity_that_is_garbled_is_asked_for_again(issuer: Issuer, folder: IdentityFolder, damage: str) -> None:
+    issued = give(issuer, folder)
+    folder.keep(issued)
+    (folder.key_file.parent / damage).write_bytes(b"\xff")
+    assert folder.read() is None
+    folder.keep(issued)
+    assert folder.read() == issued
+
+
+def test_without_room_for_a_local_code_the_agent_is_not_kept_from_its_work(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "enrol.toml").write_text('url = "https://fleet.example"\n')
+    enrolment = find_enrolment(tmp_path / "gateway.toml", None, tmp_path)
+    assert enrolment is not None
+    with no_room(8):
+        show_code(enrolment)
+    assert "no code yet" in capsys.readouterr().err
+    show_code(enrolment)
+    assert enrolment.identity.fingerprint() in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -24,6 +24,7 @@ from fleet.claims.models import Enrolment
 from fleet.claims.service import Intended
 from fleet.claims.views import EXTENSION, FAILURES_MOST, INSIDE_MOST
 from fleet.errors import ConflictError, InvalidError, NotFoundError
+from fleet.gateways import service as gateways
 from fleet.gateways.models import Gateway
 from fleet.sites import service as sites
 from provisioning.authority import Purpose
@@ -276,6 +277,9 @@ def test_one_who_waits_can_be_refused_for_good(services: Services, client: Flask
         refused = enrol(client, code)
         assert isinstance(refused, Refusal)
         assert refused.name == "refused"
+    registered = add_claim(services)
+    assert enrol(client, registered) == refused
+    assert get_claim(services, registered).used_ns is None  # it is left for the gateway that it was made for
     assert gateway_names(services) == []
 
 
@@ -370,9 +374,11 @@ def test_a_revoked_key_gets_nothing_more_by_renewal_or_claim(services: Services,
     with services.database.writing() as session:
         assert certificates.revoke(session, GATEWAY, "stolen", "admin", services.clock()) == 1
         assert certificates.revoke(session, GATEWAY, "stolen", "admin", services.clock()) == 0
-    for refused in (renew(client), enrol(client, code), enrol(client, add_claim(services))):
+    another = add_claim(services)
+    for refused in (renew(client), enrol(client, code), enrol(client, another)):
         assert isinstance(refused, Refusal)
         assert refused.name == "key-revoked"
+    assert get_claim(services, another).used_ns is None
     assert isinstance(enrol(client, add_claim(services, "gw-yufu-0003"), 3), Issued)
 
 
@@ -395,6 +401,16 @@ def test_a_database_that_does_not_answer_is_said_in_json(services: Services, cli
     busy = enrol(client, code)
     assert isinstance(busy, Refusal)
     assert busy.name == "busy"
+
+
+def test_revoking_ends_the_token_of_an_earlier_release_too(services: Services, client: FlaskClient) -> None:
+    with services.database.writing() as session:
+        _, token = gateways.register(session, GATEWAY, "", None, services.clock())
+    enrol(client, add_claim(services))
+    with services.database.writing() as session:
+        assert gateways.check_token(session, GATEWAY, token)  # enrolling leaves it: the gateway may still use it
+        certificates.revoke(session, GATEWAY, "stolen", "admin", services.clock())
+        assert not gateways.check_token(session, GATEWAY, token)
 
 
 def test_without_an_authority_the_door_says_so(services: Services) -> None:
