@@ -38,7 +38,7 @@ FAILURES_MOST = 20
 """Refusals of one address within five minutes, after which it waits."""
 INSIDE_MOST = 8
 """Requests that are worked on or wait for their turn; more are asked to come again, so that the console stays quick."""
-NOTED_MOST = 200
+NOTED_MOST = 30
 """Refusals of strangers within five minutes that the journal takes down."""
 WAIT_S = 15.0
 """When to ask again."""

@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 import sqlalchemy as sa
+from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from flask.testing import FlaskClient
 
@@ -27,6 +28,7 @@ from fleet.errors import ConflictError, InvalidError, NotFoundError
 from fleet.gateways import service as gateways
 from fleet.gateways.models import Gateway
 from fleet.sites import service as sites
+from fleet.upkeep import Upkeep
 from provisioning.authority import Purpose
 from provisioning.codes import make_code
 from provisioning.keys import fingerprint
@@ -401,6 +403,30 @@ def test_a_database_that_does_not_answer_is_said_in_json(services: Services, cli
     busy = enrol(client, code)
     assert isinstance(busy, Refusal)
     assert busy.name == "busy"
+
+
+async def test_upkeep_makes_the_list_of_revoked_certificates_anew_every_hour(
+    services: Services, client: FlaskClient, clock: Clock
+) -> None:
+    leaf, path = leaf_of(enrol(client, add_claim(services))), services.settings.data_dir / "ca/gateways.crl"
+    upkeep = Upkeep(services)
+    listed = []
+    for _ in range(2):
+        await upkeep.tend()
+        listed.append(x509.load_pem_x509_crl(path.read_bytes()))
+        with services.database.writing() as session:
+            certificates.revoke(session, GATEWAY, "stolen", "admin", services.clock())
+        clock.advance(3600)
+    assert [crl.get_revoked_certificate_by_serial_number(leaf.serial_number) is None for crl in listed] == [True, False]
+
+
+async def test_upkeep_without_an_authority_or_with_a_broken_one_goes_on(services: Services) -> None:
+    await Upkeep(services).tend()
+    assert not (services.settings.data_dir / "ca").exists()
+    found_authority(services)
+    (services.settings.data_dir / "ca/passphrase").write_text("another")
+    await Upkeep(services).tend()
+    assert not (services.settings.data_dir / "ca/gateways.crl").exists()
 
 
 def test_revoking_ends_the_token_of_an_earlier_release_too(services: Services, client: FlaskClient) -> None:
