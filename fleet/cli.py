@@ -29,7 +29,7 @@ from fleet.sites import service as sites
 
 PROGRAMS = ("serve", "web", "ingest", "relay", "upkeep", "notify", "broker")
 METRICS = ("ingest", "relay", "upkeep", "notify")
-OVERRIDES = ("http", "mqtt", "broker_url", *(f"{name}_metrics" for name in METRICS), "database_url")
+OVERRIDES = ("http", "mqtt", "mqtts", "broker_url", *(f"{name}_metrics" for name in METRICS), "database_url")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -127,6 +127,7 @@ def _add_programs(commands: Commands[argparse.ArgumentParser]) -> None:
         parser = _command(commands, name, about[name])
         parser.add_argument("--http", metavar="HOST:PORT", help="where the console and the API listen")
         parser.add_argument("--mqtt", metavar="HOST:PORT", help="where our own broker listens")
+        parser.add_argument("--mqtts", metavar="HOST:PORT", help="where it listens for gateways with certificates")
         parser.add_argument("--broker-url", metavar="URL", help="use this broker instead, mqtt://host:port")
         for each in METRICS:
             parser.add_argument(

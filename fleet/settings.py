@@ -33,7 +33,17 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     http_key_file: str = ""
     """The key of that certificate."""
     mqtt: str = "127.0.0.1:1883"
-    """Where the broker listens that `serve` starts itself."""
+    """Where the broker listens that `serve` starts itself, for who has a password or a token."""
+    mqtts: str = ""
+    """Where it listens for gateways that have a certificate, by TLS; "" for nowhere. It needs an authority."""
+    mqtts_cert_file: str = "broker.crt"
+    """Its own certificate there (PEM, its issuers after it), from the data directory."""
+    mqtts_key_file: str = "broker.key"
+    """The key of that certificate."""
+    broker_reload: tuple[str, ...] = ()
+    """Command by which an external broker reads the list of what was revoked, ["systemctl", "reload", "mosquitto"]."""
+    gateway_tokens: bool = True
+    """Let gateways in by a token as well. Switch it off once all have certificates."""
     broker_url: str = ""
     """An external broker, ``mqtt://host:port``; "" to start our own at `mqtt`."""
     broker_user: str = "fleet"
@@ -91,6 +101,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         """Return the URL of the broker for gateways."""
         if self.gateways_broker_url:
             return self.gateways_broker_url
+        if self.mqtts and not self.broker_url:
+            return f"mqtts://{self.mqtts}"
         host, port, tls = self.broker()
         return f"mqtt{'s' if tls else ''}://{host}:{port}"
 
@@ -132,7 +144,7 @@ def load(data_dir: Path, overrides: Mapping[str, str | None] | None = None) -> S
         settings = msgspec.convert({**document, **given, "data_dir": data_dir}, Settings)
     except msgspec.ValidationError as error:
         raise SetupError(f"{path}: {error}", hint="correct that setting") from error
-    for name in ("http", "mqtt", "ingest_metrics", "relay_metrics", "upkeep_metrics", "notify_metrics"):
+    for name in ("http", "mqtt", "mqtts", "ingest_metrics", "relay_metrics", "upkeep_metrics", "notify_metrics"):
         address: str = getattr(settings, name)
         if address or name == "http":
             split_address(address, name)

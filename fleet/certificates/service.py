@@ -102,6 +102,12 @@ def revoke(session: Session, gateway: str, why: str, by: str, now_ns: int, *, ke
     return len(fresh)
 
 
+def find_revoked(session: Session, serials: Sequence[str]) -> set[str]:
+    """Return which of these serial numbers were revoked."""
+    query = sa.select(Certificate.serial).where(Certificate.serial.in_(serials), Certificate.revoked_ns.is_not(None))
+    return set(session.scalars(query))
+
+
 def make_crl(session: Session, authority: Authority, now_ns: int) -> bytes:
     """Make the list of revoked certificates of gateways, as PEM."""
     query = sa.select(Certificate.serial, Certificate.revoked_ns).where(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import asyncio
 import getpass
 from collections.abc import Callable
 from datetime import datetime
@@ -11,7 +12,7 @@ from typing import Any
 
 from fleet.bootstrap import Services
 from fleet.certificates import service as certificates
-from fleet.certificates.publishing import publish_crl
+from fleet.certificates.publishing import publish_crl, take_over
 from fleet.claims import journal, service
 from fleet.claims.service import Intended
 from fleet.errors import SetupError
@@ -171,11 +172,13 @@ def _revoke(arguments: argparse.Namespace, services: Services) -> None:
         journal.note(session, "revoked", now_ns, gateway=arguments.gateway, by=by, detail=arguments.why)
     print(f"certificates revoked: {count}")
     _crl(arguments, services)
+    asyncio.run(take_over(services, arguments.gateway))
 
 
 def _crl(_: argparse.Namespace, services: Services) -> None:
     path = publish_crl(services)
-    print(f"the list is in {path}: have the broker read it anew")
+    told = "the broker has read it" if services.settings.broker_reload else "have an external broker read it anew"
+    print(f"the list is in {path}: {told}")
 
 
 def _at(at_ns: int | None) -> str:
