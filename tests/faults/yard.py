@@ -99,7 +99,7 @@ class Yard(Station):
 
     @property
     def is_held(self) -> bool:
-        """Whether nobody need have anything for good, for the disk takes nothing."""
+        """Whether nothing changes, and nobody need have anything for good."""
         return self._is_held
 
     def hold(self) -> None:
