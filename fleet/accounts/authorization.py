@@ -42,15 +42,11 @@ ROUTES: Mapping[str, Permission] = {
     "show_metrics": Permission.FLEET,
     "console.sign_in": Permission.OPEN,
     "console.second_factor": Permission.OPEN,
-    "console.oidc_begin": Permission.OPEN,
-    "console.oidc_end": Permission.OPEN,
     "console.prefer": Permission.OPEN,
     "console.static": Permission.OPEN,
     "console.sign_out": Permission.SELF,
     # what an enterprise sees of its own sites
     "console.now": Permission.READ,
-    "console.sites": Permission.READ,
-    "console.site": Permission.READ,
     "console.gateways": Permission.READ,
     "console.gateway": Permission.READ,
     "console.gateway_events": Permission.READ,
@@ -93,12 +89,6 @@ ROUTES: Mapping[str, Permission] = {
     "api_alarms.operate": Permission.OPERATE,
     "api_commands.issue_command": Permission.OPERATE,
     "api_configs.put_desired": Permission.CONFIGURE,
-    # people, and what they did
-    "console.users": Permission.ACCOUNTS,
-    "console.change_user": Permission.ACCOUNTS,
-    "console.add_user": Permission.ACCOUNTS,
-    "console.audit": Permission.AUDIT,
-    "console.audit_csv": Permission.AUDIT,
 }
 """{endpoint: what it asks for}."""
 

@@ -38,7 +38,7 @@ def enrol(session: Session, name: str) -> Enrolled:
     codes = tuple(secrets.token_hex(RECOVERY_OCTETS) for _ in range(RECOVERY_CODES))
     session.execute(sa.delete(RecoveryCode).where(RecoveryCode.account_id == account.id))
     session.add_all(RecoveryCode(account_id=account.id, code_hash=_hash(code)) for code in codes)
-    address = pyotp.TOTP(account.totp_secret).provisioning_uri(name, issuer_name="Fengsui")
+    address = pyotp.TOTP(account.totp_secret).provisioning_uri(name=name, issuer_name="Fengsui")
     return Enrolled(account.totp_secret, address, codes)
 
 

@@ -13,6 +13,9 @@ from flask.typing import ResponseReturnValue
 from flask_babel import gettext
 from flask_login import current_user
 
+from fleet.accounts import scope
+from fleet.accounts import service as accounts
+from fleet.alarms.service import find_newest
 from fleet.api import INT_MAX, changing
 from fleet.commands import service as commands
 from fleet.commands.keys import load_key
@@ -280,7 +283,17 @@ def _stream(gateway: str | None, draw: Draw | None) -> Response:
     if not console.slots.take():
         return Response(status=503, headers={"Retry-After": "10"})
     # The request's context stays with the stream: words are written in the reader's language.
-    parts = stream_with_context(stream_changes(console.services.live, gateway, draw))
+    session_id = current_user.get_id()
+
+    def look() -> int | None:
+        with console.services.database.reading() as db:
+            account = accounts.find(db, session_id)
+        if account is None:
+            return None
+        with scope.reading(console.services.database, account.scope) as db:
+            return find_newest(db)
+
+    parts = stream_with_context(stream_changes(console.services.live, gateway, look, draw))
     return Response(
         Held(parts, console.slots),
         mimetype="text/event-stream",
