@@ -89,6 +89,12 @@ ROUTES: Mapping[str, Permission] = {
     "api_alarms.operate": Permission.OPERATE,
     "api_commands.issue_command": Permission.OPERATE,
     "api_configs.put_desired": Permission.CONFIGURE,
+    # people, and what they did
+    "console.users": Permission.ACCOUNTS,
+    "console.add_user": Permission.ACCOUNTS,
+    "console.change_user": Permission.ACCOUNTS,
+    "console.audit_log": Permission.AUDIT,
+    "console.audit_csv": Permission.AUDIT,
 }
 """{endpoint: what it asks for}."""
 

@@ -29,9 +29,7 @@ def make(session: Session, name: str, title: str, scopes: Collection[str], days:
     if not title or len(title) > 64 or not title.isprintable():
         raise InvalidError(f"{title!r} is no name of a token", hint="use 1 to 64 characters")
     if not scopes or (unknown := sorted(set(scopes) - set(SCOPES))):
-        raise InvalidError(
-            f"'{unknown[0] if scopes else ''}' is no scope", hint=f"choose of {', '.join(SCOPES)}"
-        )
+        raise InvalidError(f"'{unknown[0] if scopes else ''}' is no scope", hint=f"choose of {', '.join(SCOPES)}")
     if not 1 <= days <= DAYS_MOST:
         raise InvalidError(f"a token cannot last {days} days", hint=f"1 to {DAYS_MOST}")
     token = PREFIX + secrets.token_urlsafe(OCTETS)

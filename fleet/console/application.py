@@ -14,7 +14,7 @@ from flask_login import current_user
 
 from fleet.accounts.authorization import ROUTES, Permission
 from fleet.bootstrap import Services
-from fleet.console import alarmviews, notation, signing, tagview, words
+from fleet.console import alarmviews, notation, people, signing, tagview, words
 from fleet.console.notation import ZONE
 from fleet.console.state import EXTENSION, Console, find_console
 from fleet.console.troubles import TROUBLES, show_trouble
@@ -36,13 +36,15 @@ HEADERS = {
     "Cross-Origin-Opener-Policy": "same-origin",
     "Permissions-Policy": "camera=(), microphone=(), geolocation=()",
 }
-PAGES = (alarmviews, signing)
+PAGES = (alarmviews, people, signing)
 """Modules that add their pages to the one blueprint when they are imported."""
 MENU = (
     ("now", lazy_gettext("Now"), ("console.now",)),
     ("gateways", lazy_gettext("Gateways"), ("console.gateways", "console.gateway", "console.tag")),
     ("alarms", lazy_gettext("Alarms"), ("console.alarms", "console.alarm_statistics", "console.notifications")),
     ("relay", lazy_gettext("Relay"), ("console.relay",)),
+    ("users", lazy_gettext("Users"), ("console.users", "console.add_user", "console.change_user")),
+    ("audit_log", lazy_gettext("Audit log"), ("console.audit_log",)),
 )
 
 
@@ -120,7 +122,7 @@ def describe_menu() -> list[dict[str, Any]]:
 
 def _may(permission: Permission) -> bool:
     """Whether who is signed in has a permission."""
-    return current_user.is_authenticated and current_user.may(permission)
+    return bool(current_user.is_authenticated and current_user.may(permission))
 
 
 def find_asset(name: str) -> str:
@@ -164,6 +166,7 @@ def add_filters(app: Flask) -> None:
         action_word=partial(words.find_word, words.ACTIONS),
         where_word=partial(words.find_word, words.WHERE),
         state_word=partial(words.find_word, words.STATES),
+        outcome_word=partial(words.find_word, words.OUTCOMES),
         message_word=partial(words.find_word, words.MESSAGES),
         step_word=lambda step: words.find_word(words.STEPS, step.split("-", 1)[0]),
         short_title=tagview.shorten_title,

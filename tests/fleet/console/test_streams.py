@@ -21,7 +21,9 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_values_are_sent_and_alarms_ask_to_read_again() -> None:
     live = Live()
     live.put_values(GATEWAY, {"a.x": LiveValue(1.5, 0, 7)})
-    parts = stream_changes(live, GATEWAY, count().__next__, lambda values: {tag: value.value for tag, value in values.items()}, 5)
+    parts = stream_changes(
+        live, GATEWAY, count().__next__, lambda values: {tag: value.value for tag, value in values.items()}, 5
+    )
     assert next(parts) == "retry: 1000\n\n"
     assert next(parts) == 'event: tags\ndata: {"a.x":1.5}\n\n'
     live.note_alarms()
