@@ -27,7 +27,7 @@ class Console:
 
     @contextmanager
     def reading(self) -> Iterator[Sources]:
-        """Open what the pages are gathered from, as of now and for who asks. What is opened inside of it sees the same."""
+        """Open what the pages are gathered from, as of now and for who asks. What is opened inside sees the same."""
         if "sources" in g:
             yield g.sources
             return

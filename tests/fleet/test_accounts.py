@@ -38,6 +38,7 @@ def enrolled(services: Services) -> totp.Enrolled:
 
 @pytest.fixture
 def client(services: Services, enrolled: totp.Enrolled) -> FlaskClient:
+    assert enrolled.secret
     return create_app(services).test_client()
 
 
