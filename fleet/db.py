@@ -47,6 +47,7 @@ def load_models() -> None:
     """Import every table, so that ``Base.metadata`` is whole."""
     from fleet.accounts import models as accounts
     from fleet.alarms import models as alarms
+    from fleet.audit import models as audit
     from fleet.commands import models as commands
     from fleet.configs import models as configs
     from fleet.gateways import models as gateways
@@ -56,7 +57,7 @@ def load_models() -> None:
     from fleet.relay import models as relay
     from fleet.sites import models as sites
 
-    _ = (accounts, alarms, commands, configs, gateways, ledger, notifications, readings, relay, sites)
+    _ = (accounts, alarms, audit, commands, configs, gateways, ledger, notifications, readings, relay, sites)
 
 
 def parse_url(text: str) -> URL:
@@ -149,9 +150,9 @@ class Database:
         self._reader = engine if is_sqlite else engine.execution_options(isolation_level="REPEATABLE READ")
 
     @contextmanager
-    def reading(self) -> Iterator[Session]:
-        """Open a session that only reads: one consistent view, nothing is committed."""
-        with Session(self._reader, expire_on_commit=False) as session:
+    def reading(self, kind: type[Session] = Session, info: dict[str, Any] | None = None) -> Iterator[Session]:
+        """Open a session that only reads: one consistent view, nothing is committed. ``info`` is kept in it."""
+        with kind(self._reader, expire_on_commit=False, info=info) as session:
             yield session
 
     @contextmanager
