@@ -56,8 +56,9 @@ faults: $(VENV)/.dev $(VENV)/.peers ## Break things and count what is lost (N tr
 faults-selftest: $(VENV)/.dev $(VENV)/.peers ## Plant bugs in copies of the tree and see that each is caught (ONLY=words, SEED)
 	@$(BIN)/python -m tests.faults.planted --seed $(SEED) $(if $(ONLY),--only "$(ONLY)")
 
-fuzz: $(VENV)/.dev ## Feed every driver a million hostile inputs (RUNS, KIND, SEED)
-	@$(BIN)/python -m tests.fuzz --runs $(RUNS) --seed $(SEED) $(if $(KIND),--kind $(KIND))
+fuzz: $(VENV)/.dev ## Feed every driver a million hostile inputs (RUNS, KIND, SEED), the API 1,000 an operation (KIND=api alone)
+	@$(if $(filter api,$(KIND)),:,$(BIN)/python -m tests.fuzz --runs $(RUNS) --seed $(SEED) $(if $(KIND),--kind $(KIND)))
+	@$(if $(filter-out api,$(KIND)),:,FENGSUI_API_EXAMPLES=1000 $(BIN)/pytest tests/fleet/test_openapi.py --timeout 0)
 
 bundle: $(VENV)/.dev ## Freeze the agent into dist/fengsui-edge
 	@cd images/bundle && ../../$(BIN)/pyinstaller --noconfirm --log-level WARN --distpath ../../dist --workpath ../../build/bundle fengsui-edge.spec

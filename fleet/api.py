@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import msgspec
@@ -12,9 +14,13 @@ from flask import Flask, Response, current_app, jsonify, request
 from flask.typing import ResponseReturnValue
 from flask_login import current_user
 from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.orm import Session
 from werkzeug.exceptions import HTTPException, ServiceUnavailable
 
+from fleet.accounts import scope
 from fleet.accounts.service import Identity
+from fleet.audit import service as audit
+from fleet.audit.service import Actor
 from fleet.bootstrap import Services
 from fleet.errors import FleetError
 
@@ -43,25 +49,41 @@ def find_services() -> Services:
 
 
 def find_account() -> Identity:
-    """Return who is asking. Every route of the API is behind `require_account`."""
+    """Return who is asking. `fleet.guard` has seen to it that there is somebody."""
     account: Identity = current_user._get_current_object()
     return account
 
 
+@contextmanager
+def reading() -> Iterator[Session]:
+    """Open a session that sees what the account may see. A view opens no other to read."""
+    account = current_user._get_current_object()
+    account_id = account.scope if account.is_authenticated else scope.NOBODY
+    with scope.reading(find_services().database, account_id) as session:
+        yield session
+
+
+@contextmanager
+def changing(action: str, target: str = "", **detail: Any) -> Iterator[Session]:
+    """Open a session that writes; the audit log tells of it in the same transaction. A view opens no other to write."""
+    services = find_services()
+    with services.database.writing() as session:
+        yield session
+        audit.append(session, services.clock(), find_actor(), action, target, detail)
+
+
+def find_actor() -> Actor:
+    """Return who is asking, as the audit log names them."""
+    address = request.remote_addr or ""
+    account = current_user._get_current_object()
+    return Actor(account.name, account.via, address) if account.is_authenticated else Actor("", "", address)
+
+
 def make_blueprint(name: str) -> APIBlueprint:
-    """Make the blueprint of one part of the API: behind sign-in, its errors as JSON."""
+    """Make the blueprint of one part of the API: its errors as JSON. `fleet.guard` lets nobody in who may not."""
     blueprint = APIBlueprint(f"api_{name}", name, url_prefix=PREFIX, tag=name)
-    blueprint.before_request(require_account)
     blueprint.register_error_handler(HTTPException, show_http_error)
     return blueprint
-
-
-def require_account() -> Response | tuple[Response, int, dict[str, str]] | None:
-    """Answer 401 to a stranger."""
-    if current_user.is_authenticated:
-        return None
-    problem = jsonify(error="sign in first", hint="send a name and password (HTTP Basic), or the console's session")
-    return problem, 401, {"WWW-Authenticate": 'Basic realm="fengsui", charset="UTF-8"'}
 
 
 def show_http_error(error: HTTPException) -> tuple[Response, int]:

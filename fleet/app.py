@@ -8,15 +8,13 @@ import time
 from importlib.metadata import version
 
 from apiflask import APIBlueprint, APIFlask
-from flask import Request, Response, jsonify
-from flask_login import LoginManager
+from flask import Response, jsonify
 from prometheus_client import CollectorRegistry, Gauge
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from sqlalchemy.exc import SQLAlchemyError
 
-from fleet import console
-from fleet.accounts import service as accounts
-from fleet.accounts.service import Identity
+from fleet import console, guard
+from fleet.accounts.guesses import Guesses
 from fleet.alarms import service as alarms
 from fleet.alarms import views as _alarms
 from fleet.api import EXTENSION, PREFIX, add_error_mapper
@@ -24,7 +22,6 @@ from fleet.bootstrap import Services
 from fleet.claims import views as enrolment
 from fleet.commands import views as _commands
 from fleet.configs import views as _configs
-from fleet.console.throttle import Throttle
 from fleet.db import Database, build_engine, parse_url
 from fleet.gateways import service as gateways
 from fleet.gateways import views as _gateways
@@ -56,9 +53,12 @@ def create_app(services: Services, feed: LiveFeed | None = None) -> APIFlask:
     app.config["OPENAPI_VERSION"] = "3.1.0"
     app.config["SECRET_KEY"] = services.settings.secret_key
     app.config["MAX_CONTENT_LENGTH"] = REQUEST_MAX_OCTETS
-    app.security_schemes = {"basic": {"type": "http", "scheme": "basic"}}
+    app.security_schemes = {
+        "basic": {"type": "http", "scheme": "basic"},
+        "token": {"type": "http", "scheme": "bearer"},
+    }
     app.extensions[EXTENSION] = services
-    _add_sign_in(app, services)
+    guard.register(app, Guesses(time.monotonic))
     add_error_mapper(app)
     for views in BLUEPRINTS:
         app.register_blueprint(views.blueprint)
@@ -72,33 +72,6 @@ def create_app(services: Services, feed: LiveFeed | None = None) -> APIFlask:
             # The writer of the OpenAPI document asks every blueprint, and Flask's own do not know the question.
             blueprint.enable_openapi = False  # type: ignore[attr-defined]
     return app
-
-
-def _add_sign_in(app: APIFlask, services: Services) -> None:
-    manager = LoginManager(app)
-    manager.session_protection = "strong"
-    throttle = Throttle(time.monotonic)
-
-    @manager.user_loader  # type: ignore[untyped-decorator]
-    def load_account(account_id: str) -> Identity | None:
-        with services.database.reading() as session:
-            return accounts.find(session, account_id)
-
-    @manager.request_loader  # type: ignore[untyped-decorator]
-    def load_from_request(request: Request) -> Identity | None:
-        """HTTP Basic, for programs; only for the API, so that no page can be driven by a remembered password."""
-        given = request.authorization
-        if not request.path.startswith(f"{PREFIX}/") or given is None or given.type != "basic":
-            return None
-        name, password = given.username or "", given.password or ""
-        key = f"{name.casefold()}@{request.remote_addr}"
-        if throttle.wait_s(key) > 0:
-            return None
-        with services.database.reading() as session:
-            account = accounts.authenticate(session, name, password)
-        if account is None:
-            throttle.note_failure(key)
-        return account
 
 
 def _add_health(app: APIFlask, services: Services, feed: LiveFeed | None) -> None:

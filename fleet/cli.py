@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import logging
 import os
-import secrets
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -13,8 +12,10 @@ from pathlib import Path
 from sqlalchemy.exc import SQLAlchemyError
 
 from fleet import backup, founding
-from fleet.accounts import service as accounts
-from fleet.accounts.models import Role
+from fleet.accounts import cli as cli_accounts
+from fleet.accounts.cli import add_password, find_actor, read_password
+from fleet.audit import cli as cli_audit
+from fleet.audit import service as audit
 from fleet.authority import cli as cli_authority
 from fleet.bootstrap import Services, bootstrap, check_database, describe
 from fleet.claims import cli as cli_claims
@@ -69,7 +70,8 @@ def build_parser() -> argparse.ArgumentParser:
     cli_claims.add(commands, _command, _with_services)
     _add_site(commands)
     _add_destination(commands)
-    _add_account(commands)
+    cli_accounts.add(commands, _command, _with_services)
+    cli_audit.add(commands, _command, _with_services)
     cli_notifications.add(commands, _command)
     _add_backup(commands)
     return parser
@@ -88,26 +90,12 @@ def _add_init(commands: Commands[argparse.ArgumentParser]) -> None:
     parser = _command(commands, "init", "make a fleet, or bring one to this release")
     parser.add_argument("--user", "--admin", default="admin", metavar="NAME", help="the first administrator")
     parser.add_argument("--database", default="", metavar="URL", help="PostgreSQL instead of SQLite in the directory")
-    _add_password(parser)
+    add_password(parser)
     parser.set_defaults(run=_init)
 
 
-def _add_password(parser: argparse.ArgumentParser) -> None:
-    given = parser.add_mutually_exclusive_group()
-    given.add_argument(
-        "--password-file", "--admin-password-file", type=Path, metavar="FILE", help="first line of a file"
-    )
-    given.add_argument("--password-stdin", action="store_true", help="first line of the standard input")
-
-
-def _read_password(arguments: argparse.Namespace) -> str | None:
-    if arguments.password_stdin:
-        return sys.stdin.readline().rstrip("\n")
-    return founding.read_secret(arguments.password_file) if arguments.password_file else None
-
-
 def _init(arguments: argparse.Namespace) -> None:
-    chosen = founding.found(arguments.data, arguments.database, arguments.user, _read_password(arguments))
+    chosen = founding.found(arguments.data, arguments.database, arguments.user, read_password(arguments))
     print(f"the fleet in {arguments.data} is ready")
     if chosen is not None:
         print(f"sign in as {arguments.user} with the password {chosen} (shown this once)")
@@ -176,6 +164,7 @@ def _gateway_add(arguments: argparse.Namespace) -> None:
     def work(services: Services) -> None:
         with services.database.writing() as session:
             _, token = gateways.register(session, arguments.name, arguments.title, arguments.site, services.clock())
+            audit.append(session, services.clock(), find_actor(), "gateway.add", arguments.name)
             if arguments.token_file:
                 write_public(services.settings.data_dir, arguments.token_file.with_name(PUBLIC_FILE))
                 founding.write_token(arguments.token_file, token)
@@ -203,6 +192,7 @@ def _site_add(arguments: argparse.Namespace) -> None:
     def work(services: Services) -> None:
         with services.database.writing() as session:
             sites.add(session, arguments.key, arguments.title, arguments.sector, arguments.lat, arguments.lon)
+            audit.append(session, services.clock(), find_actor(), "site.add", arguments.key)
         print(f"site {arguments.key} is added")
 
     _with_services(arguments, work)
@@ -230,6 +220,7 @@ def _destination_add(arguments: argparse.Namespace) -> None:
             destinations.add(
                 session, arguments.name, arguments.kind, arguments.url, services.clock(), arguments.counts_url
             )
+            audit.append(session, services.clock(), find_actor(), "destination.add", arguments.name)
         print(f"destination {arguments.name} is added")
 
     _with_services(arguments, work)
@@ -239,30 +230,9 @@ def _destination_switch(arguments: argparse.Namespace) -> None:
     def work(services: Services) -> None:
         with services.database.writing() as session:
             destinations.set_enabled(session, arguments.name, arguments.is_enabled)
+            action = "destination.enable" if arguments.is_enabled else "destination.disable"
+            audit.append(session, services.clock(), find_actor(), action, arguments.name)
         print(f"destination {arguments.name} is {'enabled' if arguments.is_enabled else 'disabled'}")
-
-    _with_services(arguments, work)
-
-
-def _add_account(commands: Commands[argparse.ArgumentParser]) -> None:
-    group = commands.add_parser("account", help="add people").add_subparsers(metavar="ACTION", required=True)
-    parser = _command(group, "add", "add somebody who signs in")
-    parser.add_argument("name")
-    parser.add_argument("--role", default=Role.OPERATOR.value, choices=[role.value for role in Role])
-    _add_password(parser)
-    parser.set_defaults(run=_account_add)
-
-
-def _account_add(arguments: argparse.Namespace) -> None:
-    given = _read_password(arguments)
-    password = given if given is not None else secrets.token_urlsafe(founding.PASSWORD_OCTETS)
-
-    def work(services: Services) -> None:
-        with services.database.writing() as session:
-            accounts.add(session, arguments.name, password, Role(arguments.role), services.clock())
-        print(f"account {arguments.name} is added")
-        if given is None:
-            print(f"its password (shown this once) is: {password}")
 
     _with_services(arguments, work)
 

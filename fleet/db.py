@@ -47,6 +47,7 @@ def load_models() -> None:
     """Import every table, so that ``Base.metadata`` is whole."""
     from fleet.accounts import models as accounts
     from fleet.alarms import models as alarms
+    from fleet.audit import models as audit
     from fleet.certificates import models as certificates
     from fleet.claims import models as claims
     from fleet.commands import models as commands
@@ -61,6 +62,7 @@ def load_models() -> None:
     _ = (
         accounts,
         alarms,
+        audit,
         certificates,
         claims,
         commands,
@@ -164,9 +166,9 @@ class Database:
         self._reader = engine if is_sqlite else engine.execution_options(isolation_level="REPEATABLE READ")
 
     @contextmanager
-    def reading(self) -> Iterator[Session]:
-        """Open a session that only reads: one consistent view, nothing is committed."""
-        with Session(self._reader, expire_on_commit=False) as session:
+    def reading(self, kind: type[Session] = Session, info: dict[str, Any] | None = None) -> Iterator[Session]:
+        """Open a session that only reads: one consistent view, nothing is committed. ``info`` is kept in it."""
+        with kind(self._reader, expire_on_commit=False, info=info) as session:
             yield session
 
     @contextmanager

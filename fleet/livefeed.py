@@ -12,7 +12,7 @@ import msgspec
 import sqlalchemy as sa
 from sqlalchemy.exc import SQLAlchemyError
 
-from fleet.alarms.models import AlarmEvent
+from fleet.alarms.service import find_newest
 from fleet.bootstrap import Services
 from fleet.broker_client import connect
 from fleet.gateways.models import Gateway
@@ -120,7 +120,7 @@ class LiveFeed:
 
     def _newest_event(self) -> int:
         with self._services.database.reading() as session:
-            return session.scalar(sa.select(sa.func.max(AlarmEvent.id))) or 0
+            return find_newest(session)
 
     def _gateways(self) -> frozenset[str]:
         with self._services.database.reading() as session:

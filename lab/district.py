@@ -18,7 +18,7 @@ from lab.fleet_side import FleetSide
 from lab.gateway_side import GatewaySide
 from lab.ledger import Ledger
 from lab.platform import Book, Platform, RaisedAlarm, Stream
-from lab.site_file import Identity, read_exceptions, read_identity, read_rules
+from lab.site_file import Identity, read_exceptions, read_identity
 from lab.station import Station
 from lab.stations import Bridge, ChemicalPark, RiverSite, WeatherSite
 from lab.truth import Truth
@@ -72,7 +72,7 @@ class District:
         )
         texts = {station.gateway: station.text for station in self._stations}
         self._identities: dict[str, Identity] = {gateway: read_identity(text) for gateway, text in texts.items()}
-        self.truth.expect(rule for text in texts.values() for rule in read_rules(text))
+        self.truth.expect(rule for station in self._stations for rule in station.rules)
         self._by_exception = frozenset(tag for text in texts.values() for tag in read_exceptions(text))
         self.gateways: list[GatewaySide] = []
         self._background: set[asyncio.Task[None]] = set()

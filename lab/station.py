@@ -18,8 +18,8 @@ from lab.instruments.siren import RelayModule
 from lab.instruments.upload import Upload
 from lab.ledger import Ledger
 from lab.processes import free_port
-from lab.site_file import read_text
-from lab.truth import Truth
+from lab.site_file import read_rules, read_text
+from lab.truth import Rule, Truth
 
 Clock = Callable[[], int]
 """Monotonic ns."""
@@ -72,6 +72,11 @@ class Station(ABC):
     def text(self) -> str:
         """Its configuration file, the ports left open."""
         return read_text(self.gateway)
+
+    @property
+    def rules(self) -> Sequence[Rule]:
+        """The alarms that its values make due."""
+        return read_rules(self.text)
 
     @abstractmethod
     async def _open_instruments(self) -> None:

@@ -32,6 +32,11 @@ class Filter(msgspec.Struct, frozen=True, kw_only=True):
     to_ns: int | None = None
 
 
+def find_newest(session: Session) -> int:
+    """Return the id of the journal's newest line, 0 for an empty one."""
+    return session.scalar(sa.select(sa.func.max(AlarmEvent.id))) or 0
+
+
 def select_listed(tab: str = "", gateway: str = "", priority: int = 0) -> sa.Select[Alarm]:
     """Select one of the `TABS`: unacknowledged first, by priority, then the newest."""
     flag = TABS[tab]

@@ -23,8 +23,8 @@ from fleet.certificates.models import Certificate
 from fleet.claims import enrolment, journal
 from fleet.claims.enrolment import Outcome, TurnedAway, Waits
 from fleet.commands.keys import load_key
-from fleet.console.throttle import Throttle
 from fleet.errors import SetupError
+from fleet.throttle import Throttle
 from provisioning import authority
 from provisioning.errors import AuthorityError, RequestError
 from provisioning.signing import write_public_key

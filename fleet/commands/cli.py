@@ -11,6 +11,8 @@ from datetime import datetime
 from functools import partial
 from typing import Any
 
+from fleet.audit import service as audit
+from fleet.audit.service import Actor
 from fleet.bootstrap import Services
 from fleet.commands import service
 from fleet.commands.keys import load_key
@@ -66,6 +68,8 @@ def _send(arguments: argparse.Namespace, services: Services) -> None:
             session, key, arguments.gateway, arguments.name, given, getpass.getuser(), arguments.expires_s, now_ns
         )
         command_id = row.id
+        actor = Actor(getpass.getuser(), "cli")
+        audit.append(session, now_ns, actor, "command.issue", arguments.gateway, {"command": arguments.name})
     print(f"command {command_id} is on its way to {arguments.gateway}")
     if arguments.wait_s > 0:
         _wait(services, arguments.gateway, command_id, arguments.wait_s)

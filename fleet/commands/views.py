@@ -9,8 +9,7 @@ from apiflask import Schema
 from apiflask.fields import Dict, Float, Integer, List, Nested, String
 from apiflask.validators import Length, Range
 
-from fleet.accounts.service import require_writer
-from fleet.api import find_account, find_services, make_blueprint
+from fleet.api import changing, find_account, find_services, make_blueprint, reading
 from fleet.commands import service
 from fleet.commands.keys import load_key
 from fleet.commands.models import GatewayCommand
@@ -66,7 +65,7 @@ class CommandsOut(Schema):
 def list_commands(name: str, query_data: dict[str, Any]) -> dict[str, Any]:
     """List what a gateway was asked to do, newest first."""
     services = find_services()
-    with services.database.reading() as session:
+    with reading() as session:
         gateways.get(session, name)
         rows = service.list_newest(session, name, query_data["limit"])
         return {"names": service.names(session, name), "commands": [_show(row, services.clock()) for row in rows]}
@@ -77,7 +76,7 @@ def list_commands(name: str, query_data: dict[str, Any]) -> dict[str, Any]:
 def get_command(name: str, command_id: str) -> dict[str, Any]:
     """Show one command."""
     services = find_services()
-    with services.database.reading() as session:
+    with reading() as session:
         return _show(service.get(session, name, command_id), services.clock())
 
 
@@ -87,9 +86,8 @@ def get_command(name: str, command_id: str) -> dict[str, Any]:
 def issue_command(name: str, json_data: dict[str, Any]) -> dict[str, Any]:
     """Ask a gateway to do something once. Answers 409 if it does not carry out such commands."""
     services, account = find_services(), find_account()
-    require_writer(account)
     key, now_ns = partial(load_key, services.settings.data_dir), services.clock()
-    with services.database.writing() as session:
+    with changing("command.issue", name, command=json_data["name"]) as session:
         row = service.issue(
             session, key, name, json_data["name"], json_data["arguments"], account.name, json_data["expires_s"], now_ns
         )

@@ -8,8 +8,7 @@ from apiflask import Schema
 from apiflask.fields import Dict, Integer, String
 from apiflask.validators import Range
 
-from fleet.accounts.service import require_writer
-from fleet.api import INT_MAX, find_account, find_services, make_blueprint
+from fleet.api import INT_MAX, changing, find_account, find_services, make_blueprint, reading
 from fleet.configs import service
 from fleet.errors import NotFoundError
 from fleet.gateways import service as gateways
@@ -38,7 +37,7 @@ class DesiredOut(Schema):
 @blueprint.output(DesiredOut)
 def get_desired(name: str) -> Any:
     """Show the newest configuration that the fleet wants."""
-    with find_services().database.reading() as session:
+    with reading() as session:
         gateways.get(session, name)
         desired = service.latest(session, name)
         if desired is None:
@@ -52,6 +51,5 @@ def get_desired(name: str) -> Any:
 def put_desired(name: str, json_data: dict[str, Any]) -> Any:
     """Write the next configuration. Answers 409 if somebody else has written since."""
     services, account = find_services(), find_account()
-    require_writer(account)
-    with services.database.writing() as session:
+    with changing("config.put", name, after=json_data["version"]) as session:
         return service.put(session, name, json_data["config"], json_data["version"], account.name, services.clock())

@@ -10,16 +10,15 @@ from typing import Any
 
 from flask import Flask, Response, request, url_for
 from flask_babel import Babel, gettext, lazy_gettext
-from flask_login import LoginManager, current_user
+from flask_login import current_user
 
-from fleet.accounts import service as accounts
-from fleet.accounts.service import Identity
+from fleet.accounts.authorization import ROUTES, Permission
 from fleet.bootstrap import Services
-from fleet.console import alarmviews, notation, tagview, words
+from fleet.console import alarmviews, notation, people, signing, tagview, words
 from fleet.console.notation import ZONE
 from fleet.console.state import EXTENSION, Console, find_console
 from fleet.console.troubles import TROUBLES, show_trouble
-from fleet.console.views import LANGUAGES, THEMES, blueprint, csrf
+from fleet.console.views import LANGUAGES, THEMES, blueprint
 from fleet.overview.alarms import count_active
 
 FOLDER = Path(__file__).parent
@@ -37,11 +36,15 @@ HEADERS = {
     "Cross-Origin-Opener-Policy": "same-origin",
     "Permissions-Policy": "camera=(), microphone=(), geolocation=()",
 }
+PAGES = (alarmviews, people, signing)
+"""Modules that add their pages to the one blueprint when they are imported."""
 MENU = (
     ("now", lazy_gettext("Now"), ("console.now",)),
     ("gateways", lazy_gettext("Gateways"), ("console.gateways", "console.gateway", "console.tag")),
     ("alarms", lazy_gettext("Alarms"), ("console.alarms", "console.alarm_statistics", "console.notifications")),
     ("relay", lazy_gettext("Relay"), ("console.relay",)),
+    ("users", lazy_gettext("Users"), ("console.users", "console.add_user", "console.change_user")),
+    ("audit_log", lazy_gettext("Audit log"), ("console.audit_log",)),
 )
 
 
@@ -52,25 +55,14 @@ def register(app: Flask, services: Services) -> None:
     app.config["SESSION_COOKIE_SECURE"] = services.settings.cookie_secure
     app.config["PERMANENT_SESSION_LIFETIME"] = timedelta(hours=SESSION_HOURS)
     app.config["BABEL_TRANSLATION_DIRECTORIES"] = str(FOLDER / "translations")
-    app.config["WTF_CSRF_CHECK_DEFAULT"] = False  # pages check it themselves; the API carries keys, not cookies
-    app.config["WTF_CSRF_TIME_LIMIT"] = None  # as long as the session: a page stays open for a whole shift
     app.extensions[EXTENSION] = Console(services)
     Babel(app, default_locale=LANGUAGES["zh"], default_timezone=ZONE, locale_selector=find_locale)
-    csrf.init_app(app)
-    if not hasattr(app, "login_manager"):
-        LoginManager(app).user_loader(find_account)
     add_filters(app)
     app.context_processor(describe_page)
-    app.register_blueprint(alarmviews.blueprint)  # the one of all pages, with those of alarms
+    app.register_blueprint(PAGES[0].blueprint)
     app.after_request(add_headers)
     for status in TROUBLES:
         app.register_error_handler(status, show_trouble)
-
-
-def find_account(account_id: str) -> Identity | None:
-    """Who a session belongs to."""
-    with find_console().services.database.reading() as session:
-        return accounts.find(session, account_id)
 
 
 def find_locale() -> str:
@@ -103,7 +95,8 @@ def describe_page() -> dict[str, Any]:
         "now_ms": find_console().services.clock() // 1_000_000,
         "tick_words": {"h": gettext("h"), "min": gettext("min"), "d": gettext("d")},
         "menu": describe_menu,
-        "may_write": lambda: accounts.may_write(current_user._get_current_object()),
+        "may_write": lambda: _may(Permission.OPERATE),
+        "may_see_fleet": lambda: _may(Permission.FLEET),
         "user_name": getattr(current_user, "name", ""),
         "asset": find_asset,
     }
@@ -123,7 +116,13 @@ def describe_menu() -> list[dict[str, Any]]:
             "badge_priority": worst,
         }
         for name, title, endpoints in MENU
+        if _may(ROUTES[f"console.{name}"])
     ]
+
+
+def _may(permission: Permission) -> bool:
+    """Whether who is signed in has a permission."""
+    return bool(current_user.is_authenticated and current_user.may(permission))
 
 
 def find_asset(name: str) -> str:
@@ -167,6 +166,7 @@ def add_filters(app: Flask) -> None:
         action_word=partial(words.find_word, words.ACTIONS),
         where_word=partial(words.find_word, words.WHERE),
         state_word=partial(words.find_word, words.STATES),
+        outcome_word=partial(words.find_word, words.OUTCOMES),
         message_word=partial(words.find_word, words.MESSAGES),
         step_word=lambda step: words.find_word(words.STEPS, step.split("-", 1)[0]),
         short_title=tagview.shorten_title,

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from flask import current_app, g
 
+from fleet.api import reading
 from fleet.bootstrap import Services
 from fleet.console.streams import Slots
-from fleet.console.throttle import Throttle
 from fleet.overview.sources import Sources
 from fleet.overview.trends import Trends
 
@@ -25,15 +24,14 @@ class Console:
     services: Services
     trends: Trends = field(default_factory=Trends)
     slots: Slots = field(default_factory=Slots)
-    throttle: Throttle = field(default_factory=lambda: Throttle(time.monotonic))
 
     @contextmanager
     def reading(self) -> Iterator[Sources]:
-        """Open what the pages are gathered from, as of now. What is opened inside of it sees the same."""
+        """Open what the pages are gathered from, as of now and for who asks. What is opened inside sees the same."""
         if "sources" in g:
             yield g.sources
             return
-        with self.services.database.reading() as session:
+        with reading() as session:
             g.sources = Sources(session, self.services.live, self.trends, self.services.clock())
             try:
                 yield g.sources

@@ -16,8 +16,8 @@ from fleet.live import Live
 
 LIFETIME_S = 60.0
 """How long a stream lives: each return checks the sign-in anew."""
-BEAT_S = 10.0
-"""Longest silence: a comment tells proxies and browsers that the stream is alive."""
+LOOK_S = 5.0
+"""Longest silence: the stream then looks whether its session still stands, and a comment tells that it is alive."""
 GATHER_S = 0.25
 """Changes are gathered this long before they are sent: the eye does not need more."""
 AGAIN_S = 10.0
@@ -51,23 +51,35 @@ Draw = Callable[[Mapping[str, Any]], Mapping[str, Any]]
 """Puts newer values {tag: LiveValue} into what the page shows of them."""
 
 
+Look = Callable[[], int | None]
+"""Reads the newest line of the journal that the reader may see; None once nobody is signed in any more."""
+
+
 def stream_changes(
-    live: Live, gateway: str | None, draw: Draw | None = None, lifetime_s: float = LIFETIME_S
+    live: Live, gateway: str | None, look: Look, draw: Draw | None = None, lifetime_s: float = LIFETIME_S
 ) -> Iterator[str]:
-    """Tell what changes, of one gateway or of any.
+    """Tell what changes, of one gateway or of any; ends as soon as ``look`` finds that the session has ended.
 
     ``tags`` carries what to draw of tags, ``changed`` asks to read the page again.
     """
+    newest, look_again = look(), time.monotonic() + LOOK_S
     end = time.monotonic() + lifetime_s
     version = 0 if draw else live.version
     read_again = time.monotonic() + AGAIN_S
     yield f"retry: {RETRY_MS}\n\n"
     while not live.closed and (left := end - time.monotonic()) > 0:
-        version, changes = live.wait(gateway, version, min(BEAT_S, left))
+        version, changes = live.wait(gateway, version, min(LOOK_S, left))
         parts = []
+        grew = False
+        if changes.alarms or time.monotonic() >= look_again:
+            look_again = time.monotonic() + LOOK_S
+            before, newest = newest, look()
+            if newest is None:
+                return
+            grew = newest != before
         if draw and gateway in changes.tags:
             parts.append(write_event("tags", draw(changes.tags[gateway])))
-        if changes.alarms or time.monotonic() >= read_again:
+        if grew or time.monotonic() >= read_again:
             read_again = time.monotonic() + AGAIN_S
             parts.append(write_event("changed", {}))
         yield "".join(parts) or ": beat\n\n"

@@ -8,14 +8,15 @@ from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
 
-from flask import Blueprint, Response, redirect, render_template, request, session, stream_with_context, url_for
+from flask import Blueprint, Response, redirect, render_template, request, stream_with_context, url_for
 from flask.typing import ResponseReturnValue
 from flask_babel import gettext
-from flask_login import current_user, login_user, logout_user
-from flask_wtf.csrf import CSRFProtect
+from flask_login import current_user
 
+from fleet.accounts import scope
 from fleet.accounts import service as accounts
-from fleet.api import INT_MAX
+from fleet.alarms.service import find_newest
+from fleet.api import INT_MAX, changing
 from fleet.commands import service as commands
 from fleet.commands.keys import load_key
 from fleet.console.drawing import draw_still
@@ -40,20 +41,10 @@ blueprint = Blueprint(
     "console", __name__, template_folder="templates", static_folder="static", static_url_path="/assets"
 )
 
-csrf = CSRFProtect()
-
-OPEN = {"console.sign_in", "console.prefer", "console.static"}
-"""What may be reached without having signed in."""
 LANGUAGES = {"zh": "zh_Hans_CN", "en": "en"}
 THEMES = ("auto", "light", "dark")
 PRESETS: dict[str, dict[str, Any]] = {"report": {}, "reconnect": {}, "log-level": {"level": "debug", "minutes": 10}}
 """The arguments of the commands that a page offers."""
-
-
-@blueprint.before_request
-def require_token() -> None:
-    """Refuse a form that our own pages did not make."""
-    csrf.protect()
 
 
 @blueprint.errorhandler(FleetError)
@@ -63,59 +54,7 @@ def show_fleet_error(error: FleetError) -> ResponseReturnValue:
     return show_status(status, str(error)), status
 
 
-@blueprint.before_request
-def require_account() -> ResponseReturnValue | None:
-    """Ask everybody else to sign in; what a script asks for gets a plain 401."""
-    if request.endpoint in OPEN or current_user.is_authenticated:
-        return None
-    if request.headers.get("X-Live") or request.accept_mimetypes.best == "text/event-stream":
-        return Response(status=401)
-    target = request.full_path.rstrip("?") if request.method == "GET" else None
-    return redirect(url_for("console.sign_in", next=target if target != "/" else None))
-
-
-# signing in and preferences
-
-
-@blueprint.route("/sign-in", methods=["GET", "POST"])
-def sign_in() -> ResponseReturnValue:
-    """The page to sign in on."""
-    target = local_path(request.args.get("next"))
-    if current_user.is_authenticated:
-        return redirect(target)
-    if request.method == "GET":
-        return render_template("console/sign_in.html", target=request.args.get("next"), name="", trouble="")
-    name, password = request.form.get("name", "").strip(), request.form.get("password", "")
-    console = find_console()
-    key = f"{name.casefold()}@{request.remote_addr}"
-    wait_s = console.throttle.wait_s(key)
-    if wait_s > 0:
-        minutes = int(wait_s // 60) + 1
-        trouble = gettext("Too many failed tries. Try again in %(minutes)s min.", minutes=minutes)
-        return *_sign_in_again(name, trouble, 429), {"Retry-After": str(int(wait_s) + 1)}
-    with console.services.database.reading() as db:
-        account = accounts.authenticate(db, name, password)
-    if account is None:
-        console.throttle.note_failure(key)
-        return _sign_in_again(name, gettext("User name or password is wrong."), 401)
-    console.throttle.forget(key)
-    session.clear()  # what a session held before the sign-in is worth nothing afterwards
-    session.permanent = True
-    login_user(account)
-    return redirect(target)
-
-
-def _sign_in_again(name: str, trouble: str, status: int) -> tuple[str, int]:
-    page = render_template("console/sign_in.html", target=request.args.get("next"), name=name, trouble=trouble)
-    return page, status
-
-
-@blueprint.post("/sign-out")
-def sign_out() -> ResponseReturnValue:
-    """End the session."""
-    logout_user()
-    session.clear()
-    return redirect(url_for("console.sign_in"))
+# preferences
 
 
 @blueprint.post("/preferences")
@@ -190,13 +129,12 @@ def gateway(name: str) -> str:
 @blueprint.post("/gateways/<name>/commands")
 def command(name: str) -> ResponseReturnValue:
     """Ask a gateway to do something once, then show its page, where the command is pending."""
-    accounts.require_writer(current_user._get_current_object())
     chosen = request.form.get("command", "")
     if chosen not in PRESETS:
         raise InvalidError(gettext("There is no such command."))
     services = find_console().services
     key = partial(load_key, services.settings.data_dir)
-    with services.database.writing() as db:
+    with changing("command.issue", name, command=chosen) as db:
         commands.issue(db, key, name, chosen, PRESETS[chosen], current_user.name, commands.LIFETIME_S, services.clock())
     return redirect(url_for("console.gateway", name=name))
 
@@ -345,7 +283,17 @@ def _stream(gateway: str | None, draw: Draw | None) -> Response:
     if not console.slots.take():
         return Response(status=503, headers={"Retry-After": "10"})
     # The request's context stays with the stream: words are written in the reader's language.
-    parts = stream_with_context(stream_changes(console.services.live, gateway, draw))
+    session_id = current_user.get_id()
+
+    def look() -> int | None:
+        with console.services.database.reading() as db:
+            account = accounts.find(db, session_id)
+        if account is None:
+            return None
+        with scope.reading(console.services.database, account.scope) as db:
+            return find_newest(db)
+
+    parts = stream_with_context(stream_changes(console.services.live, gateway, look, draw))
     return Response(
         Held(parts, console.slots),
         mimetype="text/event-stream",

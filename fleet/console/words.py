@@ -38,6 +38,18 @@ LOSSES = {
     "corrupt": lazy_gettext("The spool's file was damaged"),
     "forgotten": lazy_gettext("The fleet was restored to an earlier time"),
 }
+ROLES = {
+    "administrator": lazy_gettext("Administrator"),
+    "operator": lazy_gettext("Operator"),
+    "technician": lazy_gettext("Technician"),
+    "enterprise": lazy_gettext("Enterprise"),
+    "auditor": lazy_gettext("Auditor"),
+}
+OUTCOMES = {
+    "done": lazy_gettext("done"),
+    "refused": lazy_gettext("refused"),
+    "failed": lazy_gettext("failed"),
+}
 MESSAGES = {
     "waiting": lazy_gettext("not arrived yet"),
     "sent": lazy_gettext("arrived"),

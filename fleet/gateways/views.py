@@ -7,7 +7,7 @@ from typing import Any
 from apiflask import Schema
 from apiflask.fields import Boolean, Dict, Float, Integer, List, Nested, Raw, String
 
-from fleet.api import dump, find_services, make_blueprint
+from fleet.api import dump, find_services, make_blueprint, reading
 from fleet.gateways import service
 from fleet.gateways.models import Gateway, Tag
 from wire.sample import quality_class
@@ -85,7 +85,7 @@ class LivesOut(Schema):
 @blueprint.output(GatewaysOut)
 def list_gateways() -> dict[str, Any]:
     """List all gateways."""
-    with find_services().database.reading() as session:
+    with reading() as session:
         return {"gateways": [_summary(gateway) for gateway in service.list_all(session)]}
 
 
@@ -93,7 +93,7 @@ def list_gateways() -> dict[str, Any]:
 @blueprint.output(GatewayDetail)
 def get_gateway(name: str) -> dict[str, Any]:
     """Show one gateway."""
-    with find_services().database.reading() as session:
+    with reading() as session:
         gateway = service.get(session, name)
         return {
             **_summary(gateway),
@@ -111,7 +111,7 @@ def get_gateway(name: str) -> dict[str, Any]:
 @blueprint.output(TagsOut)
 def list_tags(name: str) -> dict[str, Any]:
     """List a gateway's tags, also those it no longer reports."""
-    with find_services().database.reading() as session:
+    with reading() as session:
         service.get(session, name)
         return {"tags": [_tag(tag) for tag in service.tags(session, name, listed_only=False)]}
 
@@ -121,7 +121,7 @@ def list_tags(name: str) -> dict[str, Any]:
 def get_live(name: str) -> dict[str, Any]:
     """Show the newest value of each tag."""
     services = find_services()
-    with services.database.reading() as session:
+    with reading() as session:
         service.get(session, name)
     version = services.live.version
     values = [

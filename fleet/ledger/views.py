@@ -8,7 +8,7 @@ from apiflask import Schema
 from apiflask.fields import Integer, List, Nested, String
 from apiflask.validators import Range
 
-from fleet.api import INT_MAX, PageQuery, find_services, make_blueprint
+from fleet.api import INT_MAX, PageQuery, find_services, make_blueprint, reading
 from fleet.ledger import service
 
 blueprint = make_blueprint("ledger")
@@ -76,7 +76,7 @@ class TalliesOut(Schema):
 @blueprint.output(LossesOut)
 def list_losses(query_data: dict[str, Any]) -> dict[str, Any]:
     """List what was lost, newest first."""
-    with find_services().database.reading() as session:
+    with reading() as session:
         return {"losses": service.losses(session, **query_data)}
 
 
@@ -88,5 +88,5 @@ def list_counts(query_data: dict[str, Any]) -> dict[str, Any]:
     services = find_services()
     to_ns = query_data["to_ns"] if query_data["to_ns"] is not None else services.clock()
     from_ns = query_data["from_ns"] if query_data["from_ns"] is not None else max(0, to_ns - DAY_NS)
-    with services.database.reading() as session:
+    with reading() as session:
         return {"hours": service.counts(session, query_data["gateway"], from_ns, to_ns)}

@@ -9,7 +9,7 @@ from apiflask.fields import Dict, Integer, List, Nested, String
 from apiflask.validators import Range
 from flask import Response, request
 
-from fleet.api import INT_MAX, dump, find_services, make_blueprint
+from fleet.api import INT_MAX, dump, find_services, make_blueprint, reading
 from fleet.notifications import feed, service
 
 blueprint = make_blueprint("notifications")
@@ -64,7 +64,7 @@ class NotificationsOut(Schema):
 @blueprint.output(NotificationsOut)
 def list_notifications(query_data: dict[str, Any]) -> dict[str, Any]:
     """List messages, newest first."""
-    with find_services().database.reading() as session:
+    with reading() as session:
         messages = service.list_messages(session, **query_data)
         return {"messages": dump(messages), "waiting": service.count_unsent(session)}
 
@@ -76,7 +76,7 @@ def show_feed(query_data: dict[str, Any]) -> Response:
     """List the newest alert of each alarm that goes on or has ended within a day, as an Atom feed."""
     services = find_services()
     now_ns = services.clock()
-    with services.database.reading() as session:
+    with reading() as session:
         entries = feed.list_current(session, query_data["gateway"].replace("\0", ""), now_ns)
     return Response(feed.write_index(request.url, entries, now_ns), mimetype="application/atom+xml")
 
@@ -86,6 +86,6 @@ def show_feed(query_data: dict[str, Any]) -> Response:
 def show_alert(number: int) -> Response:
     """Show the alert that a line of the journal is. It never changes."""
     services = find_services()
-    with services.database.reading() as session:
+    with reading() as session:
         alert = feed.write_alert(session, services.settings.cap_sender, min(number, INT_MAX))
     return Response(alert, mimetype="application/cap+xml")

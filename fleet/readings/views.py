@@ -12,7 +12,7 @@ from apiflask.schemas import FileSchema
 from apiflask.validators import Range
 from flask import Response
 
-from fleet.api import INT_MAX, PageQuery, find_services, make_blueprint
+from fleet.api import INT_MAX, PageQuery, find_services, make_blueprint, reading
 from fleet.gateways import service as gateways
 from fleet.readings import minutes, service
 
@@ -121,7 +121,7 @@ def get_series(name: str, query_data: dict[str, Any]) -> dict[str, Any]:
     services = find_services()
     end_ns = query_data["to_ns"] if query_data["to_ns"] is not None else services.clock()
     start_ns = query_data["from_ns"] if query_data["from_ns"] is not None else end_ns - HOUR_NS
-    with services.database.reading() as session:
+    with reading() as session:
         tag = gateways.get_tag(session, name, query_data["tag"])
         points = service.series(session, tag.id, start_ns, end_ns, query_data["buckets"])
         return {
@@ -140,7 +140,7 @@ def list_lost_minutes(name: str, query_data: dict[str, Any]) -> dict[str, Any]:
     services = find_services()
     end_ns = query_data["to_ns"] if query_data["to_ns"] is not None else services.clock()
     start_ns = query_data["from_ns"] if query_data["from_ns"] is not None else max(0, end_ns - DAY_NS)
-    with services.database.reading() as session:
+    with reading() as session:
         tag = gateways.get_tag(session, name, query_data["tag"])
         found = minutes.read(session, tag.id, start_ns, end_ns)
         return {"gateway": name, "tag": tag.name, "unit": tag.unit, "minutes": found}
@@ -151,7 +151,7 @@ def list_lost_minutes(name: str, query_data: dict[str, Any]) -> dict[str, Any]:
 @blueprint.output(QuarantineOut)
 def list_quarantine(query_data: dict[str, Any]) -> dict[str, Any]:
     """List what could not be read, newest first."""
-    with find_services().database.reading() as session:
+    with reading() as session:
         rows = service.quarantined(session, **query_data)
         names = ("id", "gateway", "kind", "epoch", "lane", "seq", "reason", "received_ns")
         return {
@@ -170,7 +170,7 @@ def list_quarantine(query_data: dict[str, Any]) -> dict[str, Any]:
 @blueprint.output(FileSchema(type="string", format="binary"), content_type="application/octet-stream")
 def get_octets(number: int) -> Response:
     """Download one thing that could not be read, as it came (64 KiB of it at most)."""
-    with find_services().database.reading() as session:
+    with reading() as session:
         row = service.find_quarantined(session, number)
     name = f"{row.gateway}-{row.id}.bin"
     headers = {"Content-Disposition": f'attachment; filename="{name}"', "X-Content-Type-Options": "nosniff"}

@@ -7,7 +7,7 @@ from typing import Any
 from apiflask import Schema
 from apiflask.fields import Integer, List, Nested, String
 
-from fleet.api import dump, find_services, make_blueprint
+from fleet.api import dump, make_blueprint, reading
 from fleet.relay import service
 
 blueprint = make_blueprint("relay")
@@ -37,5 +37,5 @@ class RelayOut(Schema):
 @blueprint.output(RelayOut)
 def get_status() -> dict[str, Any]:
     """Show how far each destination is, lane by lane."""
-    with find_services().database.reading() as session:
+    with reading() as session:
         return {"relay": dump(service.status(session))}

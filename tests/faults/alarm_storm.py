@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager, suppress
 
 from lab.errors import LabError
 from lab.truth import Truth
@@ -103,7 +103,8 @@ class AlarmStorm:
             number += 1
             words = f"fault {number}: {name} for {time.monotonic() - began:.1f} s"
             if number % ROUND == 0:
-                is_well = await recovers(self._scene.district)
+                with self._standing_still(self._yards):
+                    is_well = await recovers(self._scene.district)
                 not_recovered += not is_well
                 words += ", recovered" if is_well else f", NOT RECOVERED in {RECOVER_S:g} s"
             say(f"{words}; {self._play.begun} of {count} alarms, {len(self._operators.done)} operations on site")
@@ -122,13 +123,18 @@ class AlarmStorm:
 
     async def _inject(self, name: str) -> None:
         await self._fleet_runs()
-        held = self._yards if name in NOT_STORED else []
-        for yard in held:
+        with self._standing_still(self._yards if name in NOT_STORED else ()):
+            await self._faults[name]()
+
+    @contextmanager
+    def _standing_still(self, yards: Sequence[Yard]) -> Iterator[None]:
+        """Let no alarm begin or end there: the disk takes nothing, or nothing is broken."""
+        for yard in yards:
             yard.hold()
         try:
-            await self._faults[name]()
+            yield
         finally:
-            for yard in held:
+            for yard in yards:
                 yard.let_go()
 
     async def _answered_then_killed(self) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import tomllib
 
 import msgspec
 import pytest
@@ -123,3 +124,11 @@ async def test_play_begins_as_many_alarms_as_it_is_told_and_ends_when_all_are_kn
         for read in range(SURE_READS):
             yard._see(tag, switch.value(0), read * NS)
     await play.go_on(25)
+
+
+def test_every_switch_of_a_yard_has_the_alarm_that_its_gateway_is_configured_with():
+    yard = Yard("gw-yard-0001", Truth())
+    tags = [tag for device in tomllib.loads(yard.text)["device"] for tag in device["group"][0]["tag"]]
+    limits = [(tag["title"], tag["alarm"][0]["level"], tag["alarm"][0]["limit"]) for tag in tags if "alarm" in tag]
+    assert [(rule.tag, rule.level, rule.limit) for rule in yard.rules] == limits
+    assert len(limits) == len(yard.switches)

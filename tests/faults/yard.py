@@ -17,7 +17,7 @@ from lab.instruments.registers import Point, RegisterUnit
 from lab.instruments.signals import Signal, Swing
 from lab.ledger import Ledger
 from lab.station import Station
-from lab.truth import Truth
+from lab.truth import Rule, Truth
 
 GATEWAYS = ("gw-yard-0001", "gw-yard-0002")
 GROUPS, WIDTH = 3, 100
@@ -99,7 +99,7 @@ class Yard(Station):
 
     @property
     def is_held(self) -> bool:
-        """Whether nobody need have anything for good, for the disk takes nothing."""
+        """Whether nothing changes, and nobody need have anything for good."""
         return self._is_held
 
     def hold(self) -> None:
@@ -116,6 +116,13 @@ class Yard(Station):
         self._told(tag, value, at_ns)
         if not self._is_held:
             self.switches[tag].seen(value, self.life(), at_ns)
+
+    @property
+    def rules(self) -> Sequence[Rule]:
+        """The alarms of its switches, one each; the product's reading of its configuration is not asked."""
+        return [
+            Rule(gateway=self.gateway, tag=tag, level="high", limit=LIMIT, deadband=DEADBAND) for tag in self.switches
+        ]
 
     @property
     def text(self) -> str:

@@ -20,7 +20,7 @@ from fleet.live import LiveHealth, LiveValue
 from fleet.metrics import IngestMetrics
 from tests.fleet import edge
 from tests.fleet.conftest import START_NS
-from tests.fleet.console.test_pages import PASSWORD, sign_in
+from tests.fleet.console.test_pages import PASSWORD, csrf, sign_in
 from wire.record import AlarmRecord, AuditRecord, Lane, Layout, layout_id
 from wire.topics import Up
 from wire.twin import AlarmInfo, DeviceInfo, TagInfo
@@ -128,8 +128,9 @@ def test_no_number_of_an_address_is_an_error(client: FlaskClient, value: str) ->
 
 
 def test_a_version_too_large_to_store_is_refused(client: FlaskClient) -> None:
-    answer = client.put(f"/api/gateways/{edge.GATEWAY}/desired", json={"version": 10**22, "config": {}})
-    assert answer.status_code == 422
+    path, body = f"/api/gateways/{edge.GATEWAY}/desired", {"version": 10**22, "config": {}}
+    assert client.put(path, json=body).status_code == 400, "a cookie alone changes nothing"
+    assert client.put(path, json=body, headers={"X-CSRFToken": csrf(client)}).status_code == 422
 
 
 @pytest.mark.parametrize(("low", "high"), RANGES[:-1])

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from fleet.console.throttle import Throttle
+from fleet.throttle import Throttle
 
 
 class Seconds:

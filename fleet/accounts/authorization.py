@@ -1,0 +1,113 @@
+"""Who may do what: the one place that decides.
+
+Each route has a permission (`ROUTES`), each role its permissions (`GRANTS`). A route that stands in no table answers
+nobody. Which rows an account sees is decided by `fleet.accounts.scope`, query by query.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import StrEnum
+
+from fleet.accounts.models import Role
+
+
+class Permission(StrEnum):
+    """What a route asks for. ``open`` asks for nothing, ``self`` for any account."""
+
+    OPEN = "open"
+    SELF = "self"
+    READ = "read"
+    FLEET = "fleet"
+    OPERATE = "operate"
+    CONFIGURE = "configure"
+    ACCOUNTS = "accounts"
+    AUDIT = "audit"
+
+
+_READERS = frozenset({Permission.OPEN, Permission.SELF, Permission.READ})
+GRANTS: Mapping[Role, frozenset[Permission]] = {
+    Role.ADMINISTRATOR: frozenset(Permission),
+    Role.OPERATOR: _READERS | {Permission.FLEET, Permission.OPERATE, Permission.CONFIGURE},
+    Role.TECHNICIAN: _READERS | {Permission.FLEET},
+    Role.ENTERPRISE: _READERS,
+    Role.AUDITOR: _READERS | {Permission.FLEET, Permission.AUDIT},
+}
+SCOPES = tuple(Permission(name) for name in ("read", "fleet", "operate", "configure", "accounts", "audit"))
+"""What an API token may be given."""
+
+ROUTES: Mapping[str, Permission] = {
+    "openapi.spec": Permission.OPEN,
+    "show_health": Permission.OPEN,
+    "show_metrics": Permission.FLEET,
+    "console.sign_in": Permission.OPEN,
+    "console.second_factor": Permission.OPEN,
+    "console.prefer": Permission.OPEN,
+    "console.static": Permission.OPEN,
+    # gateways at the door: their claim or key speaks for them
+    "enrol.enrol": Permission.OPEN,
+    "enrol.renew": Permission.OPEN,
+    "enrol.show_ca": Permission.OPEN,
+    "console.sign_out": Permission.SELF,
+    # what an enterprise sees of its own sites
+    "console.now": Permission.READ,
+    "console.gateways": Permission.READ,
+    "console.gateway": Permission.READ,
+    "console.gateway_events": Permission.READ,
+    "console.losses": Permission.READ,
+    "console.counts": Permission.READ,
+    "console.tag": Permission.READ,
+    "console.history": Permission.READ,
+    "console.alarms": Permission.READ,
+    "console.alarm_statistics": Permission.READ,
+    "console.journal_csv": Permission.READ,
+    "console.events": Permission.READ,
+    "api_gateways.list_gateways": Permission.READ,
+    "api_gateways.get_gateway": Permission.READ,
+    "api_gateways.list_tags": Permission.READ,
+    "api_gateways.get_live": Permission.READ,
+    "api_readings.get_series": Permission.READ,
+    "api_readings.list_lost_minutes": Permission.READ,
+    "api_alarms.list_alarms": Permission.READ,
+    "api_alarms.list_journal": Permission.READ,
+    "api_alarms.export_journal": Permission.READ,
+    "api_alarms.show_statistics": Permission.READ,
+    "api_ledger.list_losses": Permission.READ,
+    "api_ledger.list_counts": Permission.READ,
+    "api_notifications.show_feed": Permission.READ,
+    "api_notifications.show_alert": Permission.READ,
+    # what concerns the fleet as a whole
+    "console.quarantine": Permission.FLEET,
+    "console.notifications": Permission.FLEET,
+    "console.relay": Permission.FLEET,
+    "api_readings.list_quarantine": Permission.FLEET,
+    "api_readings.get_octets": Permission.FLEET,
+    "api_configs.get_desired": Permission.FLEET,
+    "api_commands.list_commands": Permission.FLEET,
+    "api_commands.get_command": Permission.FLEET,
+    "api_relay.get_status": Permission.FLEET,
+    "api_notifications.list_notifications": Permission.FLEET,
+    # what changes something
+    "console.command": Permission.OPERATE,
+    "console.operate": Permission.OPERATE,
+    "api_alarms.operate": Permission.OPERATE,
+    "api_commands.issue_command": Permission.OPERATE,
+    "api_configs.put_desired": Permission.CONFIGURE,
+    # people, and what they did
+    "console.users": Permission.ACCOUNTS,
+    "console.add_user": Permission.ACCOUNTS,
+    "console.change_user": Permission.ACCOUNTS,
+    "console.audit_log": Permission.AUDIT,
+    "console.audit_csv": Permission.AUDIT,
+}
+"""{endpoint: what it asks for}."""
+
+
+def allows(granted: frozenset[Permission], endpoint: str) -> bool:
+    """Tell whether these permissions open a route. One that nobody declared stays shut."""
+    return endpoint in ROUTES and ROUTES[endpoint] in granted
+
+
+def grant(role: Role, scopes: frozenset[Permission] | None = None) -> frozenset[Permission]:
+    """Return what a role may do, within the scopes of a token if there is one."""
+    return GRANTS[role] if scopes is None else GRANTS[role] & scopes
