@@ -1,4 +1,4 @@
-"""The command line of the authority: ``fengsui-fleet ca init|root|request|intermediate|import|server|service|show``."""
+"""The command line of the authority, ``fengsui-fleet ca``: makes it, issues by it, and tells brokers of it."""
 
 from __future__ import annotations
 
@@ -11,9 +11,12 @@ from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
 
+from fleet import mosquitto
 from fleet.authority import offline, store
 from fleet.authority.store import to_datetime
+from fleet.bootstrap import bootstrap
 from fleet.errors import SetupError
+from fleet.mosquitto import Doors
 from fleet.settings import Settings, load
 from provisioning import authority
 from provisioning.authority import Purpose
@@ -77,6 +80,11 @@ def _add_issuing(actions: Actions[argparse.ArgumentParser], make_parser: MakePar
     parser.add_argument("name", help="its user name at the broker")
     parser.add_argument("--out", type=Path, required=True, metavar="NAME", help="writes NAME.crt and NAME.key")
     parser.set_defaults(run=_service)
+    parser = make_parser(actions, "mosquitto", "write the configuration and rules of a Mosquitto for this fleet")
+    parser.add_argument("folder", type=Path, metavar="DIR", help="where they go, as Mosquitto finds them")
+    parser.add_argument("--mqtts", default="0.0.0.0:8883", metavar="HOST:PORT", help="for gateways, by certificate")
+    parser.add_argument("--mqtt", default="127.0.0.1:1883", metavar="HOST:PORT", help="for the fleet, by password")
+    parser.set_defaults(run=_mosquitto)
     parser = make_parser(actions, "show", "show what gateways trust, and until when the intermediates last")
     parser.set_defaults(run=_show)
 
@@ -168,6 +176,22 @@ def _write(out: Path, key: EllipticCurvePrivateKey, chain: bytes) -> None:
     except ProvisioningError as error:
         raise SetupError(str(error), hint=error.hint) from error
     print(f"{out}.crt and {out}.key are written, good for {authority.SERVICE_LIFETIME.days} days")
+
+
+def _mosquitto(arguments: argparse.Namespace) -> None:
+    settings, _ = _load(arguments)
+    services = bootstrap(settings)
+    try:
+        written = mosquitto.write_files(services, arguments.folder, Doors(arguments.mqtts, arguments.mqtt))
+    except ProvisioningError as error:
+        raise SetupError(str(error), hint=error.hint) from error
+    finally:
+        services.close()
+    for path in written:
+        print(path)
+    print(
+        f"next: mosquitto_passwd -c {arguments.folder / mosquitto.PASSWORDS} {settings.broker_user}, by broker_password"
+    )
 
 
 def _show(arguments: argparse.Namespace) -> None:
