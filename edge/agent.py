@@ -3,6 +3,7 @@
     store      group commit               one thread owns the spool
     acquire    collectors, alarms, outputs of the running configuration; replaced when the twin changes
     uplink     the conversation with the fleet
+    identity   asks for a certificate, and renews it
     commands   what the fleet wants done once
     health     /healthz and /metrics
     local      the gateway's own page, and the socket of `fengsui-edge alarms`
@@ -18,6 +19,7 @@ import logging
 import random
 import signal
 import time
+from collections.abc import Coroutine
 from contextlib import AsyncExitStack, suppress
 from pathlib import Path
 
@@ -30,6 +32,7 @@ from edge.clock import SystemClock
 from edge.command_ledger import CommandLedger
 from edge.commands import Commander
 from edge.configuration import read_desired
+from edge.enrolment import Enrolment, Keeper
 from edge.errors import DocumentError, EdgeError, SpoolError
 from edge.handlers import make_handlers
 from edge.health import HealthServer, State
@@ -51,6 +54,7 @@ from edge.supervise import end, supervise
 from edge.twin import Twin
 from edge.uplink import Uplink
 from provisioning.signing import read_public_key
+from wire.claim import Issued
 from wire.command import Command
 from wire.health import Health
 from wire.twin import AlarmInfo, Desired, DeviceInfo, Reported
@@ -80,8 +84,10 @@ class Agent:
         clock: SystemClock,
         data: Path,
         folder: Path,
+        keeper: Keeper | None,
     ) -> None:
         self._boot = boot
+        self._keeper = keeper
         self._data = data
         self._folder = folder
         self._twin = twin
@@ -105,6 +111,8 @@ class Agent:
             self._newest,
             password=read_token(folder / uplink.token_file) if uplink.token_file else "",
             ca_file=folder / uplink.ca_file if uplink.ca_file else None,
+            cert_file=folder / uplink.cert_file if uplink.cert_file else None,
+            key_file=folder / uplink.key_file if uplink.key_file else None,
             clock=clock,
             health=self.health,
             report=self.report,
@@ -145,10 +153,11 @@ class Agent:
                 commands = tasks.create_task(
                     supervise("commands", self._commander.run, self._store.put_audit), name="commands"
                 )
+                identity = [tasks.create_task(self._keep_identity(), name="identity")] if self._keeper else []
                 acquire = tasks.create_task(self._acquire(), name="acquire")
                 await stop.wait()
                 log.info("stopping")
-                await end(acquire, commands)
+                await end(acquire, commands, *identity)
                 if self._acquisition is not None:
                     await self._acquisition.leave(None)
                 self._store.put_audit("stopped", "asked to stop")
@@ -174,6 +183,21 @@ class Agent:
             state=self.state,
             commit=self._store.commit,
         )
+
+    async def _keep_identity(self) -> None:
+        keeper = self._keeper
+        assert keeper is not None
+
+        def work() -> Coroutine[None, None, None]:
+            return keeper.run(self.take_identity, lambda: self.uplink.is_connected)
+
+        await supervise("identity", work, self._store.put_audit)
+
+    def take_identity(self, issued: Issued) -> None:
+        """Sign in at the broker by what the fleet gave; its key for commands is pinned once and for all."""
+        self.uplink.floor_ns = issued.time_ns
+        self._commander.pin(read_public_key(issued.command_key.encode()))
+        self.uplink.reconnect()
 
     async def _send_rest(self) -> None:
         deadline = time.monotonic() + LAST_SEND_S
@@ -390,8 +414,13 @@ def read_command_key(path: Path) -> Ed25519PublicKey:
         ) from error
 
 
-async def run(boot: BootSettings, seed: Configuration, data: Path, folder: Path) -> None:
-    """Run the agent until SIGTERM or SIGINT. ``folder`` is where relative paths of the settings start."""
+async def run(
+    boot: BootSettings, seed: Configuration, data: Path, folder: Path, enrolment: Enrolment | None = None
+) -> None:
+    """Run the agent until SIGTERM or SIGINT. ``folder`` is where relative paths of the settings start.
+
+    ``enrolment`` is how it gets its identity and keeps it; None if it signs in by a token.
+    """
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -401,7 +430,11 @@ async def run(boot: BootSettings, seed: Configuration, data: Path, folder: Path)
     ledger = CommandLedger(data / "commands.json")
     store = await Store.open(data / "spool.sqlite3", boot.spool, clock)
     try:
-        await Agent(boot, seed, twin, ledger, store, clock, data, folder).run(stop)
+        keeper = enrolment.keeper(clock, store.put_audit, boot.gateway.id) if enrolment else None
+        agent = Agent(boot, seed, twin, ledger, store, clock, data, folder, keeper)
+        known = enrolment.identity.read() if enrolment else None
+        agent.uplink.floor_ns = known.time_ns if known else 0
+        await agent.run(stop)
     finally:
         await store.close()
         ledger.close()

@@ -12,14 +12,16 @@ from pathlib import Path
 from typing import IO, Any
 
 from drivers.errors import DriverError, SettingsError
+from edge.enrolment import find_enrolment
 from edge.errors import ConfigurationError, EdgeError
 from edge.release import RELEASE
-from edge.tools.document import explain, load
+from edge.tools.document import UNKNOWN, UNKNOWN_ID, UNKNOWN_URL, explain, load
 from edge.tools.terminal import add_json, note, print_json
 
 EXIT_OK, EXIT_FAULT, EXIT_WRONG_USE = 0, 1, 2
 
 TOOLS: Mapping[str, str] = {
+    "enrol": "get this gateway's identity from the fleet, by the claim in enrol.toml",
     "scan": "find the instruments on a line, or the serial ports of this machine",
     "read": "read a tag, a device or a bus once, or registers at an address",
     "write": "set a tag: shows what is there, asks, writes, reads back",
@@ -47,11 +49,12 @@ class LazyParser(argparse.ArgumentParser):
 
 def _fill(parser: LazyParser) -> None:
     """Load the tools, of which the agent needs none, and give the parser of one its arguments."""
-    from edge.tools import alarms, capture, local_code, profile, read, scan, template, watch, write
+    from edge.tools import alarms, capture, enrol, local_code, profile, read, scan, template, watch, write
 
     modules: dict[str, Any] = {
         "alarms": alarms,
         "capture": capture,
+        "enrol": enrol,
         "local-code": local_code,
         "profile": profile,
         "read": read,
@@ -107,6 +110,7 @@ def _parser() -> argparse.ArgumentParser:
     run = commands.add_parser("run", help="acquire, alarm, spool and hand over until stopped")
     run.add_argument("--config", type=Path, required=True, metavar="FILE", help="configuration in TOML")
     run.add_argument("--data", type=Path, required=True, metavar="DIR", help="folder of the spool and the twin")
+    run.add_argument("--enrol", type=Path, metavar="FILE", help="enrol.toml; else the one beside the configuration")
     run.set_defaults(command=_run)
     check = commands.add_parser("check", help="explain every mistake in a configuration")
     check.add_argument("config", type=Path, metavar="FILE", help="configuration in TOML")
@@ -126,10 +130,17 @@ def _run(options: argparse.Namespace) -> int:
     import uvloop
 
     from edge import agent
+    from edge.tools import enrol
 
-    boot, seed = load(options.config)
+    boot, seed = load(options.config, UNKNOWN if options.enrol else None)
+    enrolment = find_enrolment(options.config, options.enrol, options.data)
     with _lock(options.data), asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(agent.run(boot, seed, options.data, options.config.parent))
+        if enrolment is not None:
+            if boot.gateway.id == UNKNOWN_ID or boot.uplink.url == UNKNOWN_URL:
+                runner.run(enrol.wait_for_identity(enrolment))
+            enrol.show_code(enrolment)
+            boot, seed = load(options.config, enrolment.identity.defaults())
+        runner.run(agent.run(boot, seed, options.data, options.config.parent, enrolment))
     return EXIT_OK
 
 

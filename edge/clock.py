@@ -78,6 +78,13 @@ class SystemClock:
         offset_ns = self._told_ns if self._known_ns is None else self._known_ns
         return None if offset_ns is None else offset_ns + mono_ns
 
+    def newest_at(self, mono_ns: int) -> int:
+        """Give the newest UTC in ns that the machine or the fleet tells of a monotonic instant; 0 if none does."""
+        self._look()
+        return mono_ns + max(
+            (offset for offset in (self._known_ns, self._told_ns) if offset is not None), default=-mono_ns
+        )
+
     def tell(self, wall_ns: int) -> None:
         """Take the fleet's UTC, late by its time on the way, for as long as this machine has known none of its own."""
         if wall_ns >= SET_FLOOR_NS:

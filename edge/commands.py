@@ -85,6 +85,10 @@ class Commander:
         self.ignored: dict[str, int] = {}
         """Commands that did nothing, by reason."""
 
+    def pin(self, key: Ed25519PublicKey) -> None:
+        """Know the fleet's commands by this key, unless one is known already."""
+        self._key = self._key or key
+
     @property
     def names(self) -> tuple[str, ...]:
         """The commands that are carried out; none without a key."""

@@ -48,8 +48,9 @@ class UplinkSettings(msgspec.Struct, frozen=True, kw_only=True):
     """[uplink]: the fleet's broker. ``url`` is mqtt://host[:port] or mqtts://host[:port].
 
     ``token_file`` holds the gateway's password, relative to the configuration file; ``ca_file`` the CA of an mqtts
-    broker; ``live_s`` is how long new values gather into one live message. ``budget_bytes_per_day`` is what a metered
-    link may carry up, alarms excepted (`edge.metering`).
+    broker; ``cert_file`` and ``key_file`` are what the gateway shows to it. Enrolment fills these in
+    (`edge.identity`). ``live_s`` is how long new values gather into one live message. ``budget_bytes_per_day`` is what
+    a metered link may carry up, alarms excepted (`edge.metering`).
     """
 
     url: Annotated[str, Meta(description="mqtt://host[:port] or mqtts://host[:port]")]
@@ -59,6 +60,11 @@ class UplinkSettings(msgspec.Struct, frozen=True, kw_only=True):
     ca_file: Annotated[
         str, Meta(description="CA of an mqtts broker, relative to the configuration file; the system's if empty")
     ] = ""
+    cert_file: Annotated[
+        str,
+        Meta(description="the gateway's certificate, then its issuer's, for an mqtts broker; none if empty"),
+    ] = ""
+    key_file: Annotated[str, Meta(description="the key of that certificate, which only the agent reads")] = ""
     command_key_file: Annotated[
         str,
         Meta(
@@ -86,6 +92,8 @@ class UplinkSettings(msgspec.Struct, frozen=True, kw_only=True):
     ] = 0
 
     def __post_init__(self) -> None:
+        if bool(self.cert_file) != bool(self.key_file):
+            raise ValueError("cert_file and key_file go together: write both, or neither")
         if not _is_broker(self.url):
             raise ValueError(f"url '{self.url}' is not a broker's address: write mqtt://host:1883 or mqtts://host:8883")
 

@@ -28,6 +28,7 @@ from edge.sender import PUBLISHES_MOST, Identity, Sender
 from edge.settings import UplinkSettings
 from edge.showing import Showing
 from edge.store import Store
+from edge.trust import make_context
 from wire import codec
 from wire.command import Command
 from wire.conversation import Ack, Greet, Refused, Welcome
@@ -85,12 +86,14 @@ class Uplink:
         take_desired: Callable[[Desired], Awaitable[None]],
         take_command: Callable[[Command], None],
         jitter: random.Random,
+        cert_file: Path | None = None,
+        key_file: Path | None = None,
     ) -> None:
         self._settings = settings
         self._identity = identity
         self._store = store
         self._password = password
-        self._ca_file = ca_file
+        self._ca_file, self._cert_file, self._key_file = ca_file, cert_file, key_file
         self._clock = clock
         self._take_desired = take_desired
         self._take_command = take_command
@@ -121,6 +124,8 @@ class Uplink:
         self.is_connected = False
         self._fault = ""
         self.rejected = 0
+        self.floor_ns = 0
+        """The newest UTC in ns that is known to be past: no broker of ours shows a certificate that expired before."""
 
     @property
     def fault(self) -> str:
@@ -208,7 +213,7 @@ class Uplink:
         if fault is not None:  # raised out here: an except* clause would wrap it in a group of its own
             raise NotConnectedError(
                 f"broker {self._settings.url}: {fault or type(fault).__name__}",
-                hint="Records wait in the spool, local alarms go on; check [uplink] url, token_file and the link.",
+                hint="Records wait in the spool, local alarms go on; check [uplink], the identity and the link.",
             )
 
     def _begin(self, client: aiomqtt.Client) -> None:
@@ -232,7 +237,7 @@ class Uplink:
         raise _AskedToLeaveError
 
     def _client(self) -> aiomqtt.Client:
-        tls = ssl.create_default_context(cafile=self._ca_file) if self._settings.is_tls else None
+        tls = self._make_context() if self._settings.is_tls else None
         return aiomqtt.Client(
             self._settings.host,
             self._settings.port,
@@ -251,6 +256,11 @@ class Uplink:
                 (socket.IPPROTO_TCP, TCP_NOTSENT_LOWAT, UNSENT_MOST_BYTES),
             ],
         )
+
+    def _make_context(self) -> ssl.SSLContext:
+        is_synced = self._clock.state().quality == "synced"
+        files = self._ca_file, self._cert_file, self._key_file
+        return make_context(*files, is_synced=is_synced, floor_ns=self.floor_ns)
 
     async def _read(self, client: aiomqtt.Client) -> None:
         async for message in client.messages:

@@ -19,6 +19,7 @@ from fleet.alarms import service as alarms
 from fleet.alarms import views as _alarms
 from fleet.api import EXTENSION, PREFIX, add_error_mapper
 from fleet.bootstrap import Services
+from fleet.claims import views as enrolment
 from fleet.commands import views as _commands
 from fleet.configs import views as _configs
 from fleet.db import Database, build_engine, parse_url
@@ -61,6 +62,8 @@ def create_app(services: Services, feed: LiveFeed | None = None) -> APIFlask:
     add_error_mapper(app)
     for views in BLUEPRINTS:
         app.register_blueprint(views.blueprint)
+    app.extensions[enrolment.EXTENSION] = enrolment.Doorkeeper()
+    app.register_blueprint(enrolment.blueprint)
     _add_health(app, services, feed)
     _add_metrics(app, services)
     console.register(app, services)

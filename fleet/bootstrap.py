@@ -5,10 +5,13 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from sqlalchemy.exc import SQLAlchemyError
 
+from fleet.authority import store
+from fleet.authority.store import Authority
 from fleet.db import Database, build_engine, parse_url
 from fleet.errors import SetupError
 from fleet.live import Live
@@ -26,6 +29,11 @@ class Services:
     database: Database
     clock: Clock
     live: Live
+
+    @cached_property
+    def authority(self) -> Authority:
+        """What issues certificates, read when it is first needed. Raises SetupError if there is none."""
+        return store.load(self.settings, self.clock())
 
     def close(self) -> None:
         """Release what is held: waiters first, then connections."""

@@ -24,7 +24,7 @@ def connect(settings: Settings, role: str, *, queued: int) -> aiomqtt.Client:
         port=port,
         username=settings.broker_user,
         password=settings.broker_password,
-        identifier=f"{settings.broker_user}-{role}",
+        identifier=f"{settings.broker_user}:{role}",  # with a letter that no gateway's name has: none displaces us
         protocol=aiomqtt.ProtocolVersion.V311,
         clean_session=True,
         keepalive=KEEPALIVE_S,

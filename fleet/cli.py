@@ -16,7 +16,9 @@ from fleet.accounts import cli as cli_accounts
 from fleet.accounts.cli import add_password, find_actor, read_password
 from fleet.audit import cli as cli_audit
 from fleet.audit import service as audit
+from fleet.authority import cli as cli_authority
 from fleet.bootstrap import Services, bootstrap, check_database, describe
+from fleet.claims import cli as cli_claims
 from fleet.commands import cli as cli_commands
 from fleet.commands.keys import PUBLIC_FILE, write_public
 from fleet.errors import FleetError
@@ -28,7 +30,7 @@ from fleet.sites import service as sites
 
 PROGRAMS = ("serve", "web", "ingest", "relay", "upkeep", "notify", "broker")
 METRICS = ("ingest", "relay", "upkeep", "notify")
-OVERRIDES = ("http", "mqtt", "broker_url", *(f"{name}_metrics" for name in METRICS), "database_url")
+OVERRIDES = ("http", "mqtt", "mqtts", "broker_url", *(f"{name}_metrics" for name in METRICS), "database_url")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -64,6 +66,8 @@ def build_parser() -> argparse.ArgumentParser:
     _add_programs(commands)
     _add_gateway(commands)
     cli_commands.add(commands, _command, _with_services)
+    cli_authority.add(commands, _command)
+    cli_claims.add(commands, _command, _with_services)
     _add_site(commands)
     _add_destination(commands)
     cli_accounts.add(commands, _command, _with_services)
@@ -111,6 +115,7 @@ def _add_programs(commands: Commands[argparse.ArgumentParser]) -> None:
         parser = _command(commands, name, about[name])
         parser.add_argument("--http", metavar="HOST:PORT", help="where the console and the API listen")
         parser.add_argument("--mqtt", metavar="HOST:PORT", help="where our own broker listens")
+        parser.add_argument("--mqtts", metavar="HOST:PORT", help="where it listens for gateways with certificates")
         parser.add_argument("--broker-url", metavar="URL", help="use this broker instead, mqtt://host:port")
         for each in METRICS:
             parser.add_argument(

@@ -48,6 +48,8 @@ def load_models() -> None:
     from fleet.accounts import models as accounts
     from fleet.alarms import models as alarms
     from fleet.audit import models as audit
+    from fleet.certificates import models as certificates
+    from fleet.claims import models as claims
     from fleet.commands import models as commands
     from fleet.configs import models as configs
     from fleet.gateways import models as gateways
@@ -57,7 +59,21 @@ def load_models() -> None:
     from fleet.relay import models as relay
     from fleet.sites import models as sites
 
-    _ = (accounts, alarms, audit, commands, configs, gateways, ledger, notifications, readings, relay, sites)
+    _ = (
+        accounts,
+        alarms,
+        audit,
+        certificates,
+        claims,
+        commands,
+        configs,
+        gateways,
+        ledger,
+        notifications,
+        readings,
+        relay,
+        sites,
+    )
 
 
 def parse_url(text: str) -> URL:

@@ -28,8 +28,22 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """SQLAlchemy URL; "" for ``fleet.db`` in the data directory."""
     http: str = "127.0.0.1:8080"
     """Where the console and the API listen."""
+    http_cert_file: str = ""
+    """Certificate (PEM, its issuers after it) by which `http` speaks HTTPS, from the data directory; "" for none."""
+    http_key_file: str = ""
+    """The key of that certificate."""
     mqtt: str = "127.0.0.1:1883"
-    """Where the broker listens that `serve` starts itself."""
+    """Where the broker listens that `serve` starts itself, for who has a password or a token."""
+    mqtts: str = ""
+    """Where it listens for gateways that have a certificate, by TLS; "" for nowhere. It needs an authority."""
+    mqtts_cert_file: str = "broker.crt"
+    """Its own certificate there (PEM, its issuers after it), from the data directory."""
+    mqtts_key_file: str = "broker.key"
+    """The key of that certificate."""
+    broker_reload: tuple[str, ...] = ()
+    """Command by which an external broker reads the list of what was revoked, ["systemctl", "reload", "mosquitto"]."""
+    gateway_tokens: bool = True
+    """Let gateways in by a token as well. Switch it off once all have certificates."""
     broker_url: str = ""
     """An external broker, ``mqtt://host:port``; "" to start our own at `mqtt`."""
     broker_user: str = "fleet"
@@ -52,6 +66,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """Where notify answers ``/metrics`` and ``/healthz``."""
     cap_sender: str = "fengsui"
     """How the alerts of the feed call their sender (CAP 1.2): worldwide unique, such as fengsui@yufu.example."""
+    gateways_broker_url: str = ""
+    """Where gateways find the broker, as their enrolment tells them, ``mqtts://host:port``; "" for where we find it."""
+    ca_passphrase_file: str = "ca/passphrase"  # noqa: S105 (where it is)
+    """File with the passphrase of the authority's keys, from the data directory."""
     cookie_secure: bool = False
     """Send the session cookie over HTTPS only. Set it once a TLS proxy stands in front."""
     certificates: tuple[str, ...] = ()
@@ -78,6 +96,15 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     def database(self) -> str:
         """Return the database URL in effect."""
         return self.database_url or f"sqlite:///{self.data_dir / 'fleet.db'}"
+
+    def gateways_broker(self) -> str:
+        """Return the URL of the broker for gateways."""
+        if self.gateways_broker_url:
+            return self.gateways_broker_url
+        if self.mqtts and not self.broker_url:
+            return f"mqtts://{self.mqtts}"
+        host, port, tls = self.broker()
+        return f"mqtt{'s' if tls else ''}://{host}:{port}"
 
     def broker(self) -> tuple[str, int, bool]:
         """Return host, port and whether to use TLS of the broker in effect."""
@@ -117,11 +144,13 @@ def load(data_dir: Path, overrides: Mapping[str, str | None] | None = None) -> S
         settings = msgspec.convert({**document, **given, "data_dir": data_dir}, Settings)
     except msgspec.ValidationError as error:
         raise SetupError(f"{path}: {error}", hint="correct that setting") from error
-    for name in ("http", "mqtt", "ingest_metrics", "relay_metrics", "upkeep_metrics", "notify_metrics"):
+    for name in ("http", "mqtt", "mqtts", "ingest_metrics", "relay_metrics", "upkeep_metrics", "notify_metrics"):
         address: str = getattr(settings, name)
         if address or name == "http":
             split_address(address, name)
     settings.broker()
+    if bool(settings.http_cert_file) != bool(settings.http_key_file):
+        raise SetupError(f"{path}: http_cert_file and http_key_file go together", hint="write both, or neither")
     if not settings.cap_sender or any(letter.isspace() or letter in ",<&" for letter in settings.cap_sender):
         raise SetupError(
             f"cap_sender: '{settings.cap_sender}' is no sender", hint="write it without space, comma, < or &"

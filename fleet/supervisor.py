@@ -29,7 +29,16 @@ STARTED_S = 5.0
 """A child that ends by itself sooner, on the very first try, makes the start a failure."""
 END_WITHIN_S = 10.0
 BROKER_UP_S = 20.0
-LISTENING = ("http", "mqtt", "broker_url", "ingest_metrics", "relay_metrics", "upkeep_metrics", "notify_metrics")
+LISTENING = (
+    "http",
+    "mqtt",
+    "mqtts",
+    "broker_url",
+    "ingest_metrics",
+    "relay_metrics",
+    "upkeep_metrics",
+    "notify_metrics",
+)
 """Settings that a command line may override, and that a program is then told on its own."""
 MODULES = {"broker": ["fleet.broker"]}
 """Which module runs a program, where it is not the command line."""
@@ -46,7 +55,7 @@ def serve(settings: Settings) -> None:
     notify = ["notify"] if settings.notify_rules else []
     names = [*broker, "ingest", "relay", "upkeep", *notify, "web"]
     listened = ["http", "ingest_metrics", "relay_metrics", "upkeep_metrics"]
-    for setting in listened + ["notify_metrics"] * len(notify) + ["mqtt"] * len(broker):
+    for setting in listened + ["notify_metrics"] * len(notify) + ["mqtt", "mqtts"] * len(broker):
         if address := getattr(settings, setting):
             check_free(address, setting)
     asyncio.run(_serve(settings, names))

@@ -1,4 +1,5 @@
-"""Upkeep: prunes what is old, and clears the fleet's own alarms when what raised them has ended.
+"""Upkeep: prunes what is old, clears the fleet's own alarms when what raised them has ended, and makes the list of
+revoked certificates anew.
 
 Everything is done in small transactions with a rest as long as each took, so that ingest never waits for long.
 """
@@ -17,7 +18,10 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from fleet.alarms import own
+from fleet.authority.store import find as find_authority
 from fleet.bootstrap import Services
+from fleet.certificates.publishing import publish_crl
+from fleet.errors import SetupError
 from fleet.ledger import service as ledger
 from fleet.metrics import UpkeepMetrics
 from fleet.readings import retention
@@ -25,6 +29,7 @@ from fleet.readings.parts import DAY_NS, HOUR_NS
 from fleet.readings.retention import Pruned, Step
 from fleet.relay import service as relay
 from fleet.settings import Settings
+from provisioning.authority import Purpose
 from wire.record import Lane
 
 log = logging.getLogger(__name__)
@@ -79,6 +84,7 @@ class Upkeep:
             rows += await self._prune_tags(step, step.border(kept_ns))
         if now_ns // HOUR_NS != self._hour:
             rows += await self._prune_rest(settings, now_ns)
+            await asyncio.to_thread(self._publish_crl)
             self._hour = now_ns // HOUR_NS
         held = await self._read(partial(retention.count_old_records, before_ns=raw_ns))
         self._metrics.held_by.set(held)
@@ -110,6 +116,14 @@ class Upkeep:
         for tag_id in await self._read(partial(retention.find_ahead, now_ns=now_ns)):
             rows += await self._drain("reading", partial(retention.prune_ahead, tag_id=tag_id, now_ns=now_ns))
         return rows
+
+    def _publish_crl(self) -> None:
+        """Have brokers find a list of revoked certificates that is good for a week, where there is an authority."""
+        if find_authority(self._services.settings, Purpose.GATEWAYS, "crt").exists():
+            try:
+                publish_crl(self._services)
+            except SetupError as error:
+                log.error("the list of revoked certificates is not made anew: %s. %s", error, error.hint)
 
     async def _drain(self, table: str, work: Callable[[Session], int]) -> int:
         """Do it again until there is nothing left to do."""

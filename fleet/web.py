@@ -5,9 +5,10 @@ from __future__ import annotations
 import logging
 import os
 from functools import partial
+from pathlib import Path
 
 from apiflask import APIFlask
-from granian.constants import Interfaces
+from granian.constants import Interfaces, SSLProtocols
 from granian.server import Server
 
 from fleet.app import create_app
@@ -25,7 +26,9 @@ END_WITHIN_S = 3
 
 def serve(services: Services) -> None:
     """Serve until SIGTERM or SIGINT."""
-    host, port = split_address(services.settings.http, "http")
+    settings = services.settings
+    host, port = split_address(settings.http, "http")
+    certificate, key = (_find(settings, name) for name in ("http_cert_file", "http_key_file"))
     services.close()  # the worker process opens its own connections
     logging.getLogger("_granian").setLevel(logging.WARNING)
     server = Server(
@@ -38,12 +41,24 @@ def serve(services: Services) -> None:
         backpressure=4 * THREADS,
         workers_kill_timeout=END_WITHIN_S,
         log_enabled=False,
+        ssl_cert=certificate,
+        ssl_key=key,
+        ssl_protocol_min=SSLProtocols.tls12,
     )
     try:
-        server.serve(target_loader=partial(load_app, services.settings, os.getpid()), wrap_loader=False)
+        server.serve(target_loader=partial(load_app, settings, os.getpid()), wrap_loader=False)
     except SystemExit as error:
         if error.code:
             raise SetupError("the web worker ended by itself", hint="its own message stands above") from error
+
+
+def _find(settings: Settings, name: str) -> Path | None:
+    """Return the file that a setting names. Raises SetupError if it cannot be read."""
+    given: str = getattr(settings, name)
+    path = settings.data_dir / given
+    if given and not os.access(path, os.R_OK):
+        raise SetupError(f"{name}: {path} cannot be read", hint="run: fengsui-fleet ca server HOST --out NAME")
+    return path if given else None
 
 
 def load_app(settings: Settings, served_by: int) -> APIFlask:

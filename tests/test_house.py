@@ -50,7 +50,7 @@ def test_a_gateway_installs_no_flask_and_the_fleet_no_pymodbus() -> None:
     assert "flask" in pinned("fleet")
 
 
-@pytest.mark.parametrize("extra", ["edge", "fleet", "lab", "dev"])
+@pytest.mark.parametrize("extra", ["edge", "fleet", "provision", "lab", "dev"])
 def test_requirement_files_carry_hashes_and_name_no_index(extra: str) -> None:
     text = (ROOT / "requirements" / f"{extra}.txt").read_text("utf-8")
     assert "--hash=sha256:" in text

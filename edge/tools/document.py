@@ -3,23 +3,34 @@
 from __future__ import annotations
 
 import tomllib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from drivers.profile import OWN_FOLDER
 from edge.configuration import read_boot, read_configuration
+from edge.enrolment import FILE as ENROL_FILE
 from edge.errors import ConfigurationError, EdgeError
 from edge.mistakes import Mistakes
 from edge.places import find_places, format_place, line_of
 from edge.settings import BootSettings, Configuration
 
+UNKNOWN_ID, UNKNOWN_URL = "not-yet-enrolled", "mqtts://not-yet-enrolled"
+Defaults = Mapping[str, Mapping[str, str]]
+UNKNOWN: Defaults = {"gateway": {"id": UNKNOWN_ID}, "uplink": {"url": UNKNOWN_URL}}
+"""Stands for what an identity says, where there is none to ask."""
 
-def load(path: Path) -> tuple[BootSettings, Configuration]:
-    """Read a configuration file. Raises ConfigurationError whose text lists every mistake with its line."""
-    return understand(path, _read(path))
+
+def load(path: Path, defaults: Defaults | None = None) -> tuple[BootSettings, Configuration]:
+    """Read a configuration file. Raises ConfigurationError whose text lists every mistake with its line.
+
+    ``defaults`` are settings by table that the file need not give; None for what can be left out beside an
+    ``enrol.toml``.
+    """
+    return understand(path, _read(path), defaults)
 
 
-def understand(path: Path, text: str) -> tuple[BootSettings, Configuration]:
+def understand(path: Path, text: str, defaults: Defaults | None = None) -> tuple[BootSettings, Configuration]:
     """Take a text for what a configuration file holds, or is about to. Raises ConfigurationError as `load` does."""
     try:
         document: dict[str, Any] = tomllib.loads(text)
@@ -27,6 +38,11 @@ def understand(path: Path, text: str) -> tuple[BootSettings, Configuration]:
         raise ConfigurationError(f"{path}: lists are nested too deeply\n    write: [[bus]], [[device]], ...") from error
     except ValueError as error:  # tomllib.TOMLDecodeError, or a number with more digits than Python reads
         raise ConfigurationError(f"{path}: not TOML: {error}\n    write: key = value, strings in quotes") from error
+    if defaults is None:
+        defaults = UNKNOWN if (path.parent / ENROL_FILE).exists() else {}
+    for table, settings in defaults.items():
+        given = document.get(table, {})
+        document[table] = {**settings, **given} if isinstance(given, dict) else given
     mistakes = Mistakes()
     boot = read_boot(document, mistakes)
     configuration = read_configuration(document, mistakes, path.parent / OWN_FOLDER)

@@ -44,6 +44,10 @@ ROUTES: Mapping[str, Permission] = {
     "console.second_factor": Permission.OPEN,
     "console.prefer": Permission.OPEN,
     "console.static": Permission.OPEN,
+    # gateways at the door: their claim or key speaks for them
+    "enrol.enrol": Permission.OPEN,
+    "enrol.renew": Permission.OPEN,
+    "enrol.show_ca": Permission.OPEN,
     "console.sign_out": Permission.SELF,
     # what an enterprise sees of its own sites
     "console.now": Permission.READ,

@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session
 
 from fleet.alarms import decision
 from fleet.alarms.models import Alarm, AlarmEvent
+from fleet.claims.models import Claim
 from fleet.gateways.models import Gateway
 from fleet.readings.models import Quarantined
 from wire.alarm import CLEARED, RAISED, AlarmRequest, Standing
@@ -54,7 +55,8 @@ UNREADABLE = Own("unreadable", 3)
 """Records or messages went to quarantine."""
 UNNOTIFIED = Own("unnotified", 2)
 """Somebody who is to be told of this gateway's alarms was not reached for long (`fleet.notifications`)."""
-
+CLAIM = Own("claim-contested", 2, subjects=True)
+"""A second key presented a claim, which the alarm is named after by its number."""
 SILENT = Own("silent", 2)
 """Nothing was heard of the gateway for 30 s."""
 CLOCK = Own("clock-unset", 3)
@@ -69,9 +71,9 @@ CERTIFICATE = Own("certificate", 2, subjects=True)
 """A certificate is near its end, or cannot be read."""
 BEHIND = Own("destination-behind", 2, subjects=True)
 """A destination lacks records that have waited for long."""
-KINDS = (CLONE, UNREADABLE, UNNOTIFIED, SILENT, CLOCK, SPOOL, DEVICE_RATE, SITE_RATE, CERTIFICATE, BEHIND)
+KINDS = (CLONE, UNREADABLE, UNNOTIFIED, CLAIM, SILENT, CLOCK, SPOOL, DEVICE_RATE, SITE_RATE, CERTIFICATE, BEHIND)
 _BY_LEVEL = {own.level: own for own in KINDS}
-CALMING = (CLONE, UNREADABLE)
+CALMING = (CLONE, UNREADABLE, CLAIM)
 """Those that are seen once and again: they clear when their cause was not seen for `CALM_NS`."""
 CALM_NS = 3_600_000_000_000
 
@@ -179,13 +181,15 @@ def clear_calm(session: Session, now_ns: int) -> None:
     up = session.execute(sa.select(Alarm.gateway, Alarm.name).where(Alarm.active, Alarm.tag == TAG)).all()
     for gateway, name in up:
         found = find(name)
-        if found and found[0] in CALMING and now_ns - _last_seen(session, gateway, found[0]) >= CALM_NS:
-            clear_alarm(session, gateway, found[0], now_ns)
+        if found and found[0] in CALMING and now_ns - _last_seen(session, gateway, *found) >= CALM_NS:
+            clear_alarm(session, gateway, found[0], now_ns, found[1])
 
 
-def _last_seen(session: Session, gateway: str, own: Own) -> int:
+def _last_seen(session: Session, gateway: str, own: Own, subject: str) -> int:
     """When the cause of an alarm was last seen."""
     if own is CLONE:
         return session.scalar(sa.select(Gateway.alternated_ns).where(Gateway.name == gateway)) or 0
+    if own is CLAIM:
+        return session.scalar(sa.select(Claim.contested_ns).where(Claim.id == int(subject))) or 0
     newest = sa.select(Quarantined.received_ns).where(Quarantined.gateway == gateway)
     return session.scalar(newest.order_by(Quarantined.id.desc()).limit(1)) or 0

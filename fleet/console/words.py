@@ -23,6 +23,7 @@ LEVELS = {
     "clock-unset": lazy_gettext("has no time set"),
     "spool-filling": lazy_gettext("fills its spool"),
     "clone": lazy_gettext("speaks from two machines"),
+    "claim-contested": lazy_gettext("its claim was presented by a second key"),
     "unreadable": lazy_gettext("sent what cannot be read"),
     "unnotified": lazy_gettext("somebody could not be told"),
     "device-rate": lazy_gettext("delivers too little"),

@@ -50,6 +50,11 @@ def check_token(session: Session, name: str, token: str) -> bool:
     return stored is not None and is_token(token, stored)
 
 
+def void_token(session: Session, name: str) -> None:
+    """Let a gateway's token open nothing any more. Raises NotFoundError."""
+    get(session, name).token_hash = hash_token(mint_token())
+
+
 def get(session: Session, name: str) -> Gateway:
     """Return a gateway. Raises NotFoundError."""
     gateway = session.get(Gateway, name)

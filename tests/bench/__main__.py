@@ -10,6 +10,7 @@ from pathlib import Path
 
 from tests.bench.alarms import measure_alarms
 from tests.bench.drain import measure_drain
+from tests.bench.enrol import measure_enrol
 from tests.bench.flood import measure_flood
 from tests.bench.latency import measure_fast, measure_output
 from tests.bench.memory import measure_memory
@@ -38,6 +39,7 @@ PARTS: dict[str, Callable[[], dict[str, float]]] = {
     "drain": measure_drain,
     "thin": measure_thin,
     "reconnect": measure_reconnect,
+    "enrol": measure_enrol,
 }
 
 

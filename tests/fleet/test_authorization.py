@@ -31,6 +31,7 @@ from fleet.sites import service as sites
 from fleet.sites.models import Site
 from tests.fleet import edge
 from tests.fleet.conftest import Clock
+from tests.fleet.identity import found_authority
 from wire.record import Lane, Layout, layout_id
 from wire.topics import Up
 
@@ -43,6 +44,7 @@ OWNERS = {"mine": OWN, "theirs": FOREIGN}
 CLOSED = {
     "Account", "AccountSite", "ApiToken", "RecoveryCode", "AuditLine", "AuditHead", "GatewayCommand", "DesiredConfig",
     "MessageRow", "NoticeRow", "NotifyCursor", "Watch", "Quarantined", "Destination", "RelayCursor",
+    "Certificate", "Claim", "Enrolment", "EnrolmentEvent",
 }  # fmt: skip
 """Tables that no enterprise reads."""
 
@@ -79,6 +81,7 @@ def fill(services: Services, name: str) -> None:
 def app(services: Services, clock: Clock) -> Flask:
     for name in (OWN, FOREIGN):
         fill(services, name)
+    found_authority(services)
     clock.advance(10)
     with services.database.writing() as session:
         for role in Role:

@@ -12,6 +12,7 @@ import msgspec
 import pytest
 import sqlalchemy as sa
 
+from edge.supervise import end
 from fleet.bootstrap import Services, bootstrap
 from fleet.configs import service as configs
 from fleet.gateways import service as gateways
@@ -155,9 +156,7 @@ async def test_the_conversation_from_hello_to_ack(site: Site) -> None:
         with services.database.reading() as session:
             assert session.scalar(sa.select(sa.func.count()).select_from(Record)) == 300
     finally:
-        running.cancel()
-        with suppress(asyncio.CancelledError):
-            await running
+        await end(running)
         services.close()
 
 
@@ -186,7 +185,5 @@ async def test_ingest_comes_back_after_the_broker_was_away(services: Services) -
         await asyncio.to_thread(broker.__exit__, None, None, None)
         await until(lambda: not ingest.health()["ok"])
     finally:
-        running.cancel()
-        with suppress(asyncio.CancelledError):
-            await running
+        await end(running)
         again.close()

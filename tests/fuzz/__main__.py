@@ -1,7 +1,7 @@
-"""Fuzz every driver with coverage as the guide, then put noise on real lines: ``python -m tests.fuzz --runs 1000000``.
+"""Fuzz every driver with coverage as the guide, put noise on real lines, and hostile requests at the fleet's door.
 
-Prints a line of JSON for each driver and each line and ends with 0 only if none broke. An input that breaks a driver is
-left in build/fuzz/<kind>/.
+``python -m tests.fuzz --runs 1000000`` prints a line of JSON for each driver and each line and ends with 0 only if none
+broke. An input that breaks a driver is left in build/fuzz/<kind>/.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import sys
 from collections.abc import Iterable
 
 from drivers.base import kinds
-from tests.fuzz import noisy_line, one_octet
+from tests.fuzz import identity, noisy_line, one_octet
 
 RATIO_OFF_MOST = 0.2
 NOISE = "noise"
@@ -23,14 +23,16 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="make fuzz", description=__doc__)
     parser.add_argument("--runs", type=int, default=1_000_000, help="inputs per driver")
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--kind", choices=(*kinds(), NOISE), help="this driver alone, or the noisy lines alone")
+    parser.add_argument("--kind", choices=(*kinds(), NOISE, identity.KIND), help="one part alone")
     parser.add_argument("--frames", type=int, default=100_000, help="spoilt frames per noisy line")
     options = parser.parse_args()
     is_well = True
-    if options.kind != NOISE:
+    if options.kind not in {NOISE, identity.KIND}:
         is_well &= fuzz([options.kind] if options.kind else kinds(), options.runs, options.seed)
     if options.kind in {None, NOISE}:
         is_well &= put_noise_on_lines(options.frames, options.seed)
+    if options.kind in {None, identity.KIND}:
+        print(json.dumps(identity.measure(options.runs, options.seed)), flush=True)
     return 0 if is_well else 1
 
 

@@ -6,7 +6,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "0010_accounts"
-down_revision = "0008_alarms_of_no_gateway"
+down_revision = "0009_identity"
 branch_labels = None
 depends_on = None
 

@@ -1,0 +1,93 @@
+"""Tells brokers what was revoked: the list in a file, and the end of a live connection."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import ssl
+import subprocess
+import tempfile
+from datetime import timedelta
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import aiomqtt
+
+from fleet.authority.store import find, to_datetime
+from fleet.bootstrap import Services
+from fleet.certificates import service
+from fleet.errors import SetupError
+from provisioning import authority
+from provisioning.authority import Purpose
+from provisioning.errors import KeyFileError
+from provisioning.keys import PUBLIC, dump_key, make_key, write_file
+
+log = logging.getLogger(__name__)
+
+RELOAD_WITHIN_S = 30.0
+TAKE_OVER_WITHIN_S = 10.0
+TAKE_OVER_LIFETIME = timedelta(minutes=5)
+
+
+def publish_crl(services: Services) -> Path:
+    """Make the list of revoked certificates anew, and have an external broker read it.
+
+    Returns its file, ``ca/gateways.crl``. Raises SetupError.
+    """
+    path = find(services.settings, Purpose.GATEWAYS, "crl")
+    with services.database.reading() as session:
+        octets = service.make_crl(session, services.authority, services.clock())
+    try:
+        write_file(path, octets, PUBLIC)
+    except KeyFileError as error:
+        raise SetupError(str(error), hint=error.hint) from error
+    _reload(services.settings.broker_reload)
+    return path
+
+
+def _reload(command: tuple[str, ...]) -> None:
+    if not command:
+        return
+    try:
+        subprocess.run(command, check=True, capture_output=True, timeout=RELOAD_WITHIN_S)  # noqa: S603 (own setting)
+    except (OSError, subprocess.SubprocessError) as error:
+        raise SetupError(
+            f"the broker was not told of what was revoked: {error}",
+            hint="see broker_reload in fleet.toml",
+        ) from error
+
+
+async def take_over(services: Services, gateway: str) -> None:
+    """End the live connection of a gateway at an external broker, which goes on with whoever is connected: of two that
+    have one client id the newer stays. Ours has a certificate of that name for five minutes, and leaves at once.
+
+    Raises SetupError if it does not come about. Our own broker sees to it by itself.
+    """
+    parts = urlsplit(services.settings.gateways_broker())
+    if parts.scheme != "mqtts" or not services.settings.broker_url:
+        return
+    key, issuer = make_key(), services.authority.gateways
+    made = authority.issue_gateway(issuer, gateway, key.public_key(), to_datetime(services.clock()), TAKE_OVER_LIFETIME)
+    chain = authority.to_pem([made, *issuer.intermediates])
+    context = ssl.create_default_context(cadata=authority.to_pem([services.authority.services.root]).decode())
+    with tempfile.TemporaryDirectory() as folder:  # the standard library reads certificates from files only
+        write_file(Path(folder, "key"), dump_key(key))
+        write_file(Path(folder, "crt"), chain, PUBLIC)
+        context.load_cert_chain(Path(folder, "crt"), Path(folder, "key"))
+    try:
+        async with (
+            asyncio.timeout(TAKE_OVER_WITHIN_S),
+            aiomqtt.Client(
+                parts.hostname or "",
+                parts.port or 8883,
+                identifier=gateway,
+                tls_context=context,
+                protocol=aiomqtt.ProtocolVersion.V311,
+                clean_session=True,
+            ),
+        ):
+            log.info("took over the connection of %s, which was revoked", gateway)
+    except (aiomqtt.MqttError, OSError, TimeoutError) as error:
+        raise SetupError(
+            f"{gateway} may still be connected: {error}", hint="is gateways_broker_url right? Else restart the broker"
+        ) from error

@@ -1,0 +1,1 @@
+"""Claims: how a gateway nobody has a certificate of gets its first one."""

@@ -1,0 +1,75 @@
+"""Mosquitto as the fleet's broker: its configuration, who may do what there, and whom it trusts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from fleet.authority.store import find
+from fleet.bootstrap import Services
+from fleet.certificates.publishing import publish_crl
+from fleet.settings import Settings, split_address
+from provisioning.authority import Purpose
+from provisioning.keys import PUBLIC, write_file
+
+CONFIG, ACL, SERVICES_ACL, PASSWORDS = "mosquitto.conf", "acl", "services-acl", "passwords"
+PACKET_MOST_OCTETS = 1024 * 1024
+"""A batch has 512 KiB at most, and its topic."""
+
+
+GATEWAYS_MAY = "pattern write fs/1/%u/up/#\npattern read fs/1/%u/down/#\n"
+"""All else is denied. The user name is the CN; a file of its own, for who is called like a service is none."""
+
+
+@dataclass(frozen=True)
+class Doors:
+    """Where gateways come in by certificate, and where the fleet's programs do by password; both host:port."""
+
+    gateways: str
+    services: str
+
+
+def write_files(services: Services, folder: Path, doors: Doors) -> list[Path]:
+    """Write the configuration and the rules. Returns the files. Raises SetupError, KeyFileError."""
+    settings = services.settings
+    publish_crl(services)
+    texts = {
+        ACL: GATEWAYS_MAY,
+        SERVICES_ACL: f"user {settings.broker_user}\ntopic readwrite fs/#\n",
+        CONFIG: make_config(settings, folder, doors),
+    }
+    for name, text in texts.items():
+        write_file(folder / name, text.encode(), PUBLIC)
+    return [folder / name for name in texts]
+
+
+def make_config(settings: Settings, folder: Path, doors: Doors) -> str:
+    """Say where it listens and whom it lets in. Raises SetupError for an address that is none."""
+    (host, port), (own_host, own_port) = (
+        split_address(doors.gateways, "--mqtts"),
+        split_address(doors.services, "--mqtt"),
+    )
+    lines = [
+        "# Written by fengsui-fleet mosquitto; docs/operate/broker.md explains it.",
+        "per_listener_settings true",
+        "persistence false",
+        f"max_packet_size {PACKET_MOST_OCTETS}",
+        "",
+        f"listener {port} {host}",
+        f"cafile {find(settings, Purpose.GATEWAYS, 'crt')}",
+        f"crlfile {find(settings, Purpose.GATEWAYS, 'crl')}",
+        f"certfile {settings.data_dir / settings.mqtts_cert_file}",
+        f"keyfile {settings.data_dir / settings.mqtts_key_file}",
+        "tls_version tlsv1.2",
+        "require_certificate true",
+        "use_identity_as_username true",
+        "use_username_as_clientid true",
+        "allow_anonymous false",
+        f"acl_file {folder / ACL}",
+        "",
+        f"listener {own_port} {own_host}",
+        "allow_anonymous false",
+        f"password_file {folder / PASSWORDS}",
+        f"acl_file {folder / SERVICES_ACL}",
+    ]
+    return "\n".join(lines) + "\n"

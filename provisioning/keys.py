@@ -1,0 +1,93 @@
+"""Keys of identities: P-256, as PKCS #8 in PEM, in files that only their owner reads and no power cut halves."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from contextlib import suppress
+from pathlib import Path
+
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric.ec import (
+    SECP256R1,
+    EllipticCurvePrivateKey,
+    EllipticCurvePublicKey,
+    generate_private_key,
+)
+from cryptography.hazmat.primitives.serialization import (
+    BestAvailableEncryption,
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    PublicFormat,
+    load_pem_private_key,
+)
+
+from provisioning.errors import KeyFileError
+
+PRIVATE = 0o600
+PUBLIC = 0o644
+
+
+def make_key() -> EllipticCurvePrivateKey:
+    """Make a P-256 key."""
+    return generate_private_key(SECP256R1())
+
+
+def dump_key(key: EllipticCurvePrivateKey, passphrase: bytes = b"") -> bytes:
+    """Write a key as PEM, encrypted unless ``passphrase`` is empty."""
+    encryption = BestAvailableEncryption(passphrase) if passphrase else NoEncryption()
+    return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, encryption)
+
+
+def parse_key(text: bytes, passphrase: bytes = b"") -> EllipticCurvePrivateKey:
+    """Read a key from PEM. Raises ValueError for another kind of key, a wrong passphrase, or anything else."""
+    try:
+        key = load_pem_private_key(text, passphrase or None)
+    except TypeError as error:
+        raise ValueError("it is encrypted" if not passphrase else "it is not encrypted") from error
+    except UnsupportedAlgorithm as error:
+        raise ValueError(str(error)) from error
+    if isinstance(key, EllipticCurvePrivateKey):
+        return key
+    raise ValueError("it is not an elliptic-curve key")
+
+
+def fingerprint(key: EllipticCurvePublicKey) -> str:
+    """Name a key by the SHA-256 of its SubjectPublicKeyInfo (RFC 5280, 4.1.2.7), in hexadecimal."""
+    return hashlib.sha256(key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)).hexdigest()
+
+
+def read_file(path: Path, hint: str = "") -> bytes:
+    """Read a file. Raises KeyFileError."""
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise KeyFileError(f"{path} cannot be read: {error.strerror}", hint=hint) from error
+
+
+def write_file(path: Path, octets: bytes, mode: int = PRIVATE) -> None:
+    """Replace a file whole; it is on the disk when this returns. Raises KeyFileError, and the old one stays."""
+    draft = path.with_name(f".{path.name}.new")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
+        with os.fdopen(descriptor, "wb") as file:
+            os.fchmod(descriptor, mode)
+            file.write(octets)
+            file.flush()
+            os.fsync(descriptor)
+        os.replace(draft, path)
+        _sync_folder(path.parent)
+    except OSError as error:
+        with suppress(OSError):
+            draft.unlink(missing_ok=True)
+        raise KeyFileError(f"{path} cannot be written: {error.strerror}", hint="is the disk full?") from error
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,344 @@
+"""Gateways by certificate, at our own broker and at Mosquitto: who gets in, and who is cut off."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import os
+import socket
+import ssl
+import subprocess
+from collections.abc import Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import aiomqtt
+import msgspec
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.x509.oid import NameOID
+
+from fleet import mosquitto
+from fleet.authority.store import to_datetime
+from fleet.bootstrap import Services, bootstrap
+from fleet.certificates import publishing
+from fleet.certificates import service as certificates
+from fleet.gateways import service as gateways
+from fleet.mosquitto import Doors
+from provisioning import authority
+from provisioning.authority import Purpose
+from provisioning.keys import PUBLIC, dump_key, make_key, write_file
+from tests.fleet import broker_fixtures as brokers
+from tests.fleet import edge
+from tests.fleet.broker_fixtures import client, has_mosquitto, receive
+from tests.fleet.identity import found_authority
+from tests.servers import free_port, running
+from wire.topics import Down, Up, down_filter, format_topic
+
+OTHER = "gw-other-0001"
+NS = 1_000_000_000
+
+
+class Site:
+    """A broker that runs, the fleet whose gateways it lets in, and what they show to it."""
+
+    def __init__(self, services: Services, folder: Path) -> None:
+        self.services, self.folder = services, folder
+        self.process: subprocess.Popen[bytes] | None = None
+        """Mosquitto, which is told of a new list by a signal."""
+
+    def issue(self, name: str, key: EllipticCurvePrivateKey | None = None, label: str = "") -> ssl.SSLContext:
+        key = key or make_key()
+        with self.services.database.writing() as session:
+            row = certificates.issue(session, self.services.authority, name, key.public_key(), self.services.clock())
+            chain = row.pem.encode()
+        return self.context(label or name, key, chain)
+
+    def context(self, label: str, key: EllipticCurvePrivateKey, chain: bytes) -> ssl.SSLContext:
+        root = self.folder / "root.pem"
+        root.write_bytes(authority.to_pem([self.services.authority.services.root]))
+        context = ssl.create_default_context(cafile=root)
+        write_file(self.folder / f"{label}.key", dump_key(key))
+        write_file(self.folder / f"{label}.crt", chain, PUBLIC)
+        context.load_cert_chain(self.folder / f"{label}.crt", self.folder / f"{label}.key")
+        return context
+
+    @property
+    def secure(self) -> tuple[str, int]:
+        host, port = self.services.settings.mqtts.split(":")
+        return host, int(port)
+
+    @asynccontextmanager
+    async def gateway(self, context: ssl.SSLContext, name: str = edge.GATEWAY, **more: Any) -> Any:
+        host, port = self.secure
+        more = {"timeout": 5, **more}
+        async with aiomqtt.Client(
+            host, port, identifier=name, tls_context=context, protocol=aiomqtt.ProtocolVersion.V311,
+            clean_session=True, **more,
+        ) as connected:  # fmt: skip
+            yield connected
+
+    @asynccontextmanager
+    async def service(self, role: str = "fleet:test") -> Any:
+        settings = self.services.settings
+        async with client(settings, settings.broker_user, settings.broker_password, role) as connected:
+            yield connected
+
+    def revoke(self, name: str) -> None:
+        with self.services.database.writing() as session:
+            certificates.revoke(session, name, "stolen", "admin", self.services.clock())
+        if self.process is not None:
+            settings, hangup = self.services.settings, ("kill", "-HUP", str(self.process.pid))
+            told = {"broker_url": f"mqtt://{settings.mqtt}", "gateways_broker_url": f"mqtts://{settings.mqtts}"}
+            external = msgspec.structs.replace(settings, broker_reload=hangup, **told)
+            self.services = dataclasses.replace(self.services, settings=external)
+        publishing.publish_crl(self.services)
+
+
+def make_services(services: Services) -> Services:
+    """A fleet on the machine's clock, for that is the brokers', with an authority and two gateways."""
+    plain, secure = free_port(), free_port()
+    settings = msgspec.structs.replace(services.settings, mqtt=f"127.0.0.1:{plain}", mqtts=f"127.0.0.1:{secure}")
+    made = bootstrap(settings)
+    found_authority(made)
+    key, issuer = make_key(), made.authority.services
+    server = authority.issue_server(issuer, ["127.0.0.1"], key.public_key(), authority_time(made))
+    write_file(settings.data_dir / settings.mqtts_key_file, dump_key(key))
+    write_file(settings.data_dir / settings.mqtts_cert_file, authority.to_pem([server, *issuer.intermediates]), PUBLIC)
+    with made.database.writing() as session:
+        for name in (edge.GATEWAY, OTHER):
+            gateways.register(session, name, "", None, made.clock())
+    return made
+
+
+def authority_time(services: Services) -> datetime:
+    return to_datetime(services.clock())
+
+
+@contextmanager
+def run_mosquitto(services: Services) -> Iterator[subprocess.Popen[bytes]]:
+    settings, folder = services.settings, services.settings.data_dir / "mosquitto"
+    folder.mkdir()
+    *_, config = mosquitto.write_files(services, folder, Doors(settings.mqtts, settings.mqtt))
+    (folder / mosquitto.PASSWORDS).touch(mode=0o600)
+    words = ["mosquitto_passwd", "-b", str(folder / mosquitto.PASSWORDS)]
+    subprocess.run([*words, settings.broker_user, settings.broker_password], check=True, capture_output=True)
+    with config.open("a") as more:
+        more.write("user root\n" if os.geteuid() == 0 else "")
+    program = (
+        "mosquitto"
+        if subprocess.run(["which", "mosquitto"], capture_output=True).returncode == 0
+        else ("/usr/sbin/mosquitto")
+    )
+    with running([program, "-c", str(config)], int(settings.mqtt.split(":")[1])) as process:
+        yield process
+
+
+@pytest.fixture(
+    params=[
+        "own",
+        pytest.param(
+            "mosquitto",
+            marks=[pytest.mark.peer, pytest.mark.skipif(not has_mosquitto(), reason="mosquitto is not installed")],
+        ),
+    ]
+)
+def site(request: pytest.FixtureRequest, services: Services, tmp_path: Path) -> Iterator[Site]:
+    made = make_services(services)
+    place = Site(made, tmp_path)
+    if request.param == "own":
+        with brokers.own_broker(made.settings):
+            yield place
+    else:
+        with run_mosquitto(made) as place.process:
+            yield place
+    made.close()
+
+
+async def is_refused(site: Site, context: ssl.SSLContext, name: str = edge.GATEWAY, **more: Any) -> bool:
+    try:
+        async with site.gateway(context, name, **more) as connected:
+            await connected.subscribe(down_filter(name), qos=1)
+    except (aiomqtt.MqttError, OSError):
+        return True
+    return False
+
+
+async def test_gateway_gets_in_by_its_certificate_and_is_heard_and_told(site: Site) -> None:
+    async with site.service() as fleet, site.gateway(site.issue(edge.GATEWAY)) as gateway:
+        await fleet.subscribe("fs/1/+/up/+", qos=1)
+        await gateway.subscribe(down_filter(edge.GATEWAY), qos=1)
+        await gateway.publish(format_topic(edge.GATEWAY, Up.HELLO), b"own", qos=1)
+        assert (await receive(fleet)).payload == b"own"
+        await fleet.publish(format_topic(edge.GATEWAY, Down.GREET), b"told", qos=1)
+        assert (await receive(gateway)).payload == b"told"
+
+
+async def test_nobody_gets_in_without_a_certificate_or_by_one_of_a_foreign_authority(site: Site) -> None:
+    good = site.issue(edge.GATEWAY)
+    bare = ssl.create_default_context(cafile=site.folder / "root.pem")
+    assert await is_refused(site, bare)
+    assert await is_refused(site, bare, username=edge.GATEWAY, password="guessed")
+    key = make_key()
+    foreign = authority.make_root(Purpose.GATEWAYS, make_key(), "Fengsui", authority_time(site.services))
+    alien = authority.issue_gateway(foreign, edge.GATEWAY, key.public_key(), authority_time(site.services))
+    assert await is_refused(site, site.context("alien", key, authority.to_pem([alien])))
+    assert not await is_refused(site, good), "the others are turned away, and it is not"
+
+
+async def test_certificate_of_a_service_is_none_of_a_gateway(site: Site) -> None:
+    key = make_key()
+    issuer = site.services.authority.services
+    made = authority.issue_service(issuer, edge.GATEWAY, key.public_key(), authority_time(site.services))
+    assert await is_refused(site, site.context("service", key, authority.to_pem([made, *issuer.intermediates])))
+
+
+def sign(site: Site, key: EllipticCurvePrivateKey, name: str, ends: timedelta) -> bytes:
+    """What the authority would not issue, by its own key."""
+    issuer, now = site.services.authority.gateways, authority_time(site.services)
+    attributes = [x509.NameAttribute(NameOID.COMMON_NAME, name, _validate=False)] if name else []
+    made = (
+        x509.CertificateBuilder()
+        .subject_name(x509.Name(attributes))
+        .issuer_name(issuer.certificate.subject)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - authority.BACKDATED)
+        .not_valid_after(now + ends)
+        .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+        .add_extension(x509.ExtendedKeyUsage([x509.ExtendedKeyUsageOID.CLIENT_AUTH]), critical=False)
+        .sign(issuer.key, SHA256())
+    )
+    return authority.to_pem([made, *issuer.intermediates])
+
+
+@pytest.mark.parametrize(("hours", "is_good"), [(1, True), (-1, False)])
+async def test_expired_certificate_is_refused(site: Site, hours: int, is_good: bool) -> None:
+    key = make_key()
+    context = site.context("expired", key, sign(site, key, edge.GATEWAY, timedelta(hours=hours)))
+    assert await is_refused(site, context) is not is_good
+
+
+async def test_a_gateway_sends_and_reads_only_below_its_own_name(site: Site) -> None:
+    async with (
+        site.service() as fleet,
+        site.gateway(site.issue(edge.GATEWAY)) as gateway,
+        site.gateway(site.issue(OTHER), OTHER) as other,
+    ):
+        await fleet.subscribe("fs/#", qos=1)
+        for forbidden in (format_topic(OTHER, Up.HELLO), format_topic(edge.GATEWAY, Down.GREET), "elsewhere"):
+            await gateway.publish(forbidden, b"forged", qos=0)
+        await gateway.publish(format_topic(edge.GATEWAY, Up.HELLO), b"own", qos=1)
+        assert (await receive(fleet)).payload == b"own"
+        with suppress(aiomqtt.MqttError):  # refused, or silently never served: both are right
+            await other.subscribe(down_filter(edge.GATEWAY), qos=1)
+        with suppress(aiomqtt.MqttError):
+            await other.subscribe("#", qos=1)
+        await fleet.publish(format_topic(edge.GATEWAY, Down.GREET), b"secret", qos=1)
+        with pytest.raises((TimeoutError, aiomqtt.MqttError)):
+            await receive(other, timeout_s=0.5)
+
+
+async def test_last_will_is_held_to_the_same_rules(site: Site) -> None:
+    will = aiomqtt.Will(format_topic(OTHER, Up.HELLO), b"forged", qos=1)
+    context = site.issue(edge.GATEWAY)
+    async with site.service() as fleet:
+        await fleet.subscribe("fs/#", qos=1)
+        with suppress(aiomqtt.MqttError):
+            async with site.gateway(context, will=will) as gateway:
+                gateway._client.socket().shutdown(socket.SHUT_RDWR)
+                await asyncio.sleep(0.3)
+        with pytest.raises(TimeoutError):
+            await receive(fleet, timeout_s=1.0)
+
+
+async def test_another_gateways_client_id_displaces_nobody(site: Site) -> None:
+    async with site.service() as fleet, site.gateway(site.issue(edge.GATEWAY)) as gateway:
+        await gateway.subscribe(down_filter(edge.GATEWAY), qos=1)
+        with suppress(aiomqtt.MqttError):
+            async with site.gateway(site.issue(OTHER), edge.GATEWAY) as thief:
+                await thief.subscribe(down_filter(edge.GATEWAY), qos=1)
+        await fleet.publish(format_topic(edge.GATEWAY, Down.GREET), b"still there", qos=1)
+        assert (await receive(gateway)).payload == b"still there"
+
+
+async def test_user_name_of_another_gives_none_of_its_rights(site: Site) -> None:
+    async with site.service() as fleet:
+        await fleet.subscribe("fs/#", qos=1)
+        with suppress(aiomqtt.MqttError):
+            async with site.gateway(site.issue(OTHER), OTHER, username=edge.GATEWAY, password="x") as thief:
+                await thief.publish(format_topic(edge.GATEWAY, Up.HELLO), b"forged", qos=1)
+        with pytest.raises(TimeoutError):
+            await receive(fleet, timeout_s=1.0)
+
+
+@pytest.mark.parametrize("odd", ["fleet", "+", "#", "gw-yufu-0001/up", "GW-YUFU-0001", "gw-\u202e-0001", ""])
+async def test_certificate_of_an_odd_name_is_of_no_use(site: Site, odd: str) -> None:
+    key = make_key()
+    context = site.context("odd", key, sign(site, key, odd, authority.GATEWAY_LIFETIME))
+    async with site.service() as fleet:
+        await fleet.subscribe("fs/#", qos=1)
+        with suppress(aiomqtt.MqttError, OSError):
+            async with site.gateway(context, odd or "none", timeout=2) as thief:
+                await thief.publish(format_topic(edge.GATEWAY, Up.HELLO), b"forged", qos=0)
+                await asyncio.sleep(0.2)
+        with pytest.raises(TimeoutError):
+            await receive(fleet, timeout_s=0.5)
+
+
+async def test_revoked_gateway_gets_in_no_more(site: Site) -> None:
+    context = site.issue(edge.GATEWAY)
+    assert not await is_refused(site, context)
+    site.revoke(edge.GATEWAY)
+    for _ in range(50):
+        if await is_refused(site, context):
+            break
+        await asyncio.sleep(0.1)
+    else:
+        pytest.fail("it still gets in")
+    assert not await is_refused(site, site.issue(OTHER), OTHER)
+
+
+async def stay_until_cut(site: Site) -> None:
+    async with site.gateway(site.issue(edge.GATEWAY)) as gateway:
+        await gateway.subscribe(down_filter(edge.GATEWAY), qos=1)
+        site.revoke(edge.GATEWAY)
+        await publishing.take_over(site.services, edge.GATEWAY)
+        await receive(gateway, timeout_s=15)
+
+
+async def test_live_connection_of_a_revoked_gateway_is_cut(site: Site) -> None:
+    """Our own broker looks every 5 s; at Mosquitto the authority takes the connection over."""
+    async with site.gateway(site.issue(OTHER), OTHER) as other:
+        await other.subscribe(down_filter(OTHER), qos=1)
+        with pytest.raises(aiomqtt.MqttError):
+            await stay_until_cut(site)
+        async with site.service() as fleet:
+            await fleet.publish(format_topic(OTHER, Down.GREET), b"still there", qos=1)
+            assert (await receive(other)).payload == b"still there"
+
+
+async def test_message_that_is_too_large_harms_nobody(site: Site) -> None:
+    context = site.issue(edge.GATEWAY)
+    async with site.service() as fleet:
+        await fleet.subscribe("fs/1/+/up/hello", qos=1)
+        with suppress(aiomqtt.MqttError, OSError):
+            async with site.gateway(context) as gateway:
+                await gateway.publish(format_topic(edge.GATEWAY, Up.BATCH), bytes(8 * 1024 * 1024), qos=1, timeout=3)
+        async with site.gateway(context) as gateway:
+            await gateway.publish(format_topic(edge.GATEWAY, Up.HELLO), b"well", qos=1)
+        assert (await receive(fleet)).payload == b"well"
+
+
+async def test_crowd_that_never_says_who_it_is_keeps_no_gateway_out(site: Site) -> None:
+    context = site.issue(edge.GATEWAY)
+    idle = [socket.create_connection(site.secure, 5) for _ in range(100)]
+    try:
+        assert not await is_refused(site, context)
+    finally:
+        for one in idle:
+            one.close()
