@@ -21,6 +21,7 @@ from fleet.metrics import IngestMetrics
 from tests.fleet import edge
 from tests.fleet.conftest import START_NS
 from tests.fleet.console.test_pages import PASSWORD, csrf, sign_in
+from tests.fleet.identity import found_authority
 from wire.record import AlarmRecord, AuditRecord, Lane, Layout, layout_id
 from wire.topics import Up
 from wire.twin import AlarmInfo, DeviceInfo, TagInfo
@@ -78,6 +79,7 @@ def client(services: Services) -> FlaskClient:
         "outputs": {SCRIPT: {"state": SCRIPT, "since_ns": 2**64 - 1, "error": CONTROL}},
     }  # fmt: skip
     services.live.put_health(edge.GATEWAY, LiveHealth(health, services.clock()))
+    found_authority(services)
     client = create_app(services).test_client()
     assert sign_in(client) == (302, "/")
     return client
