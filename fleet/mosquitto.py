@@ -50,7 +50,7 @@ def make_config(settings: Settings, folder: Path, doors: Doors) -> str:
         split_address(doors.services, "--mqtt"),
     )
     lines = [
-        "# Written by fengsui-fleet mosquitto; docs/operate/broker.md explains it.",
+        "# Written by fengsui-fleet ca mosquitto; docs/operate/broker.md explains it.",
         "per_listener_settings true",
         "persistence false",
         f"max_packet_size {PACKET_MOST_OCTETS}",
