@@ -21,6 +21,7 @@ from fleet.bootstrap import Services, bootstrap, check_database, describe
 from fleet.claims import cli as cli_claims
 from fleet.commands import cli as cli_commands
 from fleet.commands.keys import PUBLIC_FILE, write_public
+from fleet.configs import cli as cli_configs
 from fleet.errors import FleetError
 from fleet.gateways import service as gateways
 from fleet.notifications import cli as cli_notifications
@@ -68,6 +69,7 @@ def build_parser() -> argparse.ArgumentParser:
     cli_commands.add(commands, _command, _with_services)
     cli_authority.add(commands, _command)
     cli_claims.add(commands, _command, _with_services)
+    cli_configs.add(commands, _command, _with_services)
     _add_site(commands)
     _add_destination(commands)
     cli_accounts.add(commands, _command, _with_services)

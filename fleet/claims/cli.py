@@ -15,7 +15,7 @@ from fleet.certificates import service as certificates
 from fleet.certificates.publishing import publish_crl, take_over
 from fleet.claims import journal, service
 from fleet.claims.service import Intended
-from fleet.errors import SetupError
+from fleet.errors import InvalidError, SetupError
 from provisioning.codes import hash_code, make_code
 
 Actions = argparse._SubParsersAction
@@ -84,6 +84,11 @@ def _add_intended(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--title", default="", help="its name for people")
     parser.add_argument("--site", default="", metavar="KEY", help="the site where it stands")
     parser.add_argument("--template", default="", metavar="NAME", help="the configuration that it is to get")
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="NAME=VALUE", dest="variables", help="a variable of the template"
+    )
+    parser.add_argument("--lat", type=float, help="latitude in degrees")
+    parser.add_argument("--lon", type=float, help="longitude in degrees")
 
 
 def _add_days(parser: argparse.ArgumentParser) -> None:
@@ -91,7 +96,22 @@ def _add_days(parser: argparse.ArgumentParser) -> None:
 
 
 def _intended(arguments: argparse.Namespace) -> Intended:
-    return Intended(gateway=arguments.gateway, title=arguments.title, site=arguments.site, template=arguments.template)
+    return Intended(
+        gateway=arguments.gateway,
+        title=arguments.title,
+        site=arguments.site,
+        template=arguments.template,
+        variables=dict(_read_variable(text) for text in arguments.variables),
+        lat=arguments.lat,
+        lon=arguments.lon,
+    )
+
+
+def _read_variable(text: str) -> tuple[str, str]:
+    name, equals, value = text.partition("=")
+    if not equals:
+        raise InvalidError(f"--set {text}: there is no '='", hint="write --set NAME=VALUE")
+    return name, value
 
 
 def _claim_add(arguments: argparse.Namespace, services: Services) -> None:

@@ -19,6 +19,9 @@ from fleet.certificates import service as certificates
 from fleet.certificates.models import Certificate
 from fleet.claims import journal, service
 from fleet.claims.models import Claim, Enrolment, Kind
+from fleet.configs import service as configs
+from fleet.configs import templates
+from fleet.errors import InvalidError, NotFoundError
 from fleet.gateways import service as gateways
 from fleet.gateways.models import Gateway
 from provisioning.codes import hash_code
@@ -124,9 +127,26 @@ def _admit(
         return _queue(session, waits, address, now_ns)
     if session.get(Gateway, claim.gateway) is None:
         gateways.register(session, claim.gateway, claim.title, claim.site_key, now_ns)
+    _furnish(session, claim, claim.gateway, now_ns)
     if others:
         certificates.revoke(session, claim.gateway, "replaced by a new identity", address, now_ns, keep_key=name)
     return _issue(session, authority, claim.gateway, key, address, now_ns)
+
+
+def _furnish(session: Session, claim: Claim, name: str, now_ns: int) -> None:
+    """Give a gateway the position of its claim, and its first configuration if it never had one.
+
+    A template that was changed since and refuses the variables must not keep the gateway out: the journal tells.
+    """
+    gateway = gateways.get(session, name)
+    if claim.lat is not None:
+        gateway.lat, gateway.lon = claim.lat, claim.lon
+    if not claim.template or configs.latest(session, name) is not None:
+        return
+    try:
+        templates.apply(session, name, claim.template, claim.variables, claim.made_by, now_ns)
+    except (InvalidError, NotFoundError) as error:
+        journal.note(session, "template-refused", now_ns, gateway=name, claim_id=claim.id, detail=str(error)[:500])
 
 
 def _is_approved(session: Session, key: str, reason: str) -> bool:

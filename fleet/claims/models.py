@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Mapped, mapped_column
@@ -20,9 +21,10 @@ class Kind(StrEnum):
 class Claim(Base):
     """The right to get in once. ``secret_hash`` is the SHA-256 of its code's letters (`provisioning.codes`).
 
-    ``gateway``, ``title``, ``site_key`` and ``template`` are what the gateway becomes; without a ``gateway`` somebody
-    has to say so when it asks. ``key`` is the fingerprint of the only key that may use it: of a local code from its
-    beginning, of a label from its first use. ``contested_ns`` is when another key last presented it.
+    ``gateway``, ``title``, ``site_key``, its position, and ``template`` with ``variables`` are what the gateway is to
+    be; without a ``gateway`` somebody has to say so when it asks. ``key`` is the fingerprint of the only key that may
+    use it: of a local code from its beginning, of a label from its first use. ``contested_ns`` is when another key
+    last presented it.
     """
 
     __tablename__ = "claim"
@@ -34,7 +36,11 @@ class Claim(Base):
     gateway: Mapped[str | None] = mapped_column(index=True)
     title: Mapped[str] = mapped_column(default="")
     site_key: Mapped[str | None] = mapped_column(sa.ForeignKey("site.key"))
+    lat: Mapped[float | None]
+    lon: Mapped[float | None]
     template: Mapped[str] = mapped_column(default="")
+    variables: Mapped[dict[str, Any]] = mapped_column(default=dict)
+    note: Mapped[str] = mapped_column(default="")
     made_ns: Mapped[int]
     made_by: Mapped[str] = mapped_column(default="")
     expires_ns: Mapped[int | None]

@@ -6,6 +6,7 @@ import csv
 import io
 import re
 from collections.abc import Sequence
+from typing import Any
 
 import msgspec
 import sqlalchemy as sa
@@ -14,9 +15,11 @@ from sqlalchemy.orm import Session
 from fleet.certificates import service as certificates
 from fleet.claims import journal
 from fleet.claims.models import Claim, Enrolment, Kind
+from fleet.configs import templates
 from fleet.errors import ConflictError, InvalidError, NotFoundError
 from fleet.gateways.models import Gateway
 from fleet.sites.models import Site
+from fleet.sites.service import check_position
 from provisioning.codes import hash_code
 from provisioning.errors import RequestError
 from wire.topics import is_gateway
@@ -30,12 +33,19 @@ HASH_PATTERN = re.compile(r"[0-9a-f]{64}")
 
 
 class Intended(msgspec.Struct, frozen=True, kw_only=True):
-    """What a gateway is to become. Without a name somebody says so when it asks."""
+    """What a gateway is to become. Without a name somebody says so when it asks.
+
+    ``template`` and ``variables`` make its first configuration; its position is in degrees, WGS 84.
+    """
 
     gateway: str = ""
     title: str = ""
     site: str = ""
     template: str = ""
+    variables: dict[str, Any] = {}
+    lat: float | None = None
+    lon: float | None = None
+    note: str = ""
 
 
 def add(
@@ -84,6 +94,10 @@ def _make(kind: Kind, secret_hash: str, key: str | None, intended: Intended, by:
         title=intended.title,
         site_key=intended.site or None,
         template=intended.template,
+        variables=intended.variables,
+        lat=intended.lat,
+        lon=intended.lon,
+        note=intended.note,
         made_ns=now_ns,
         made_by=by,
     )
@@ -113,13 +127,18 @@ def _check(session: Session, secret_hash: str, intended: Intended) -> None:
 
 
 def check_intended(session: Session, intended: Intended) -> None:
-    """Check names. Raises InvalidError or NotFoundError."""
+    """Check names, position, and whether the template takes the variables. Raises InvalidError or NotFoundError."""
     if intended.gateway and not is_gateway(intended.gateway):
         raise InvalidError(
             f"'{intended.gateway}' is not a gateway name", hint="use 7 to 63 of a-z, 0-9 and '-', not '-' first"
         )
     if intended.site and session.get(Site, intended.site) is None:
         raise NotFoundError(f"there is no site '{intended.site}'", hint=f"run: fengsui-fleet site add {intended.site}")
+    check_position(intended.lat, intended.lon)
+    if intended.template:
+        template = templates.get(session, intended.template)
+        if intended.variables:  # else they are given on site
+            templates.render(template, intended.variables)
 
 
 def find(session: Session, secret_hash: str) -> Claim | None:
@@ -218,7 +237,11 @@ def _describe_claim(session: Session, row: Enrolment, intended: Intended) -> Non
         claim.gateway = row.gateway
         claim.title = intended.title or claim.title
         claim.site_key = intended.site or claim.site_key
-        claim.template = intended.template or claim.template
+        if intended.template:
+            claim.template, claim.variables = intended.template, intended.variables
+        if intended.lat is not None:
+            claim.lat, claim.lon = intended.lat, intended.lon
+        claim.note = intended.note or claim.note
 
 
 def refuse(session: Session, enrolment_id: int, by: str, now_ns: int) -> Enrolment:

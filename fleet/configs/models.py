@@ -1,4 +1,4 @@
-"""Table of desired configurations."""
+"""Tables of desired configurations, and of the templates that they are made of."""
 
 from __future__ import annotations
 
@@ -18,5 +18,22 @@ class DesiredConfig(Base):
     gateway: Mapped[str] = mapped_column(sa.ForeignKey("gateway.name"), primary_key=True)
     version: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
     config: Mapped[dict[str, Any]]
+    author: Mapped[str]
+    at_ns: Mapped[int]
+
+
+class ConfigTemplate(Base):
+    """One version of a configuration for gateways of a kind. Versions count 1, 2, 3 ... and are never changed.
+
+    ``document`` is TOML, as `fleet.configs.templates` reads it.
+    """
+
+    __tablename__ = "config_template"
+
+    key: Mapped[str] = mapped_column(primary_key=True)
+    version: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    title: Mapped[str]
+    sector: Mapped[str]
+    document: Mapped[str]
     author: Mapped[str]
     at_ns: Mapped[int]

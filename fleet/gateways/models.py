@@ -18,6 +18,8 @@ class Gateway(Base):
     (`wire.health.Health`), both as plain documents. ``session`` is the one its last hello opened; it stands here and
     not beside each cursor, so that a lane that has its first record later needs no new hello. ``former`` are the boots
     and machines that said hello before, newest first; ``alternated_ns`` is when one of them last came back.
+    ``template`` and ``variables`` are what its configuration was last made of; its position is in degrees, WGS 84. A
+    retired gateway has no identity any more.
     """
 
     __tablename__ = "gateway"
@@ -25,6 +27,11 @@ class Gateway(Base):
     name: Mapped[str] = mapped_column(primary_key=True)
     title: Mapped[str] = mapped_column(default="")
     site_key: Mapped[str | None] = mapped_column(sa.ForeignKey("site.key"))
+    lat: Mapped[float | None]
+    lon: Mapped[float | None]
+    template: Mapped[str] = mapped_column(default="")
+    variables: Mapped[dict[str, Any]] = mapped_column(default=dict)
+    retired_ns: Mapped[int | None]
     token_hash: Mapped[str]
     created_ns: Mapped[int]
     last_seen_ns: Mapped[int | None]

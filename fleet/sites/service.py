@@ -20,14 +20,21 @@ def add(
     """Add a site."""
     if not KEY_PATTERN.fullmatch(key):
         raise InvalidError(f"'{key}' is not a site key", hint="use up to 63 of a-z, 0-9 and '-', not '-' first")
-    if (lat is not None and not -90 <= lat <= 90) or (lon is not None and not -180 <= lon <= 180):
-        raise InvalidError("the position is not on earth", hint="latitude -90..90, longitude -180..180, in degrees")
+    check_position(lat, lon)
     if session.get(Site, key) is not None:
         raise ConflictError(f"there is a site '{key}' already")
     site = Site(key=key, title=title or key, sector=sector, lat=lat, lon=lon)
     session.add(site)
     session.flush()
     return site
+
+
+def check_position(lat: float | None, lon: float | None) -> None:
+    """Check a position in degrees, of which both are given or none. Raises InvalidError."""
+    if (lat is None) != (lon is None):
+        raise InvalidError("half a position", hint="give latitude and longitude, or neither")
+    if lat is not None and lon is not None and not (-90 <= lat <= 90 and -180 <= lon <= 180):
+        raise InvalidError("the position is not on earth", hint="latitude -90..90, longitude -180..180, in degrees")
 
 
 def list_all(session: Session) -> Sequence[Site]:

@@ -43,6 +43,7 @@ SECRETS = {OWN: "quartz", FOREIGN: "zebra"}
 OWNERS = {"mine": OWN, "theirs": FOREIGN}
 CLOSED = {
     "Account", "AccountSite", "ApiToken", "RecoveryCode", "AuditLine", "AuditHead", "GatewayCommand", "DesiredConfig",
+    "ConfigTemplate",
     "MessageRow", "NoticeRow", "NotifyCursor", "Watch", "Quarantined", "Destination", "RelayCursor",
     "Certificate", "Claim", "Enrolment", "EnrolmentEvent",
 }  # fmt: skip
