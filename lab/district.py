@@ -22,6 +22,7 @@ from lab.site_file import Identity, read_exceptions, read_identity
 from lab.station import Station
 from lab.stations import Bridge, ChemicalPark, RiverSite, WeatherSite
 from lab.truth import Truth
+from lab.way_in import ByClaim, WayIn
 
 MARKER = "demo.json"
 """Says that a folder is a demo's and may be emptied by the next one."""
@@ -52,6 +53,7 @@ class District:
 
     ``lay_out`` is given the folder of each gateway before anything is written to it. The fleet brings its own broker
     and database unless another one is given. ``sites`` makes other sites than the four, which then have no scenarios.
+    Its gateways get in by a claim unless another way is given.
     """
 
     def __init__(
@@ -61,10 +63,12 @@ class District:
         lay_out: Callable[[Path], Awaitable[None]] | None = None,
         fleet: FleetSide | None = None,
         sites: Callable[[Truth], Sequence[Station]] | None = None,
+        way_in: WayIn | None = None,
     ) -> None:
         self._folder = folder
         self._tell = tell
         self._lay_out = lay_out
+        self._way_in = way_in or ByClaim()
         self.truth = Truth()
         self._park, self._bridge, self._river = ChemicalPark(self.truth), Bridge(self.truth), RiverSite(self.truth)
         self._stations: Sequence[Station] = (
@@ -108,12 +112,18 @@ class District:
         await self.fleet.serve()
         for station in self._stations:
             self._tell(f"agent of {station.gateway} {self._identities[station.gateway].title}")
-            gateway = GatewaySide(station, self._folder / station.gateway, self.fleet.broker_port)
-            self.gateways.append(gateway)
-            await gateway.start()
+            await self._start_gateway(station)
         self._tell("waiting until every instrument's data has reached the platform")
         await self._wait_until_flowing()
         await self._control.open(self._folder)
+
+    async def _start_gateway(self, station: Station) -> None:
+        text, folder = self._way_in.text(station), self._folder / station.gateway
+        door = self.fleet.console_url.rstrip("/") if self._way_in.enrols else ""
+        gateway = GatewaySide(station, folder, self.fleet.gateways_port, text, door)
+        self.gateways.append(gateway)
+        await gateway.start()
+        await self._way_in.admit(self.fleet, gateway, self._identities[station.gateway])
 
     async def close(self) -> None:
         """Stop everything in the direction of the flow. May be called after a failed `open`."""
@@ -150,13 +160,14 @@ class District:
 
     async def _found_fleet(self, platform_url: str) -> None:
         await self.fleet.init()
-        for gateway, identity in self._identities.items():
-            folder = self._folder / gateway
+        await self._way_in.found(self.fleet)
+        for station in self._stations:
+            identity, folder = self._identities[station.gateway], self._folder / station.gateway
             folder.mkdir()
             if self._lay_out is not None:
                 await self._lay_out(folder)
             await self.fleet.add_site(identity)
-            await self.fleet.add_gateway(identity, folder / f"{gateway}.token")
+            await self._way_in.announce(self.fleet, station, identity, folder)
         await self.fleet.add_destination("district", platform_url)
 
     async def _wait_until_flowing(self) -> None:

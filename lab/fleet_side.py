@@ -9,6 +9,7 @@ import signal
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import urljoin
 
@@ -49,6 +50,9 @@ class FleetSide:
         self._health_ports: tuple[int, ...] = ()
         self._addresses: list[str] = []
         self.password = secrets.token_urlsafe(9)
+        self.gateways_port = broker_port
+        """Where gateways find the broker: its door for certificates, once there is an authority."""
+        self._has_authority = False
 
     @property
     def console_url(self) -> str:
@@ -90,6 +94,26 @@ class FleetSide:
         where = ("--site", identity.site, "--title", identity.title, "--token-file", str(token_file))
         await self._run("gateway", "add", identity.id, *where)
 
+    async def found_authority(self) -> None:
+        """Make an authority, and the certificate by which the broker speaks TLS."""
+        await self._run("ca", "init", "--root", str(self._folder.with_name("roots")))
+        await self._run("ca", "server", "127.0.0.1", "--out", str(self._folder / "broker"))
+        with self.settings.open("a", encoding="utf-8") as settings:
+            settings.write("gateway_tokens = false\n")  # by certificate, or not at all
+        self._has_authority = True
+
+    async def add_template(self, identity: Identity, file: Path) -> None:
+        """Keep a gateway's configuration as a template of its name."""
+        await self._run(
+            "template", "add", identity.id, str(file), "--title", identity.title, "--sector", identity.sector
+        )
+
+    async def scan(self, code: str, key: str, identity: Identity, variables: Mapping[str, str | int]) -> None:
+        """Take the local code of a gateway, which is to run the template of its name."""
+        given = [word for name, value in variables.items() for word in ("--set", f"{name}={value}")]
+        where = ("--gateway", identity.id, "--title", identity.title, "--site", identity.site)
+        await self._run("claim", "scan", code, key, *where, "--template", identity.id, *given)
+
     async def add_destination(self, name: str, url: str) -> None:
         """Have records relayed to an address, and counts to ``counts`` beside it."""
         await self._run("destination", "add", name, "--url", url, "--counts-url", urljoin(url, "counts"))
@@ -108,13 +132,16 @@ class FleetSide:
     async def _start(self, console_port: int) -> None:
         self._console_port = free_port(console_port)
         if self._has_broker:
-            self.broker_port = free_port()
+            self.broker_port = self.gateways_port = free_port()
+        if self._has_authority:
+            self.gateways_port = free_port()
         ingest, relay, upkeep = free_port(), free_port(), free_port()
         # The console's port alone would not do: whoever took it from us may answer there, too.
         self._health_ports = (ingest, relay, upkeep, self._console_port)
         ports = {
             "--http": self._console_port,
             **({"--mqtt": self.broker_port} if self._has_broker else {}),
+            **({"--mqtts": self.gateways_port} if self._has_authority else {}),
             "--ingest-metrics": ingest,
             "--relay-metrics": relay,
             "--upkeep-metrics": upkeep,

@@ -15,10 +15,13 @@ CODE_DIGITS = 10
 
 
 class GatewaySide:
-    """One agent on a folder of its own."""
+    """One agent on a folder of its own. ``text`` is its file, the ports left open; ``door`` the fleet's address for
+    a gateway that is to enrol there."""
 
-    def __init__(self, station: Station, folder: Path, broker_port: int) -> None:
+    def __init__(self, station: Station, folder: Path, broker_port: int, text: str, door: str = "") -> None:
         self.station = station
+        self._text = text
+        self._door = door
         self.folder = folder
         self.link = Link(broker_port)
         self._config = folder / f"{station.gateway}.toml"
@@ -38,10 +41,12 @@ class GatewaySide:
         return f"http://127.0.0.1:{self.page_port}/"
 
     async def start(self) -> None:
-        """Write the configuration, have it checked, and start the agent. The token lies in the folder already."""
+        """Write the configuration, have it checked, and start the agent. Its token, if it has one, lies there."""
         self.broker = f"127.0.0.1:{await self.link.open()}"
         self.health_port, self.page_port = free_port(), free_port()
         self.configure()
+        if self._door:
+            (self.folder / "enrol.toml").write_text(f'url = "{self._door}"\n', "utf-8")
         await run_once([program("fengsui-edge"), "local-code", str(self.folder / CODE_FILE)], self.code + "\n")
         await run_once([program("fengsui-edge"), "check", str(self._config)])
         await self.start_agent()
@@ -54,7 +59,7 @@ class GatewaySide:
             "health_port": self.health_port,
             "page_port": self.page_port,
         }
-        text = fill_in(self.station.text, places, self._config.name)
+        text = fill_in(self._text, places, self._config.name)
         self._config.write_text(text, "utf-8")
 
     async def start_agent(self) -> None:

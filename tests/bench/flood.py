@@ -24,6 +24,7 @@ import msgspec
 from edge.supervise import end
 from lab.district import District
 from lab.truth import Truth, percentile
+from lab.way_in import ByToken
 from tests.faults.alarm_verdict import read_journal
 from tests.faults.yard import Yard
 
@@ -99,7 +100,7 @@ async def _running(folder: Path) -> AsyncIterator[tuple[District, Yard]]:
         yards.append(Yard(GATEWAY, truth, ALARMS // WIDTH))
         return yards
 
-    district = District(folder / "district", lambda _text: None, sites=make)
+    district = District(folder / "district", lambda _text: None, sites=make, way_in=ByToken())
     try:
         await district.open()
         yield district, yards[0]

@@ -17,6 +17,7 @@ from lab.errors import LabError
 from lab.fleet_side import FleetSide
 from lab.station import Station
 from lab.truth import Truth
+from lab.way_in import ByToken
 from tests.faults import (
     beyond,
     calls,
@@ -103,7 +104,7 @@ def find_kinds(scene: Scene) -> Mapping[str, Fault]:
 def find_names(folder: Path, *, has_disks: bool) -> list[str]:
     """The names of all faults, those of a larger fleet's servers included."""
     disks = {"any": Disk(folder / "any.img", folder / "any")} if has_disks else {}
-    scene = Scene(District(folder, say), random.Random(0), disks)
+    scene = Scene(District(folder, say, way_in=ByToken()), random.Random(0), disks)
     return [*find_kinds(scene), ALARM, *(larger.NAMES if larger.is_possible() else ())]
 
 
@@ -210,7 +211,8 @@ async def _district(
         disk = disks[gateway.name] = Disk(gateway.with_suffix(".img"), gateway / "data")
         await disk.make()
 
-    district = District(place, say if sites is None else _say_briefly, give_disk if has_disks else None, fleet, sites)
+    tell = say if sites is None else _say_briefly
+    district = District(place, tell, give_disk if has_disks else None, fleet, sites, ByToken())
     try:
         await district.open()
         yield Scene(district, source, disks)

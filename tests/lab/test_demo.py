@@ -2,8 +2,10 @@
 
 import json
 import signal
+import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -15,6 +17,21 @@ def start(folder, *options):
     return subprocess.Popen(
         [LAB, "demo", "--data", folder, *options], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
+
+
+def identities(folder):
+    """(how it got in, certificates, version of the fleet's that it runs) of each gateway, by its own files and SQL."""
+    query = """
+        SELECT g.name, g.reported_version, COUNT(c.serial) FROM gateway g
+        LEFT JOIN certificate c ON c.gateway = g.name LEFT JOIN claim a ON a.gateway = g.name AND a.used_ns > 0
+        GROUP BY g.name HAVING COUNT(a.id) = 1
+    """
+    with closing(sqlite3.connect(folder / "fleet/fleet.db")) as database:
+        rows = database.execute(query).fetchall()
+    assert len(rows) == 4
+    for name, version, certificates in rows:
+        has_token = any((folder / name).glob("*.token"))
+        yield "token" if has_token else "claim", certificates, version
 
 
 @pytest.mark.timeout(100)
@@ -37,6 +54,7 @@ def test_a_short_demo_loses_and_duplicates_nothing(tmp_path):
     assert 0 < figures["alarm_to_output_ms_p99"] <= 1100
     assert figures["alarm_to_platform_ms_p99"] > 0
     assert figures["setup_s"] == 3.5
+    assert all(identity == ("claim", 1, 1) for identity in identities(tmp_path / "demo")), "each got in by a claim"
 
 
 @pytest.mark.timeout(60)
