@@ -1,18 +1,31 @@
-"""Mosquitto as the fleet's broker: its configuration, who may do what there, and whom it trusts."""
+"""Mosquitto as the fleet's broker: its configuration, who may do what there, and whom it trusts.
+
+Either somebody else runs it, or `fengsui-fleet serve` does (setting ``broker_program``), as a child like any other.
+"""
 
 from __future__ import annotations
 
+import getpass
+import os
+import shutil
+import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
 from fleet.authority.store import find
 from fleet.bootstrap import Services
 from fleet.certificates.publishing import publish_crl
+from fleet.errors import SetupError
 from fleet.settings import Settings, split_address
 from provisioning.authority import Purpose
+from provisioning.errors import KeyFileError
 from provisioning.keys import PUBLIC, write_file
 
 CONFIG, ACL, SERVICES_ACL, PASSWORDS = "mosquitto.conf", "acl", "services-acl", "passwords"
+FOLDER, PID_FILE = "mosquitto", "pid"
+WHERE = ("/usr/sbin", "/usr/local/sbin")
+"""Where programs of the system lie that a user's path may not name."""
+HASH_WITHIN_S = 30.0
 PACKET_MOST_OCTETS = 1024 * 1024
 """A batch has 512 KiB at most, and its topic."""
 
@@ -73,3 +86,35 @@ def make_config(settings: Settings, folder: Path, doors: Doors) -> str:
         f"acl_file {folder / SERVICES_ACL}",
     ]
     return "\n".join(lines) + "\n"
+
+
+def find_program(name: str) -> str:
+    """Return where a program is. Raises SetupError."""
+    path = os.pathsep.join([os.environ.get("PATH", os.defpath), *WHERE])
+    found = shutil.which(name, path=path)
+    if found is None:
+        raise SetupError(f"there is no program '{name}'", hint="apt install mosquitto, or leave broker_program out")
+    return found
+
+
+def prepare(services: Services) -> list[str]:
+    """Write all that Mosquitto needs to the data directory. Returns the command that runs it. Raises SetupError.
+
+    It stays the user that it is: it must read the broker's key, which nobody else may.
+    """
+    settings, folder = services.settings, services.settings.data_dir / FOLDER
+    program, hasher = find_program(settings.broker_program), find_program("mosquitto_passwd")
+    passwords = folder / PASSWORDS
+    try:
+        *_, config = write_files(services, folder, Doors(settings.mqtts, settings.mqtt))
+        own = f"user {getpass.getuser()}\npid_file {folder / PID_FILE}\nlog_dest stderr\nconnection_messages false\n\n"
+        write_file(config, (own + config.read_text("utf-8")).encode(), PUBLIC)
+        write_file(passwords, f"{settings.broker_user}:{settings.broker_password}\n".encode())
+        subprocess.run(  # noqa: S603 - found on the path of the system
+            [hasher, "-U", str(passwords)], check=True, capture_output=True, timeout=HASH_WITHIN_S
+        )
+    except KeyFileError as error:
+        raise SetupError(str(error), hint=error.hint) from error
+    except (OSError, subprocess.SubprocessError) as error:
+        raise SetupError(f"{passwords} cannot be made: {error}", hint="is mosquitto_passwd installed?") from error
+    return [program, "-c", str(config)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 import socket
 from collections.abc import Callable, Coroutine
@@ -87,6 +88,11 @@ def _notify(services: Services) -> None:
 
 
 def _broker(services: Services) -> None:
+    if services.settings.broker_program:
+        from fleet import mosquitto
+
+        words = mosquitto.prepare(services)
+        os.execv(words[0], words)  # noqa: S606 - in our place: whoever started us looks after it, and ends it
     from fleet import broker
 
     _until_told(lambda: broker.run(services.settings))

@@ -40,6 +40,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """Its own certificate there (PEM, its issuers after it), from the data directory."""
     mqtts_key_file: str = "broker.key"
     """The key of that certificate."""
+    broker_program: str = ""
+    """"mosquitto" to have `serve` run that as its broker, for gateways with certificates; "" for our own broker."""
     broker_reload: tuple[str, ...] = ()
     """Command by which an external broker reads the list of what was revoked, ["systemctl", "reload", "mosquitto"]."""
     gateway_tokens: bool = True
@@ -149,6 +151,11 @@ def load(data_dir: Path, overrides: Mapping[str, str | None] | None = None) -> S
         if address or name == "http":
             split_address(address, name)
     settings.broker()
+    if settings.broker_program and (settings.broker_url or not settings.mqtts):
+        raise SetupError(
+            f"{path}: broker_program needs mqtts, and no broker_url",
+            hint='write mqtts = "0.0.0.0:8883" for gateways with certificates, and leave broker_url out',
+        )
     if bool(settings.http_cert_file) != bool(settings.http_key_file):
         raise SetupError(f"{path}: http_cert_file and http_key_file go together", hint="write both, or neither")
     if not settings.cap_sender or any(letter.isspace() or letter in ",<&" for letter in settings.cap_sender):

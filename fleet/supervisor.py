@@ -40,8 +40,6 @@ LISTENING = (
     "notify_metrics",
 )
 """Settings that a command line may override, and that a program is then told on its own."""
-MODULES = {"broker": ["fleet.broker"]}
-"""Which module runs a program, where it is not the command line."""
 
 
 def serve(settings: Settings) -> None:
@@ -168,7 +166,8 @@ def command(name: str, settings: Settings) -> list[str]:
 
     Every user of the machine can read a command, and a database URL may hold a password: see `environment`.
     """
-    program = ["-m", "fleet.broker"] if name == "broker" else ["-m", "fleet.cli", name]
+    is_ours = name == "broker" and not settings.broker_program
+    program = ["-m", "fleet.broker"] if is_ours else ["-m", "fleet.cli", name]
     written = load(settings.data_dir)
     words = []
     for setting in LISTENING:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 from functools import partial
 from pathlib import Path
 
@@ -67,7 +68,9 @@ def load_app(settings: Settings, served_by: int) -> APIFlask:
     ``served_by`` is that process's id. Raises SetupError if it has died already: a worker that stayed would hold the
     port for good.
     """
-    follow(served_by)
+    follow(
+        served_by, signal.SIGKILL
+    )  # asked to end, it would wait for open event streams, and nobody is left to cut them
     services = bootstrap(settings)
     feed = LiveFeed(services)
     feed.start()

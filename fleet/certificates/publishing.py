@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
+import signal
 import ssl
 import subprocess
 import tempfile
@@ -17,6 +19,7 @@ from fleet.authority.store import find, to_datetime
 from fleet.bootstrap import Services
 from fleet.certificates import service
 from fleet.errors import SetupError
+from fleet.settings import Settings
 from provisioning import authority
 from provisioning.authority import Purpose
 from provisioning.errors import KeyFileError
@@ -41,20 +44,34 @@ def publish_crl(services: Services) -> Path:
         write_file(path, octets, PUBLIC)
     except KeyFileError as error:
         raise SetupError(str(error), hint=error.hint) from error
-    _reload(services.settings.broker_reload)
+    _reload(services.settings)
     return path
 
 
-def _reload(command: tuple[str, ...]) -> None:
-    if not command:
-        return
+def _reload(settings: Settings) -> None:
+    """Have a broker that is not our own read the list: one that `serve` runs by SIGHUP, another by its command."""
+    command = settings.broker_reload
     try:
+        if settings.broker_program:
+            _signal_supervised(settings.data_dir / "mosquitto" / "pid")
+        if not command:
+            return
         subprocess.run(command, check=True, capture_output=True, timeout=RELOAD_WITHIN_S)  # noqa: S603 (own setting)
     except (OSError, subprocess.SubprocessError) as error:
         raise SetupError(
             f"the broker was not told of what was revoked: {error}",
             hint="see broker_reload in fleet.toml",
         ) from error
+
+
+def _signal_supervised(pid_file: Path) -> None:
+    """Send SIGHUP to the Mosquitto that `serve` runs. Before it runs there is nobody to tell."""
+    try:
+        pid = int(pid_file.read_text("ascii"))
+        if "mosquitto" in Path(f"/proc/{pid}/cmdline").read_text():
+            os.kill(pid, signal.SIGHUP)
+    except (FileNotFoundError, ProcessLookupError, ValueError):
+        log.info("no broker runs that was to be told of what was revoked")
 
 
 async def take_over(services: Services, gateway: str) -> None:
@@ -64,7 +81,7 @@ async def take_over(services: Services, gateway: str) -> None:
     Raises SetupError if it does not come about. Our own broker sees to it by itself.
     """
     parts = urlsplit(services.settings.gateways_broker())
-    if parts.scheme != "mqtts" or not services.settings.broker_url:
+    if parts.scheme != "mqtts" or not (services.settings.broker_url or services.settings.broker_program):
         return
     key, issuer = make_key(), services.authority.gateways
     made = authority.issue_gateway(issuer, gateway, key.public_key(), to_datetime(services.clock()), TAKE_OVER_LIFETIME)

@@ -138,19 +138,26 @@ def run_mosquitto(services: Services) -> Iterator[subprocess.Popen[bytes]]:
         yield process
 
 
+NEEDS_MOSQUITTO = [
+    pytest.mark.peer,
+    pytest.mark.skipif(not has_mosquitto(), reason="mosquitto is not installed"),
+]
+
+
 @pytest.fixture(
     params=[
         "own",
-        pytest.param(
-            "mosquitto",
-            marks=[pytest.mark.peer, pytest.mark.skipif(not has_mosquitto(), reason="mosquitto is not installed")],
-        ),
+        pytest.param("supervised", marks=NEEDS_MOSQUITTO),
+        pytest.param("mosquitto", marks=NEEDS_MOSQUITTO),
     ]
 )
 def site(request: pytest.FixtureRequest, services: Services, tmp_path: Path) -> Iterator[Site]:
     made = make_services(services)
+    if request.param == "supervised":
+        supervised = msgspec.structs.replace(made.settings, broker_program="mosquitto")
+        made = dataclasses.replace(made, settings=supervised)
     place = Site(made, tmp_path)
-    if request.param == "own":
+    if request.param != "mosquitto":
         with brokers.own_broker(made.settings):
             yield place
     else:

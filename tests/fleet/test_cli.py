@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import re
@@ -18,6 +19,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from fleet.cli import main
@@ -169,18 +171,25 @@ class Tree:
 
     def children(self) -> dict[str, int]:
         """Return {program: process id} of its children."""
-        found = {}
-        for entry in Path("/proc").iterdir():
-            if not entry.name.isdecimal():
-                continue
-            try:
-                parent = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
-                words = (entry / "cmdline").read_bytes().decode().split("\0")
-            except OSError:
-                continue
-            if parent == self.process.pid and len(words) > 3:  # a process that has just ended shows no words
-                found["broker" if "fleet.broker" in words else words[3]] = int(entry.name)
-        return found
+        found = children_of(self.process.pid)
+        # a process that has just ended shows no words
+        return {"broker" if "fleet.broker" in words else words[3]: pid for pid, words in found if len(words) > 3}
+
+
+def children_of(parent: int) -> list[tuple[int, list[str]]]:
+    """(process id, command) of each child of a process."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if not entry.name.isdecimal():
+            continue
+        try:
+            its_parent = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
+            words = (entry / "cmdline").read_bytes().decode().split("\0")
+        except OSError:
+            continue
+        if its_parent == parent:
+            found.append((int(entry.name), words))
+    return found
 
 
 @contextmanager
@@ -220,6 +229,29 @@ def test_children_end_when_the_parent_is_killed(data: Path) -> None:
         tree.process.kill()
         tree.process.wait()
         _assert_gone(before.values())
+
+
+def test_the_web_worker_ends_with_its_program_though_somebody_listens(
+    data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An open stream of events would hold a worker that is only asked to end."""
+    password = "correct horse battery"
+    monkeypatch.setattr(sys, "stdin", io.StringIO(f"{password}\n"))
+    assert main(["user", "add", "li", "--role", "operator", "--password-stdin", "--data", str(data)]) == 0
+    with serving(data) as tree:
+        tree.wait_until_well()
+        web = tree.children()["web"]
+        workers = [pid for pid, _ in children_of(web)]
+        assert workers
+        with httpx.Client(base_url=f"http://{tree.http}") as browser:
+            token = re.search(r'name="csrf_token" value="([^"]+)"', browser.get("/sign-in").text)
+            assert token is not None
+            form = {"name": "li", "password": password, "csrf_token": token[1]}
+            assert browser.post("/sign-in", data=form).is_redirect
+            with browser.stream("GET", "/events") as events:
+                assert next(events.iter_raw())
+                os.kill(web, signal.SIGKILL)
+                _assert_gone(workers)
 
 
 def test_serve_fails_as_a_whole_when_a_child_cannot_start(data: Path) -> None:
