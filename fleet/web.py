@@ -68,9 +68,8 @@ def load_app(settings: Settings, served_by: int) -> APIFlask:
     ``served_by`` is that process's id. Raises SetupError if it has died already: a worker that stayed would hold the
     port for good.
     """
-    follow(
-        served_by, signal.SIGKILL
-    )  # asked to end, it would wait for open event streams, and nobody is left to cut them
+    # Asked to end while it starts, it would meet the handler that it inherited, which does nothing in its process.
+    follow(served_by, signal.SIGKILL)
     services = bootstrap(settings)
     feed = LiveFeed(services)
     feed.start()

@@ -234,7 +234,6 @@ def test_children_end_when_the_parent_is_killed(data: Path) -> None:
 def test_the_web_worker_ends_with_its_program_though_somebody_listens(
     data: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """An open stream of events would hold a worker that is only asked to end."""
     password = "correct horse battery"
     monkeypatch.setattr(sys, "stdin", io.StringIO(f"{password}\n"))
     assert main(["user", "add", "li", "--role", "operator", "--password-stdin", "--data", str(data)]) == 0
