@@ -22,7 +22,7 @@ ROOT = Path(__file__).parents[2]
 RUN_S = 600.0
 COUNTS = (
     *("lost", "duplicated", "undeclared", "misdeclared", "missed_alarms", "raised_twice", "acks_lost"),
-    *("not_recovered", "unbounded"),
+    *("allowed_that_must_not", "refused_that_must_not", "not_recovered", "unbounded"),
 )
 
 
@@ -55,6 +55,30 @@ KEY = (
 """The database's own key: with it, what is stored twice is halved down to the record that is there, and put right."""
 SPOOL, FILE, TALK = "edge/spool/spool.py", "edge/spool/file.py", "edge/conversation.py"
 BUGS = (
+    Bug(
+        "a gateway may write to the topics of others",
+        "fleet/broker.py",
+        "        return may_publish(user, topic)\n",
+        "        return True\n",
+        "acl",
+        6,
+    ),
+    Bug(
+        "a gateway may read what is sent to others",
+        "fleet/broker.py",
+        "    return may_subscribe(user, topic)\n",
+        "    return True\n",
+        "acl",
+        6,
+    ),
+    Bug(
+        "Mosquitto lets gateways write what the fleet says",
+        "fleet/mosquitto.py",
+        "pattern write fs/1/%u/up/#",
+        "pattern write fs/1/%u/#",
+        "acl",
+        6,
+    ),
     Bug(
         "commits are not synced",
         FILE,

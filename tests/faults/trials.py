@@ -32,6 +32,7 @@ from tests.faults import (
     storage,
     strangers,
 )
+from tests.faults.acl import ACL, try_brokers
 from tests.faults.alarm_storm import A_TRIAL, AlarmStorm, make_yards
 from tests.faults.disk import Disk
 from tests.faults.recovery import RECOVER_S, drain, recovers
@@ -52,7 +53,8 @@ class Counts(msgspec.Struct, frozen=True, kw_only=True):
     """The last line. All is well if those from ``lost`` to ``unbounded`` are 0.
 
     ``declared`` were lost with their disk, or for want of room, and told. ``repeated`` is as in `Verdict`. ``alarms``
-    were due. The rest are the most that a process held.
+    were due. What was allowed that must not be, and refused, is of the kind ``acl``: see `tests.faults.acl`. The rest
+    are the most that a process held.
     """
 
     trials: int = 0
@@ -65,6 +67,8 @@ class Counts(msgspec.Struct, frozen=True, kw_only=True):
     late_alarms: int
     raised_twice: int
     acks_lost: int
+    allowed_that_must_not: int = 0
+    refused_that_must_not: int = 0
     not_recovered: int
     unbounded: int
     repeated: int
@@ -81,7 +85,8 @@ class Counts(msgspec.Struct, frozen=True, kw_only=True):
         """Whether nothing failed."""
         delivery = (self.lost, self.duplicated, self.undeclared, self.misdeclared)
         alarms = (self.missed_alarms, self.raised_twice, self.acks_lost)
-        return not any((*delivery, *alarms, self.not_recovered, self.unbounded))
+        rights = (self.allowed_that_must_not, self.refused_that_must_not)
+        return not any((*delivery, *alarms, *rights, self.not_recovered, self.unbounded))
 
 
 def find_kinds(scene: Scene) -> Mapping[str, Fault]:
@@ -115,6 +120,8 @@ async def run(folder: Path, trials: int, seed: int, kind: str | None) -> Counts:
     """
     source = random.Random(seed)
     has_disks = await _can_mount(folder)
+    if kind == ACL:
+        return await _run_acl(folder, trials, seed)
     known = [*find_names(folder, has_disks=has_disks), "kill"]
     chosen = kind.split(",") if kind else known[:-1]
     for name in chosen:
@@ -128,6 +135,14 @@ async def run(folder: Path, trials: int, seed: int, kind: str | None) -> Counts:
         chosen = spread(chosen, trials, source)
         parts = [part async for part in _run_parts(folder, chosen, source, has_disks=has_disks)]
     return _sum(parts, trials=trials, kinds=len(set(chosen)), seed=seed)
+
+
+async def _run_acl(folder: Path, count: int, seed: int) -> Counts:
+    """Try every gateway against every other's topics. There is no district, and so nothing else to count."""
+    found = msgspec.structs.asdict(await try_brokers(folder, count))
+    tried = found.pop("tried")
+    none = dict.fromkeys((name for name in Counts.__struct_fields__ if name not in {"trials", "kinds", "seed"}), 0)
+    return Counts(**none | found, trials=tried, kinds=1, seed=seed)
 
 
 async def _run_storm(folder: Path, kind: str, trials: int, source: random.Random, *, has_disks: bool) -> Counts:
