@@ -297,6 +297,9 @@ class _Work:
         if gateway is None:
             self._counts.unregistered += 1
             return None
+        if gateway.barred_ns is not None:
+            self._spoiled(message, "its identity was revoked")
+            return None
         match message.body:
             case Batch() as batch:
                 return self._batch(gateway, batch, message)

@@ -65,18 +65,20 @@ def _relay(services: Services) -> None:
 
 
 def _upkeep(services: Services) -> None:
+    from fleet.certificates.publishing import Announcer
     from fleet.upkeep import Upkeep
     from fleet.watcher import Watcher
 
-    program, watcher = Upkeep(services), Watcher(services)
+    program, watcher, announcer = Upkeep(services), Watcher(services), Announcer(services)
 
-    async def both() -> None:
+    async def all_of_it() -> None:
         async with asyncio.TaskGroup() as group:
             group.create_task(program.run(), name="upkeep")
             group.create_task(watcher.run(), name="watcher")
+            group.create_task(announcer.run(), name="announcer")
 
     with _metrics(services.settings.upkeep_metrics, program.registry, program.health):
-        _until_told(both)
+        _until_told(all_of_it)
 
 
 def _notify(services: Services) -> None:

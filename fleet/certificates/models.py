@@ -12,7 +12,7 @@ class Certificate(Base):
     """One certificate. ``serial`` in hexadecimal; ``key`` is the SHA-256 of its public key (`provisioning.keys`).
 
     ``pem`` is the certificate and its issuer's, as its gateway got it. Once ``revoked_ns`` is set, its key gets no
-    other.
+    other; ``told_ns`` is when brokers were told of that.
     """
 
     __tablename__ = "certificate"
@@ -25,5 +25,6 @@ class Certificate(Base):
     not_after_ns: Mapped[int]
     pem: Mapped[str]
     revoked_ns: Mapped[int | None] = mapped_column(index=True)
+    told_ns: Mapped[int | None]
     revoked_why: Mapped[str] = mapped_column(default="")
     revoked_by: Mapped[str] = mapped_column(default="")

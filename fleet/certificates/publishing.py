@@ -14,6 +14,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import aiomqtt
+from sqlalchemy.exc import SQLAlchemyError
 
 from fleet.authority.store import find, to_datetime
 from fleet.bootstrap import Services
@@ -27,6 +28,7 @@ from provisioning.keys import PUBLIC, dump_key, make_key, write_file
 
 log = logging.getLogger(__name__)
 
+EVERY_S = 5.0
 RELOAD_WITHIN_S = 30.0
 TAKE_OVER_WITHIN_S = 10.0
 TAKE_OVER_LIFETIME = timedelta(minutes=5)
@@ -72,6 +74,47 @@ def _signal_supervised(pid_file: Path) -> None:
             os.kill(pid, signal.SIGHUP)
     except (FileNotFoundError, ProcessLookupError, ValueError):
         log.info("no broker runs that was to be told of what was revoked")
+
+
+class Announcer:
+    """Tells brokers of what was revoked, whoever did it: by the command line, a page, or a claim that replaced it.
+
+    `run` until cancelled, or `announce` once. What could not be told is tried again.
+    """
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+        self._fault = ""
+
+    async def run(self) -> None:
+        """Look every few seconds."""
+        while True:
+            try:
+                await self.announce()
+                self._fault = ""
+            except (SetupError, SQLAlchemyError) as error:
+                if str(error) != self._fault:
+                    log.error("brokers are not told of what was revoked: %s. It is tried again", error)
+                self._fault = str(error)
+            await asyncio.sleep(EVERY_S)
+
+    async def announce(self) -> int:
+        """Tell once. Returns how many gateways were cut off. Raises SetupError, or SQLAlchemyError."""
+        untold = await asyncio.to_thread(self._find)
+        if untold:
+            await asyncio.to_thread(publish_crl, self._services)
+        for gateway, serials in untold.items():
+            await take_over(self._services, gateway)
+            await asyncio.to_thread(self._note, serials)
+        return len(untold)
+
+    def _find(self) -> dict[str, list[str]]:
+        with self._services.database.reading() as session:
+            return service.find_untold(session)
+
+    def _note(self, serials: list[str]) -> None:
+        with self._services.database.writing() as session:
+            service.note_told(session, serials, self._services.clock())
 
 
 async def take_over(services: Services, gateway: str) -> None:

@@ -44,6 +44,7 @@ def issue(
         pem=issuing.to_pem([made, *issuer.intermediates]).decode(),
     )
     session.add(row)
+    gateways.get(session, gateway).barred_ns = None
     session.flush()
     return row
 
@@ -98,8 +99,26 @@ def revoke(session: Session, gateway: str, why: str, by: str, now_ns: int, *, ke
     for row in fresh:
         row.revoked_ns, row.revoked_why, row.revoked_by = now_ns, why, by
     gateways.void_token(session, gateway)
+    if not keep_key:
+        gateways.get(session, gateway).barred_ns = now_ns
     session.flush()
     return len(fresh)
+
+
+def find_untold(session: Session) -> dict[str, list[str]]:
+    """{gateway: serial numbers} of what was revoked and brokers were not told of."""
+    query = sa.select(Certificate.gateway, Certificate.serial).where(
+        Certificate.revoked_ns.is_not(None), Certificate.told_ns.is_(None)
+    )
+    found: dict[str, list[str]] = {}
+    for gateway, serial in session.execute(query.order_by(Certificate.revoked_ns)):
+        found.setdefault(gateway, []).append(serial)
+    return found
+
+
+def note_told(session: Session, serials: Sequence[str], now_ns: int) -> None:
+    """Brokers know of these by now."""
+    session.execute(sa.update(Certificate).where(Certificate.serial.in_(serials)).values(told_ns=now_ns))
 
 
 def find_revoked(session: Session, serials: Sequence[str]) -> set[str]:

@@ -12,7 +12,7 @@ from typing import Any
 
 from fleet.bootstrap import Services
 from fleet.certificates import service as certificates
-from fleet.certificates.publishing import publish_crl, take_over
+from fleet.certificates.publishing import Announcer, publish_crl
 from fleet.claims import journal, service
 from fleet.claims.service import Intended
 from fleet.errors import InvalidError, SetupError
@@ -191,8 +191,8 @@ def _revoke(arguments: argparse.Namespace, services: Services) -> None:
         count = certificates.revoke(session, arguments.gateway, arguments.why, by, now_ns)
         journal.note(session, "revoked", now_ns, gateway=arguments.gateway, by=by, detail=arguments.why)
     print(f"certificates revoked: {count}")
-    _crl(arguments, services)
-    asyncio.run(take_over(services, arguments.gateway))
+    asyncio.run(Announcer(services).announce())
+    print("brokers were told")
 
 
 def _crl(_: argparse.Namespace, services: Services) -> None:

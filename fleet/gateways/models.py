@@ -19,7 +19,7 @@ class Gateway(Base):
     not beside each cursor, so that a lane that has its first record later needs no new hello. ``former`` are the boots
     and machines that said hello before, newest first; ``alternated_ns`` is when one of them last came back.
     ``template`` and ``variables`` are what its configuration was last made of; its position is in degrees, WGS 84. A
-    retired gateway has no identity any more.
+    retired gateway has no identity any more; a barred one had its last one revoked, and nothing of it is taken.
     """
 
     __tablename__ = "gateway"
@@ -32,6 +32,7 @@ class Gateway(Base):
     template: Mapped[str] = mapped_column(default="")
     variables: Mapped[dict[str, Any]] = mapped_column(default=dict)
     retired_ns: Mapped[int | None]
+    barred_ns: Mapped[int | None]
     token_hash: Mapped[str]
     created_ns: Mapped[int]
     last_seen_ns: Mapped[int | None]

@@ -27,11 +27,12 @@ from fleet.authority.store import to_datetime
 from fleet.bootstrap import Services, bootstrap
 from fleet.certificates import publishing
 from fleet.certificates import service as certificates
+from fleet.certificates.publishing import Announcer
 from fleet.gateways import service as gateways
 from fleet.mosquitto import Doors
 from provisioning import authority
 from provisioning.authority import Purpose
-from provisioning.keys import PUBLIC, dump_key, make_key, write_file
+from provisioning.keys import PUBLIC, dump_key, fingerprint, make_key, write_file
 from tests.fleet import broker_fixtures as brokers
 from tests.fleet import edge
 from tests.fleet.broker_fixtures import client, has_mosquitto, receive
@@ -48,8 +49,6 @@ class Site:
 
     def __init__(self, services: Services, folder: Path) -> None:
         self.services, self.folder = services, folder
-        self.process: subprocess.Popen[bytes] | None = None
-        """Mosquitto, which is told of a new list by a signal."""
 
     def issue(self, name: str, key: EllipticCurvePrivateKey | None = None, label: str = "") -> ssl.SSLContext:
         key = key or make_key()
@@ -91,11 +90,6 @@ class Site:
     def revoke(self, name: str) -> None:
         with self.services.database.writing() as session:
             certificates.revoke(session, name, "stolen", "admin", self.services.clock())
-        if self.process is not None:
-            settings, hangup = self.services.settings, ("kill", "-HUP", str(self.process.pid))
-            told = {"broker_url": f"mqtt://{settings.mqtt}", "gateways_broker_url": f"mqtts://{settings.mqtts}"}
-            external = msgspec.structs.replace(settings, broker_reload=hangup, **told)
-            self.services = dataclasses.replace(self.services, settings=external)
         publishing.publish_crl(self.services)
 
 
@@ -161,7 +155,11 @@ def site(request: pytest.FixtureRequest, services: Services, tmp_path: Path) -> 
         with brokers.own_broker(made.settings):
             yield place
     else:
-        with run_mosquitto(made) as place.process:
+        with run_mosquitto(made) as process:
+            settings, hangup = made.settings, ("kill", "-HUP", str(process.pid))
+            told = {"broker_url": f"mqtt://{settings.mqtt}", "gateways_broker_url": f"mqtts://{settings.mqtts}"}
+            external = msgspec.structs.replace(settings, broker_reload=hangup, **told)
+            place.services = dataclasses.replace(made, settings=external)
             yield place
     made.close()
 
@@ -310,11 +308,11 @@ async def test_revoked_gateway_gets_in_no_more(site: Site) -> None:
     assert not await is_refused(site, site.issue(OTHER), OTHER)
 
 
-async def stay_until_cut(site: Site) -> None:
-    async with site.gateway(site.issue(edge.GATEWAY)) as gateway:
+async def stay_until_cut(site: Site, context: ssl.SSLContext) -> None:
+    async with site.gateway(context) as gateway:
         await gateway.subscribe(down_filter(edge.GATEWAY), qos=1)
         site.revoke(edge.GATEWAY)
-        await publishing.take_over(site.services, edge.GATEWAY)
+        await Announcer(site.services).announce()
         await receive(gateway, timeout_s=15)
 
 
@@ -322,11 +320,31 @@ async def test_live_connection_of_a_revoked_gateway_is_cut(site: Site) -> None:
     """Our own broker looks every 5 s; at Mosquitto the authority takes the connection over."""
     async with site.gateway(site.issue(OTHER), OTHER) as other:
         await other.subscribe(down_filter(OTHER), qos=1)
+        context = site.issue(edge.GATEWAY)
         with pytest.raises(aiomqtt.MqttError):
-            await stay_until_cut(site)
+            await stay_until_cut(site, context)
+        assert await is_refused(site, context), "nor does it come back"
         async with site.service() as fleet:
             await fleet.publish(format_topic(OTHER, Down.GREET), b"still there", qos=1)
             assert (await receive(other)).payload == b"still there"
+
+
+async def test_identity_that_a_claim_has_replaced_is_cut_while_its_successor_stays(site: Site) -> None:
+    old = site.issue(edge.GATEWAY)
+    key = make_key()
+    new = site.issue(edge.GATEWAY, key, "new")
+    with site.services.database.writing() as session:
+        kept = fingerprint(key.public_key())
+        now_ns = site.services.clock()
+        certificates.revoke(session, edge.GATEWAY, "replaced by a new identity", "", now_ns, keep_key=kept)
+    assert await Announcer(site.services).announce() == 1
+    assert await Announcer(site.services).announce() == 0, "once is enough"
+    for _ in range(100):
+        if await is_refused(site, old):
+            break
+        await asyncio.sleep(0.1)
+    assert await is_refused(site, old)
+    assert not await is_refused(site, new)
 
 
 async def test_message_that_is_too_large_harms_nobody(site: Site) -> None:

@@ -177,6 +177,17 @@ def test_an_unregistered_gateway_is_ignored_and_counted(fleet: Fleet) -> None:
     assert fleet.count("unregistered") == 1
 
 
+def test_nothing_of_a_gateway_whose_identity_was_revoked_is_taken_or_lost_from_sight(fleet: Fleet) -> None:
+    """A broker may not have learned of it yet."""
+    session = fleet.open()
+    with fleet.services.database.writing() as database:
+        gateways.get(database, edge.GATEWAY).barred_ns = START_NS
+    assert fleet.send(edge.up(Up.BATCH, edge.batch(session, 1, edge.scan(1)))) == []
+    assert fleet.send(edge.up(Up.HELLO, edge.hello())) == []
+    assert fleet.rows(sa.select(Record)) == []
+    assert [kept.reason for kept in fleet.rows(sa.select(Quarantined))] == ["its identity was revoked"] * 2
+
+
 def test_a_hello_of_another_gateway_on_ones_own_topic_is_quarantined(fleet: Fleet) -> None:
     assert fleet.send(edge.up(Up.HELLO, edge.hello(gateway="gw-other-0001"))) == []
     (kept,) = fleet.rows(sa.select(Quarantined))
