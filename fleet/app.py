@@ -30,13 +30,14 @@ from fleet.livefeed import LiveFeed
 from fleet.notifications import views as _notifications
 from fleet.readings import views as _readings
 from fleet.relay import views as _relay
+from fleet.sites import views as _sites
 
 log = logging.getLogger(__name__)
 
 REQUEST_MAX_OCTETS = 4 * 1024 * 1024
 HEALTH_WITHIN_MS = 1000
 """A probe wants an answer sooner than a page does: it waits no longer for another writer."""
-BLUEPRINTS = (_gateways, _readings, _alarms, _configs, _commands, _relay, _ledger, _notifications)
+BLUEPRINTS = (_gateways, _readings, _alarms, _configs, _commands, _relay, _ledger, _notifications, _sites)
 
 
 def create_app(services: Services, feed: LiveFeed | None = None) -> APIFlask:

@@ -22,7 +22,7 @@ from fleet.claims import cli as cli_claims
 from fleet.commands import cli as cli_commands
 from fleet.commands.keys import PUBLIC_FILE, write_public
 from fleet.configs import cli as cli_configs
-from fleet.errors import FleetError
+from fleet.errors import FleetError, SetupError
 from fleet.gateways import service as gateways
 from fleet.notifications import cli as cli_notifications
 from fleet.relay import service as destinations
@@ -188,6 +188,10 @@ def _add_site(commands: Commands[argparse.ArgumentParser]) -> None:
     parser.add_argument("--lat", type=float, help="latitude in degrees")
     parser.add_argument("--lon", type=float, help="longitude in degrees")
     parser.set_defaults(run=_site_add)
+    parser = _command(group, "expect", "say which devices a site is to have")
+    parser.add_argument("key")
+    parser.add_argument("file", type=Path, help=f"CSV; its first line names the columns: {','.join(sites.COLUMNS)}")
+    parser.set_defaults(run=_site_expect)
 
 
 def _site_add(arguments: argparse.Namespace) -> None:
@@ -196,6 +200,21 @@ def _site_add(arguments: argparse.Namespace) -> None:
             sites.add(session, arguments.key, arguments.title, arguments.sector, arguments.lat, arguments.lon)
             audit.append(session, services.clock(), find_actor(), "site.add", arguments.key)
         print(f"site {arguments.key} is added")
+
+    _with_services(arguments, work)
+
+
+def _site_expect(arguments: argparse.Namespace) -> None:
+    try:
+        text = arguments.file.read_text("utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise SetupError(f"{arguments.file} cannot be read: {error}", hint="save it as CSV in UTF-8") from error
+
+    def work(services: Services) -> None:
+        with services.database.writing() as session:
+            count = sites.set_expected(session, arguments.key, text, services.clock())
+            audit.append(session, services.clock(), find_actor(), "site.devices", arguments.key, {"devices": count})
+        print(f"site {arguments.key} is to have devices: {count}")
 
     _with_services(arguments, work)
 

@@ -17,17 +17,17 @@ from sqlalchemy.orm import ORMExecuteState, Session, with_loader_criteria
 from fleet.accounts.models import AccountSite
 from fleet.alarms.models import Alarm, AlarmEvent, DeviceRate
 from fleet.db import Base, Database
-from fleet.gateways.models import Cursor, Gateway, Layout, Tag
+from fleet.gateways.models import Cursor, Device, Gateway, Layout, Tag
 from fleet.ledger.models import Loss, Tally
 from fleet.readings.models import LostMinute, Reading, ReadingHour, ReadingMinute, Record
-from fleet.sites.models import Site
+from fleet.sites.models import ExpectedDevice, Site
 
 ACCOUNT = "account"
 """Key of a session's account in what is kept in it."""
 NOBODY = 0
 """An account that does not exist, and so sees nothing."""
 
-BY_GATEWAY: tuple[type[Base], ...] = (Alarm, AlarmEvent, DeviceRate, Cursor, Layout, Tag, Loss, Tally, Record)
+BY_GATEWAY: tuple[type[Base], ...] = (Alarm, AlarmEvent, DeviceRate, Device, Cursor, Layout, Tag, Loss, Tally, Record)
 BY_TAG: tuple[type[Base], ...] = (Reading, ReadingMinute, ReadingHour, LostMinute)
 
 
@@ -51,6 +51,7 @@ def _conditions(account_id: int) -> dict[type[Base], Any]:
     return {
         Site: Site.key.in_(sites),
         Gateway: Gateway.site_key.in_(sites),
+        ExpectedDevice: ExpectedDevice.site_key.in_(sites),
         **{table: table.gateway.in_(gateways) for table in BY_GATEWAY},  # type: ignore[attr-defined]
         **{table: table.tag_id.in_(tags) for table in BY_TAG},  # type: ignore[attr-defined]
     }

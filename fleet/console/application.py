@@ -14,7 +14,7 @@ from flask_login import current_user
 
 from fleet.accounts.authorization import ROUTES, Permission
 from fleet.bootstrap import Services
-from fleet.console import alarmviews, notation, people, signing, tagview, words
+from fleet.console import alarmviews, notation, people, signing, siteviews, tagview, words
 from fleet.console.notation import ZONE
 from fleet.console.state import EXTENSION, Console, find_console
 from fleet.console.troubles import TROUBLES, show_trouble
@@ -36,10 +36,11 @@ HEADERS = {
     "Cross-Origin-Opener-Policy": "same-origin",
     "Permissions-Policy": "camera=(), microphone=(), geolocation=()",
 }
-PAGES = (alarmviews, people, signing)
+PAGES = (alarmviews, people, signing, siteviews)
 """Modules that add their pages to the one blueprint when they are imported."""
 MENU = (
     ("now", lazy_gettext("Now"), ("console.now",)),
+    ("sites", lazy_gettext("Sites"), ("console.sites", "console.site", "console.add_site", "console.change_site")),
     ("gateways", lazy_gettext("Gateways"), ("console.gateways", "console.gateway", "console.tag")),
     ("alarms", lazy_gettext("Alarms"), ("console.alarms", "console.alarm_statistics", "console.notifications")),
     ("relay", lazy_gettext("Relay"), ("console.relay",)),
@@ -96,6 +97,7 @@ def describe_page() -> dict[str, Any]:
         "tick_words": {"h": gettext("h"), "min": gettext("min"), "d": gettext("d")},
         "menu": describe_menu,
         "may_write": lambda: _may(Permission.OPERATE),
+        "may_configure": lambda: _may(Permission.CONFIGURE),
         "may_see_fleet": lambda: _may(Permission.FLEET),
         "user_name": getattr(current_user, "name", ""),
         "asset": find_asset,

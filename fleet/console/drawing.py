@@ -165,3 +165,56 @@ def draw_columns(counts: Sequence[int], width: float = 720.0, height: float = 80
         if count
     ]
     return "".join(parts)
+
+
+PLAN_WIDTH, PLAN_HEIGHT, PLAN_EDGE = 640.0, 320.0, 28.0
+KM_PER_DEGREE = 111.195
+"""Of latitude: the mean radius of the earth, 6371.0 km, times pi / 180."""
+ROUND_KM = (0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 500.0)
+SPREAD_LEAST_KM = 0.2
+
+
+class Mark(msgspec.Struct, frozen=True):
+    """Something at a place on a plan, in its units. ``worst`` is the priority of its most urgent alarm, 0 if none."""
+
+    x: float
+    y: float
+    worst: int
+    title: str
+    key: str
+
+
+class Plan(msgspec.Struct, frozen=True):
+    """Places drawn north up, with a bar of ``bar_km`` that is ``bar`` units long."""
+
+    width: float
+    height: float
+    marks: tuple[Mark, ...]
+    bar: float
+    bar_km: float
+
+
+def draw_plan(places: Iterable[tuple[float | None, float | None, int, str, str]]) -> Plan | None:
+    """Draw what has a position: (latitude, longitude, worst, title, key). None if nothing has.
+
+    Equirectangular about the middle latitude, which is true to scale over a district.
+    """
+    known = [
+        (lat, lon, worst, title, key) for lat, lon, worst, title, key in places if lat is not None and lon is not None
+    ]
+    if not known:
+        return None
+    south, north = min(lat for lat, *_ in known), max(lat for lat, *_ in known)
+    west, east = min(lon for _, lon, *_ in known), max(lon for _, lon, *_ in known)
+    shrink = max(math.cos(math.radians((south + north) / 2)), 0.01)
+    wide, high = (east - west) * shrink * KM_PER_DEGREE, (north - south) * KM_PER_DEGREE
+    room_x, room_y = PLAN_WIDTH - 2 * PLAN_EDGE, PLAN_HEIGHT - 2 * PLAN_EDGE
+    per_km = min(room_x / max(wide, SPREAD_LEAST_KM), room_y / max(high, SPREAD_LEAST_KM))
+    marks = []
+    for lat, lon, worst, title, key in known:
+        x = PLAN_WIDTH / 2 + ((lon - west) * shrink * KM_PER_DEGREE - wide / 2) * per_km
+        y = PLAN_HEIGHT / 2 - ((lat - south) * KM_PER_DEGREE - high / 2) * per_km
+        marks.append(Mark(round(x, 1), round(y, 1), worst, title, key))
+    marks.sort(key=lambda mark: -(mark.worst or 9))  # the most urgent lies on top
+    bar_km = max((km for km in ROUND_KM if km * per_km <= room_x / 3), default=ROUND_KM[0])
+    return Plan(PLAN_WIDTH, PLAN_HEIGHT, tuple(marks), round(bar_km * per_km, 1), bar_km)

@@ -1,4 +1,4 @@
-"""Tables of gateways, the cursors of their records, and what they describe: layouts and tags."""
+"""Tables of gateways, the cursors of their records, and what they describe: layouts, devices and tags."""
 
 from __future__ import annotations
 
@@ -71,6 +71,20 @@ class Layout(Base):
     layout_id: Mapped[bytes] = mapped_column(primary_key=True)
     group: Mapped[str] = mapped_column("group_name")
     tags: Mapped[list[str]]
+
+
+class Device(Base):
+    """An instrument that a gateway has reported. ``gone_ns`` is when it was first missing from a report."""
+
+    __tablename__ = "device"
+
+    gateway: Mapped[str] = mapped_column(sa.ForeignKey("gateway.name"), primary_key=True)
+    name: Mapped[str] = mapped_column(primary_key=True)
+    title: Mapped[str] = mapped_column(default="")
+    bus: Mapped[str] = mapped_column(default="")
+    profile: Mapped[str] = mapped_column(default="")
+    first_ns: Mapped[int]
+    gone_ns: Mapped[int | None]
 
 
 class Tag(Base):

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from fleet.errors import ConflictError, InvalidError, NotFoundError
-from fleet.gateways.models import Cursor, Gateway, Layout, Tag
+from fleet.gateways.models import Cursor, Device, Gateway, Layout, Tag
 from fleet.sites.models import Site
 from provisioning.tokens import hash_token, is_token, mint_token
 from wire.conversation import Hello
@@ -181,6 +181,20 @@ def note_reported(session: Session, gateway: Gateway, reported: Reported, now_ns
             _describe(tag, *infos[tag.name])
         else:
             tag.listed = False
+    _note_devices(session, gateway.name, reported, now_ns)
+
+
+def _note_devices(session: Session, gateway: str, reported: Reported, now_ns: int) -> None:
+    """Keep the register of devices: what is reported stands in it, what no longer is has gone."""
+    known = {device.name: device for device in session.scalars(sa.select(Device).where(Device.gateway == gateway))}
+    for info in reported.devices:
+        device = known.pop(info.name, None)
+        if device is None:
+            device = Device(gateway=gateway, name=info.name, first_ns=now_ns)
+            session.add(device)
+        device.title, device.bus, device.profile, device.gone_ns = info.title, info.bus, info.profile, None
+    for device in known.values():
+        device.gone_ns = device.gone_ns or now_ns
 
 
 def _describe(tag: Tag, position: int, info: TagInfo) -> None:

@@ -44,13 +44,14 @@ class Known(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def list_known(sources: Sources) -> list[Known]:
-    """All gateways by name, with what they last said of themselves."""
+    """All gateways that are in service, by name, with what they last said of themselves."""
     query = (
         sa.select(
             Gateway.name, Gateway.title, Gateway.site_key, Site.title, Site.sector, Gateway.release,
             Gateway.last_seen_ns, Gateway.health_ns, Gateway.health,
         )
         .outerjoin(Site, Site.key == Gateway.site_key)
+        .where(Gateway.retired_ns.is_(None))
         .order_by(Gateway.name)
     )  # fmt: skip
     known = []

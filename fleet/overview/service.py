@@ -33,6 +33,7 @@ from fleet.overview.pages import (
     TagPage,
 )
 from fleet.overview.relay import list_relay
+from fleet.overview.sites import count_missing
 from fleet.overview.sources import NS, Sources
 from fleet.overview.values import measure_access, measure_lag, read_history, read_newest, sum_access
 from fleet.readings.models import Quarantined
@@ -59,12 +60,14 @@ def find_now(sources: Sources) -> NowPage:
     by_sector: dict[str, list[Access]] = {}
     for row in known:
         by_sector.setdefault(row.sector, []).append(access[row.name])
+    for sector, tags in count_missing(sources.session).items():
+        by_sector.setdefault(sector, []).append(Access(sector=sector, good=0, registered=tags))
     return NowPage(
         gateways_total=len(known),
         gateways_online=len(online),
         silent=tuple(_line(row, access[row.name], sources.now_ns) for row in silent),
         silent_longest_ns=max(heard, default=None),
-        access=sum_access("", access.values()),
+        access=sum_access("", (part for parts in by_sector.values() for part in parts)),
         access_by_sector=tuple(
             total for sector, parts in sorted(by_sector.items()) if (total := sum_access(sector, parts)).registered
         ),

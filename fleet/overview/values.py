@@ -39,12 +39,13 @@ def measure_access(sources: Sources, known: Iterable[Known]) -> dict[str, Access
     for row in known:
         tags = registered.get(row.name, {})
         newest = read_newest(sources, row.name, tags) if row.online(sources.now_ns) else {}
-        good = sum(_delivers(value, sources.now_ns) for value in newest.values())
+        good = sum(delivers(value, sources.now_ns) for value in newest.values())
         access[row.name] = Access(sector=row.sector, good=good, registered=len(tags))
     return access
 
 
-def _delivers(value: Newest, now_ns: int) -> bool:
+def delivers(value: Newest, now_ns: int) -> bool:
+    """Tell whether a tag's newest value counts as delivered: good, and not too old."""
     fresh = value.time_ns is None or now_ns - value.time_ns <= FRESH_WITHIN_S * NS
     return fresh and is_good(value.quality)
 

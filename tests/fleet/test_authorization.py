@@ -28,7 +28,7 @@ from fleet.live import LiveValue
 from fleet.metrics import IngestMetrics
 from fleet.readings.models import Record
 from fleet.sites import service as sites
-from fleet.sites.models import Site
+from fleet.sites.models import ExpectedDevice, Site
 from tests.fleet import edge
 from tests.fleet.conftest import Clock
 from tests.fleet.identity import found_authority
@@ -98,7 +98,12 @@ def app(services: Services, clock: Clock) -> Flask:
 def routes(app: Flask) -> Iterator[tuple[str, str, str]]:
     """(endpoint, method, path) of every route and method, about the gateway ``{gateway}``."""
     for rule in app.url_map.iter_rules():
-        path = rule.rule.replace("<name>", "{gateway}").replace("<tag>", "x").replace("<int:number>", "1")
+        path = (
+            rule.rule.replace("<name>", "{gateway}")
+            .replace("<key>", "{site}")
+            .replace("<tag>", "x")
+            .replace("<int:number>", "1")
+        )
         path = path.replace("<path:filename>", "app.css").replace("<command_id>", "x").replace("<account>", "nobody")
         for method in sorted((rule.methods or set()) - {"HEAD", "OPTIONS"}):
             yield rule.endpoint, method, path
@@ -135,7 +140,7 @@ def test_every_route_by_role_and_site(app: Flask, role: Role) -> None:
             continue
         wanted = ROUTES[endpoint]
         for gateway in (OWN, FOREIGN, "gw-nobody-0001"):
-            where = path.format(gateway=gateway)
+            where = path.format(gateway=gateway, site=SITES.get(gateway, "nowhere"))
             with client.open(where, method=method) as answer:
                 status = answer.status_code
             tried += 1
@@ -154,7 +159,7 @@ def test_every_route_wants_an_account(app: Flask) -> None:
     for endpoint, method, path in routes(app):
         if ROUTES[endpoint] is Permission.OPEN or endpoint == "show_metrics":
             continue
-        status = client.open(path.format(gateway=OWN), method=method).status_code
+        status = client.open(path.format(gateway=OWN, site=SITES[OWN]), method=method).status_code
         # A form without our token is refused before anything else is asked.
         assert status in ({400} if method == "POST" and endpoint.startswith("console.") else {302, 401}), path
 
@@ -167,7 +172,7 @@ def test_two_enterprises_see_nothing_of_each_other(app: Flask, name: str, own: s
         if method != "GET" or ROUTES[endpoint] is not Permission.READ or endpoint.endswith("events"):
             continue
         for query in ("", f"?gateway={foreign}", "?state=journal&all=true"):
-            answer = client.get(path.format(gateway=own) + query)
+            answer = client.get(path.format(gateway=own, site=SITES[own]) + query)
             assert SECRETS[foreign] not in answer.text, (path, query)
             assert SITES[foreign] not in answer.text, (path, query)
             assert foreign in query or foreign not in answer.text, (path, query)  # a page repeats what was asked
@@ -206,7 +211,7 @@ def test_no_enterprise_opens_an_alert_of_another_by_its_number(app: Flask) -> No
 
 def test_every_table_is_scoped_or_shut() -> None:
     load_models()
-    scoped = {table.__name__ for table in (*BY_GATEWAY, *BY_TAG, Gateway, Site)}
+    scoped = {table.__name__ for table in (*BY_GATEWAY, *BY_TAG, Gateway, Site, ExpectedDevice)}
     assert {mapper.class_.__name__ for mapper in Base.registry.mappers} == scoped | CLOSED
     assert not scoped & CLOSED
 
