@@ -49,6 +49,11 @@ class Drift(msgspec.Struct, frozen=True, kw_only=True):
     reported: int | None
     reason: str = ""
 
+    @property
+    def wants_action(self) -> bool:
+        """Whether somebody has to do something about it."""
+        return self.state in AMISS
+
 
 def judge(twin: Twin, now_ns: int) -> tuple[str, int | None] | None:
     """Tell how a gateway drifts and since when; None if it does not. Pure."""
@@ -87,7 +92,7 @@ def find(session: Session, now_ns: int, gateway: str | None = None) -> list[Drif
             )
     reasons = _read_reasons(session, [row.gateway for row in found if row.state in (REFUSED, RETURNED)])
     rows = [msgspec.structs.replace(row, reason=reasons.get(row.gateway, "")) for row in found]
-    return sorted(rows, key=lambda row: (row.state not in AMISS, row.state == LOCAL, row.gateway))
+    return sorted(rows, key=lambda row: (not row.wants_action, row.state == LOCAL, row.gateway))
 
 
 def count_amiss(session: Session, now_ns: int) -> int:
