@@ -141,8 +141,8 @@ def test_template_is_previewed_and_sent_to_all_of_its_gateways_or_to_none(client
     rows = post(client, "/api/templates/tank/apply", {"template_version": 1, "gateways": right})["configurations"]
     assert [(row["version"], row["template"], row["template_version"]) for row in rows] == [(1, "tank", 1)] * 2
     shown = ask(client, "/api/templates/tank").json
-    assert [(run["gateway"], run["template_version"]) for run in shown["gateways"]] == [(edge.GATEWAY, 1), (OTHER, 1)]
-    assert shown["gateways"][1]["variables"] == {"host": "10.0.0.2", "limit": 70}
+    assert [(run["gateway"], run["template_version"]) for run in shown["gateways"]] == [(OTHER, 1), (edge.GATEWAY, 1)]
+    assert shown["gateways"][0]["variables"] == {"host": "10.0.0.2", "limit": 70}
 
 
 def test_next_version_of_a_template_keeps_the_variables_that_gateways_have(client: FlaskClient) -> None:
