@@ -58,6 +58,8 @@ class Drift(msgspec.Struct, frozen=True, kw_only=True):
 def judge(twin: Twin, now_ns: int) -> tuple[str, int | None] | None:
     """Tell how a gateway drifts and since when; None if it does not. Pure."""
     desired, reported = twin.desired, twin.reported
+    if reported is not None and reported > (desired or 0):
+        return AHEAD, twin.reported_ns
     if desired is None:
         return (LOCAL, twin.reported_ns) if reported is not None else None
     if twin.refused == desired:
@@ -66,8 +68,6 @@ def judge(twin: Twin, now_ns: int) -> tuple[str, int | None] | None:
     if reported is None or reported < desired:
         is_late = now_ns - (twin.desired_ns or 0) > PENDING_S * NS
         return (LATE, twin.desired_ns) if is_late else None
-    if reported > desired:
-        return AHEAD, twin.reported_ns
     if twin.desired_digest and twin.reported_digest and twin.desired_digest != twin.reported_digest:
         return CHANGED, twin.reported_ns
     return (TRYING, twin.trial_ns) if twin.trial == "on" else None

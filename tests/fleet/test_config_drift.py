@@ -31,6 +31,7 @@ def database_url(request: pytest.FixtureRequest) -> str:
     [
         (Twin(), None),
         (Twin(reported=0, reported_ns=5), ("local", 5)),
+        (Twin(reported=3, reported_ns=5), ("ahead", 5)),
         (Twin(desired=2, desired_ns=0, reported=1), ("late", 0)),
         (Twin(desired=2, desired_ns=900 * S, reported=1), None),
         (Twin(desired=2, desired_ns=0), ("late", 0)),
