@@ -66,10 +66,16 @@ class Applying:
             return
         try:
             self._twin.count_starts(trial.starts + 1)
-            if trial.starts + 1 > STARTS_MOST:
+            if trial.starts + 1 > STARTS_MOST and self._has_good():
                 self._go_back(say_starts(trial.starts + 1))
         except DocumentError as error:
             log.error("that the agent started again in a trial could not be kept: %s", error)
+
+    def _has_good(self) -> bool:
+        """Whether the last good configuration acquires anything: to return to one that does not would only silence the
+        site, as after the first configuration of a gateway that came with none."""
+        config = self._twin.good.config
+        return bool(self._seed.buses if config is None else config.get("bus"))
 
     def _choose(self) -> Configuration:
         """The twin rules once it has a version; the file is only the seed."""

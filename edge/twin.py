@@ -77,6 +77,11 @@ class Twin:
         """The configuration that runs, None if it is the file's."""
         return self._kept.config
 
+    @property
+    def good(self) -> Good:
+        """What a trial would return to."""
+        return self._kept.good or Good()
+
     def is_news(self, version: int) -> bool:
         """Tell whether a desired version is newer than what runs and what was refused."""
         return version > max(self.version, self.refused or 0)
@@ -113,8 +118,7 @@ class Twin:
 
     def go_back(self, now_ns: int | None, reason: str) -> None:
         """End the trial: refuse the version that was tried, and return to the last good one."""
-        kept = self._kept
-        good = kept.good or Good()
+        kept, good = self._kept, self.good
         refused = max(kept.version, kept.refused or 0)
         self._save(
             State(

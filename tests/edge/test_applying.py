@@ -48,7 +48,8 @@ class Journal:
 class Gateway:
     """A gateway of which only the twin's file outlives the agent. ``sights`` is what is seen of its buses."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, seed: dict[str, Any] | None = None) -> None:
+        self.seed = document("seed") if seed is None else seed
         self.path = folder / "twin.json"
         self.journal = Journal()
         self.sights: Mapping[str, Sight] = {}
@@ -59,7 +60,7 @@ class Gateway:
     def start(self) -> Applying:
         self.twin = Twin(self.path)
         self.applying = Applying(
-            read(document("seed")),
+            read(self.seed),
             self.twin,
             self.journal,  # type: ignore[arg-type]
             self.clock,
@@ -153,6 +154,14 @@ def test_agent_that_ends_again_and_again_in_a_trial_returns_to_the_last_good_one
     gateway.start()
     assert (gateway.runs, gateway.twin.refused) == ("seed", 1)
     assert gateway.twin.reason == f"the agent ended unasked {STARTS_MOST + 1} times while it was tried"
+
+
+def test_first_configuration_of_a_gateway_that_came_with_none_has_nothing_to_give_way_to(tmp_path: Path) -> None:
+    gateway = Gateway(tmp_path, seed={})
+    gateway.applying.take(Desired(version=1, config=document("first")))
+    for _ in range(STARTS_MOST * 2):
+        gateway.start()
+    assert (gateway.runs, gateway.twin.outcome.trial, gateway.twin.refused) == ("first", "on", None)
 
 
 def test_stops_that_were_asked_for_count_for_nothing(gateway: Gateway) -> None:
