@@ -32,6 +32,7 @@ from edge.settings import Configuration
 from edge.spool import Remembered
 from edge.store import Store
 from edge.supervise import end, supervise
+from edge.trial import Sight
 from wire.alarm import CLEARED, RAISED, Standing
 from wire.health import BusHealth, GroupHealth, OutputHealth
 from wire.record import AlarmRecord, Layout, ScanRecord, StandingRecord, layout_id
@@ -349,6 +350,10 @@ class Acquisition:
     def buses(self, uptime_s: float) -> dict[str, BusHealth]:
         """The state of every bus."""
         return {line.name: _bus_health(line, uptime_s) for line in self._lines.values()}
+
+    def sights(self) -> dict[str, Sight]:
+        """How every bus and device looks, by its place."""
+        return {place: sight for collector in self._collectors for place, sight in collector.sights().items()}
 
     def outputs(self) -> dict[str, OutputHealth]:
         """The state of every output."""

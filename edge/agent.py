@@ -5,6 +5,7 @@
     uplink     the conversation with the fleet
     identity   asks for a certificate, and renews it
     commands   what the fleet wants done once
+    trial      judges a configuration that is tried
     health     /healthz and /metrics
     local      the gateway's own page, and the socket of `fengsui-edge alarms`
 
@@ -28,22 +29,20 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from drivers.profile import OWN_FOLDER
 from edge.acquisition import Acquisition
+from edge.applying import Applying
 from edge.clock import SystemClock
 from edge.command_ledger import CommandLedger
 from edge.commands import Commander
-from edge.configuration import read_desired
 from edge.enrolment import Enrolment, Keeper
-from edge.errors import DocumentError, EdgeError, SpoolError
+from edge.errors import EdgeError, SpoolError
 from edge.handlers import make_handlers
 from edge.health import HealthServer, State
 from edge.live import Newest
 from edge.local.opening import open_local
 from edge.local.site import Nameplate
-from edge.mistakes import Mistakes
 from edge.operating import Operation, OperationError
 from edge.outputs import Means
 from edge.outputs.program import FOLDER as PROGRAMS_FOLDER
-from edge.places import format_place
 from edge.release import RELEASE
 from edge.sender import Identity
 from edge.settings import BootSettings, Configuration
@@ -51,6 +50,7 @@ from edge.spool import Remembered
 from edge.station import Station
 from edge.store import Store
 from edge.supervise import end, supervise
+from edge.trial import Sight
 from edge.twin import Twin
 from edge.uplink import Uplink
 from provisioning.signing import read_public_key
@@ -96,11 +96,11 @@ class Agent:
         self._began = time.monotonic()
         self._jitter = random.Random()  # noqa: S311 - spreads polls, guards nothing
         self._newest = Newest(clock.wall_at)
-        self._own_profiles = folder / OWN_FOLDER
         self._means = make_means(boot, folder)
-        self._configuration = self._choose(seed)
-        self._changed = asyncio.Event()
         self._acquisition: Acquisition | None = None
+        self._applying = Applying(
+            seed, twin, store, clock, folder / OWN_FOLDER, window_s=boot.twin.trial_s, sights=self._see
+        )
         self._knows_standings = False
         self._before: dict[str, Remembered] = {}
         uplink = boot.uplink
@@ -125,18 +125,12 @@ class Agent:
             boot.gateway.id, key, ledger, store, clock, make_handlers(self.uplink, self.operate)
         )
 
-    def _choose(self, seed: Configuration) -> Configuration:
-        """The twin rules once it has a version; the file is only the seed."""
-        if self._twin.config is None:
-            return seed
-        mistakes = Mistakes()
-        configuration = read_desired(self._twin.config, mistakes, self._own_profiles)
-        if configuration is not None:
-            return configuration
-        reason = describe(mistakes)
-        log.error("configuration version %d does not run on this release: %s", self._twin.version, reason)
-        self._store.put_audit("configuration-refused", reason)
-        return seed
+    def _see(self, configuration: Configuration) -> dict[str, Sight] | None:
+        """How buses and devices look under a configuration, None while it does not run."""
+        acquisition = self._acquisition
+        if acquisition is None or acquisition.configuration is not configuration:
+            return None
+        return acquisition.sights()
 
     async def run(self, stop: asyncio.Event) -> None:
         """Run until ``stop`` is set."""
@@ -153,17 +147,22 @@ class Agent:
                 commands = tasks.create_task(
                     supervise("commands", self._commander.run, self._store.put_audit), name="commands"
                 )
+                trial = tasks.create_task(supervise("trial", self._watch_trial, self._store.put_audit), name="trial")
                 identity = [tasks.create_task(self._keep_identity(), name="identity")] if self._keeper else []
                 acquire = tasks.create_task(self._acquire(), name="acquire")
                 await stop.wait()
                 log.info("stopping")
-                await end(acquire, commands, *identity)
+                await end(acquire, commands, trial, *identity)
+                self._applying.leave()
                 if self._acquisition is not None:
                     await self._acquisition.leave(None)
                 self._store.put_audit("stopped", "asked to stop")
                 await self._store.commit()
                 await self._send_rest()
                 await end(uplink, commit)
+
+    async def _watch_trial(self) -> None:
+        await self._applying.watch(self.uplink.ask_report)
 
     def _station(self) -> Station:
         gateway = self._boot.gateway
@@ -209,10 +208,10 @@ class Agent:
     async def _acquire(self) -> None:
         """Run the configuration; when another arrives, end the old one and run that."""
         while True:
-            self._changed.clear()
+            self._applying.changed.clear()
             before = await self._stood()
             self._acquisition = Acquisition(
-                self._configuration, self._store, self._newest, self._clock, before, self._jitter, self._means
+                self._applying.configuration, self._store, self._newest, self._clock, before, self._jitter, self._means
             )
             self._newest.keep(self._acquisition.group_names)
             self.uplink.ask_report()
@@ -225,16 +224,16 @@ class Agent:
                     running.result()  # it never ends by itself: what it raises ends the agent
             finally:
                 await end(changed, running)
-            await self._acquisition.leave(self._configuration)
+            await self._acquisition.leave(self._applying.configuration)
 
     async def _wait_for_change(self) -> None:
         """Wait for another configuration, or for a spool that could not be read before: it knows which alarms are up,
         and those that are over by now would stand for ever."""
-        while not self._changed.is_set():
+        while not self._applying.changed.is_set():
             if not self._knows_standings and self._store.epoch and await self._learn_standings():
                 return
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._changed.wait(), None if self._knows_standings else SPOOL_LOOK_S)
+                await asyncio.wait_for(self._applying.changed.wait(), None if self._knows_standings else SPOOL_LOOK_S)
 
     async def _learn_standings(self) -> bool:
         try:
@@ -254,27 +253,8 @@ class Agent:
 
     async def take_desired(self, desired: Desired) -> None:
         """Apply a desired configuration whole, or refuse it whole with the reason."""
-        if not self._twin.is_news(desired.version):
+        if self._applying.take(desired):
             self.uplink.ask_report()
-            return
-        mistakes = Mistakes()
-        configuration = read_desired(desired.config, mistakes, self._own_profiles)
-        try:
-            if configuration is None:
-                reason = describe(mistakes)
-                self._twin.refuse(desired.version, reason)
-                self._store.put_audit("configuration-refused", f"version {desired.version}: {reason}")
-                log.warning("configuration version %d refused: %s", desired.version, reason)
-                self.uplink.ask_report()
-                return
-            self._twin.accept(desired.version, desired.config)
-        except DocumentError as error:
-            log.error("configuration version %d could not be kept: %s", desired.version, error)
-            return
-        log.info("configuration version %d is applied", desired.version)
-        self._store.put_audit("configured", f"version {desired.version}")
-        self._configuration = configuration
-        self._changed.set()
 
     def operate(self, operation: Operation) -> str:
         """Do what an operator asks of an alarm. Raises OperationError if it does not take this now."""
@@ -288,7 +268,7 @@ class Agent:
 
     def report(self) -> Reported:
         """Describe what runs."""
-        running = self._configuration
+        running, outcome = self._applying.configuration, self._twin.outcome
         return Reported(
             version=self._twin.version,
             release=RELEASE,
@@ -317,6 +297,10 @@ class Agent:
             refused=self._twin.refused,
             reason=self._twin.reason,
             commands=self._commander.names,
+            trial=outcome.trial,
+            tried=outcome.version,
+            trial_ns=outcome.since_ns,
+            unanswered=outcome.unanswered,
         )
 
     def health(self) -> Health:
@@ -351,6 +335,9 @@ class Agent:
             rejected=self.uplink.rejected,
             commands_ignored=self._commander.ignored,
             config_version=self._twin.version,
+            config_trial=self._twin.outcome,
+            config_refused=self._twin.refused,
+            config_reason=self._twin.reason,
             alarms_raised=self._acquisition.raised if self._acquisition else 0,
         )
 
@@ -371,11 +358,6 @@ def settle_memory() -> None:
     gc.unfreeze()
     gc.collect()
     gc.freeze()
-
-
-def describe(mistakes: Mistakes) -> str:
-    """Put the mistakes of a configuration into one line for `Reported.reason`."""
-    return "; ".join(f"{format_place(m.place)}: {m.message}" for m in mistakes.found[:5])
 
 
 def read_machine() -> str:

@@ -18,6 +18,7 @@ from drivers.base import Group, Scan, bad_scan
 from drivers.errors import DeviceError, DriverError, FrameError, LinkError, LinkTimeoutError, SettingsError
 from edge.line import Line
 from edge.schedule import NS, Schedule
+from edge.trial import Sight, bus_place, device_place
 from wire.health import GroupHealth
 from wire.sample import Quality
 
@@ -42,11 +43,12 @@ QUALITY_OF: tuple[tuple[type[DriverError], Quality], ...] = (
 
 
 class GroupCount(msgspec.Struct):
-    """What became of a group's scans."""
+    """What became of a group's scans, and when the last good one was made, on the monotonic clock."""
 
     good: int = 0
     bad: int = 0
     missed: int = 0
+    good_ns: int = 0
 
 
 class Collector:
@@ -75,6 +77,27 @@ class Collector:
             name: GroupHealth(due=due[name], good=count.good, bad=count.bad, missed=count.missed)
             for name, count in self.counts.items()
         }
+
+    def sights(self) -> dict[str, Sight]:
+        """How the line and each of its devices look, by their places."""
+        bad = self.line.silence.bad_devices
+        counts: dict[str, list[GroupCount]] = {}
+        for name, group in self._groups.items():
+            counts.setdefault(group.device_name, []).append(self.counts[name])
+        found = {
+            device_place(device, self.line.name): Sight(
+                good_ns=max(count.good_ns for count in own),
+                is_asked=self.line.is_streaming or any(count.good + count.bad + count.missed for count in own),
+                is_failing=device in bad or not self.line.is_up,
+            )
+            for device, own in counts.items()
+        }
+        found[bus_place(self.line.name)] = Sight(
+            good_ns=self._mono_ns() if self.line.is_up else max(sight.good_ns for sight in found.values()),
+            is_asked=any(sight.is_asked for sight in found.values()),
+            is_failing=not self.line.is_up,
+        )
+        return found
 
     async def run(self) -> None:
         """Acquire until cancelled. Run again after a failure, it goes on where it was: what it slept over is missed."""
@@ -187,6 +210,7 @@ class Collector:
         count = self.counts[scan.group]
         if scan.quality[0] < BAD or min(scan.quality) < BAD:
             count.good += 1
+            count.good_ns = scan.mono_ns
         else:
             count.bad += 1
 

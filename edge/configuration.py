@@ -26,6 +26,7 @@ from edge.settings import (
     GatewaySettings,
     HealthSettings,
     SpoolSettings,
+    TwinSettings,
     UplinkSettings,
 )
 from edge.tables import read_alarm, read_bus, read_device, read_output, read_template, tables_of
@@ -37,6 +38,7 @@ BOOT_TABLES: Mapping[str, type[msgspec.Struct]] = {
     "health": HealthSettings,
     "outputs": OutputSettings,
     "local": LocalSettings,
+    "twin": TwinSettings,
 }
 FLEET_TABLES = ("bus", "device", "template", "alarm", "output")
 """The tables that the fleet's desired configuration may hold; the others are boot settings."""

@@ -10,6 +10,8 @@ from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_l
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
 from edge.errors import EdgeError
+from edge.trial import ON
+from edge.twin import Outcome
 from wire.health import GroupHealth, Health, LaneHealth
 
 
@@ -24,6 +26,9 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
     dropped: int
     rejected: int
     config_version: int
+    config_trial: Outcome = Outcome()
+    config_refused: int | None = None
+    config_reason: str = ""
     alarms_raised: int
     commands_ignored: dict[str, int]
 
@@ -97,6 +102,7 @@ def _gauges(health: Health, state: State) -> Iterator[Metric]:
         "fengsui_edge_link_rate_bytes_per_second": ("Rate of the link as last measured", health.link.rate_bytes_per_s),
         "fengsui_edge_link_alarms_only": ("1 while only alarms are sent", bool(health.link.alarms_only)),
         "fengsui_edge_config_version": ("Version of the configuration that runs", state.config_version),
+        "fengsui_edge_config_on_trial": ("1 while that is on trial", state.config_trial.trial == ON),
     }
     for name, (help_text, value) in simple.items():
         yield GaugeMetricFamily(name, help_text, value=value)

@@ -23,6 +23,7 @@ from edge.alarm_settings import OUTPUT_FAULT, AlarmRule, TemplateEntry
 from edge.configuration import BOOT_TABLES
 from edge.mistakes import example
 from edge.output_settings import OutputEntry
+from edge.release import RELEASE
 from edge.settings import BusEntry, Check, DerivedEntry, DeviceEntry, GroupEntry, Report, TagEntry
 from wire.schema import format_schema, keep
 
@@ -31,6 +32,8 @@ Model = type[msgspec.Struct]
 ROOT = Path(__file__).parents[1]
 SCHEMA_FILE = Path(__file__).parent / "schemas" / "configuration.json"
 PAGE_FILE = ROOT / "docs" / "operate" / "settings.md"
+PUBLISHED = ROOT / "fleet" / "configs" / "schemas"
+"""Where the fleet finds the schema of each release: one file for each, and those of earlier releases stay."""
 
 FLEET_MODELS: Mapping[str, Model] = {
     "[[bus]]": BusEntry,
@@ -48,7 +51,8 @@ FLEET_MODELS: Mapping[str, Model] = {
 
 def files() -> dict[Path, str]:
     """Make every generated file of the agent: path and text."""
-    return {SCHEMA_FILE: format_schema(configuration_schema()), PAGE_FILE: settings_page()}
+    schema = format_schema(configuration_schema())
+    return {SCHEMA_FILE: schema, PUBLISHED / f"{RELEASE}.json": schema, PAGE_FILE: settings_page()}
 
 
 def configuration_schema() -> dict[str, Any]:
@@ -258,4 +262,4 @@ def _cell(text: str) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(keep(files(), "edge.schema"))
+    sys.exit(keep(files(), "edge.schema", shared=[PUBLISHED]))

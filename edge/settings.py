@@ -143,6 +143,18 @@ class HealthSettings(msgspec.Struct, frozen=True, kw_only=True):
         return read_listen(self.listen)
 
 
+class TwinSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """[twin]: how a configuration that the fleet sends is tried."""
+
+    trial_s: Annotated[
+        Period,
+        Meta(
+            description="how long a new configuration is on trial: if what was well is not well again by then, the last"
+            " good one runs again"
+        ),
+    ] = 120.0
+
+
 class BootSettings(msgspec.Struct, frozen=True, kw_only=True):
     """What the fleet never changes: identity, paths and addresses of this one gateway."""
 
@@ -152,6 +164,7 @@ class BootSettings(msgspec.Struct, frozen=True, kw_only=True):
     health: HealthSettings = HealthSettings()
     outputs: OutputSettings = OutputSettings()
     local: LocalSettings = LocalSettings()
+    twin: TwinSettings = TwinSettings()
 
 
 class BusEntry(msgspec.Struct, frozen=True, kw_only=True):

@@ -21,6 +21,7 @@ from fleet.api import EXTENSION, PREFIX, add_error_mapper
 from fleet.bootstrap import Services
 from fleet.claims import views as enrolment
 from fleet.commands import views as _commands
+from fleet.configs import template_views as _templates
 from fleet.configs import views as _configs
 from fleet.db import Database, build_engine, parse_url
 from fleet.gateways import service as gateways
@@ -37,7 +38,9 @@ log = logging.getLogger(__name__)
 REQUEST_MAX_OCTETS = 4 * 1024 * 1024
 HEALTH_WITHIN_MS = 1000
 """A probe wants an answer sooner than a page does: it waits no longer for another writer."""
-BLUEPRINTS = (_gateways, _readings, _alarms, _configs, _commands, _relay, _ledger, _notifications, _sites)
+BLUEPRINTS = (
+    _gateways, _readings, _alarms, _configs, _templates, _commands, _relay, _ledger, _notifications, _sites,
+)  # fmt: skip
 
 
 def create_app(services: Services, feed: LiveFeed | None = None) -> APIFlask:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -66,12 +66,17 @@ def _tidy(part: Any) -> Any:
     return [_tidy(element) for element in part] if isinstance(part, list) else part
 
 
-def keep(files: Mapping[Path, str], command: str, arguments: Sequence[str] | None = None) -> int:
-    """Write generated files, or with ``--check`` tell which are not up to date. Returns the exit status."""
+def keep(
+    files: Mapping[Path, str], command: str, arguments: Sequence[str] | None = None, shared: Collection[Path] = ()
+) -> int:
+    """Write generated files, or with ``--check`` tell which are not up to date. Returns the exit status.
+
+    What else lies in their folders is removed, but for those that are ``shared`` with other files.
+    """
     parser = argparse.ArgumentParser(prog=f"python -m {command}", description="Keep generated files up to date.")
     parser.add_argument("--check", action="store_true", help="change nothing; exit 1 if a file is not up to date")
     only_check = parser.parse_args(arguments).check
-    folders = {path.parent for path in files if path.suffix == ".json"}
+    folders = {path.parent for path in files if path.suffix == ".json"} - set(shared)
     orphans = sorted(path for folder in folders for path in folder.glob("*.json") if path not in files)
     stale = [path for path, text in files.items() if not path.exists() or path.read_text("utf-8") != text]
     if only_check:

@@ -58,9 +58,13 @@ class Desired(msgspec.Struct, frozen=True, kw_only=True):
 class Reported(msgspec.Struct, frozen=True, kw_only=True):
     """What runs. ``version`` 0 is the file the gateway was seeded with.
 
-    ``refused``/``reason``: the newest desired version that was not applied, and why. ``config`` is the running
-    configuration in the form of `Desired.config`; the lists describe it for a console. ``commands`` names those that
-    the gateway carries out; none without a key to check them by.
+    ``refused``/``reason``: the newest desired version that was not applied, or given up, and why. ``config`` is the
+    running configuration in the form of `Desired.config`; the lists describe it for a console. ``commands`` names those
+    that the gateway carries out; none without a key to check them by.
+
+    ``trial`` is how the newest trial of a configuration stands: ``on``, ``kept``, ``returned`` (to the last good one),
+    or empty if there was none. ``tried`` is the version tried, ``trial_ns`` since when it stands so (UTC; None if the
+    time was not known), ``unanswered`` names the buses and devices that never answered in it.
     """
 
     version: int
@@ -75,3 +79,7 @@ class Reported(msgspec.Struct, frozen=True, kw_only=True):
     refused: int | None = None
     reason: str = ""
     commands: tuple[str, ...] = ()
+    trial: str = ""
+    tried: int | None = None
+    trial_ns: int | None = None
+    unanswered: tuple[str, ...] = ()

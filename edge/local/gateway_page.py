@@ -44,11 +44,26 @@ def _identity(look: Look, identity: Nameplate, health: Health, state: State, now
             t("gateway-machine"): identity.machine,
             t("gateway-release"): identity.release,
             t("gateway-config"): str(state.config_version),
+            **_configuration(look, state, now_ns),
             t("gateway-uptime"): say_duration(t, "for", health.uptime_s),
             t("gateway-clock"): f"{say_time(t, now_ns, now_ns)} · {clock}",
             t("gateway-zone"): say_zone(),
         }
     )
+
+
+def _configuration(look: Look, state: State, now_ns: int | None) -> dict[str, Child]:
+    """How the newest trial stands, who has not answered in it, and what was refused with the reason."""
+    t, trial = look.texts, state.config_trial
+    words = t.word("trial", trial.trial)
+    if trial.since_ns is not None:
+        words = f"{words} · {say_time(t, trial.since_ns, now_ns)}"
+    refused = t("config-refused-figures", version=state.config_refused, reason=state.config_reason)
+    return {
+        t("config-trial"): f"{trial.version} · {words}" if trial.trial else None,
+        t("config-unanswered"): ", ".join(trial.unanswered) or None,
+        t("config-refused"): _fault(refused) if state.config_refused is not None else None,
+    }
 
 
 def _link(look: Look, health: Health, state: State) -> Markup:

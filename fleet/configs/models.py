@@ -11,7 +11,10 @@ from fleet.db import Base
 
 
 class DesiredConfig(Base):
-    """One version of what a gateway shall run. Versions count 1, 2, 3 ... and are never changed once written."""
+    """One version of what a gateway shall run. Versions count 1, 2, 3 ... and are never changed once written.
+
+    ``digest`` tells it apart (`fleet.configs.digest`). ``template`` and its version are what it was made of, if it was.
+    """
 
     __tablename__ = "desired"
 
@@ -20,6 +23,9 @@ class DesiredConfig(Base):
     config: Mapped[dict[str, Any]]
     author: Mapped[str]
     at_ns: Mapped[int]
+    digest: Mapped[str] = mapped_column(default="")
+    template: Mapped[str] = mapped_column(default="")
+    template_version: Mapped[int | None]
 
 
 class ConfigTemplate(Base):

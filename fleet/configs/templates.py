@@ -25,12 +25,13 @@ from typing import Any, Literal
 
 import msgspec
 import sqlalchemy as sa
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, defer
 
 from fleet.configs import service
 from fleet.configs.models import ConfigTemplate, DesiredConfig
 from fleet.errors import InvalidError, NotFoundError
 from fleet.gateways import service as gateways
+from fleet.gateways.models import Gateway
 
 KEY_PATTERN = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 DOCUMENT_MOST = 1_000_000
@@ -67,6 +68,34 @@ def get(session: Session, key: str) -> ConfigTemplate:
     if template is None:
         raise NotFoundError(f"there is no configuration template '{key}'", hint="run: fengsui-fleet template list")
     return template
+
+
+def list_versions(session: Session, key: str) -> Sequence[ConfigTemplate]:
+    """Return all versions of a template, newest first. Raises NotFoundError."""
+    get(session, key)
+    query = sa.select(ConfigTemplate).where(ConfigTemplate.key == key)
+    return session.scalars(query.order_by(ConfigTemplate.version.desc())).all()
+
+
+def list_runs(session: Session, key: str) -> list[tuple[Gateway, DesiredConfig | None]]:
+    """Return each gateway of a template with its newest desired configuration, which may be of something else."""
+    newest = (
+        sa.select(DesiredConfig.gateway, sa.func.max(DesiredConfig.version).label("version"))
+        .group_by(DesiredConfig.gateway)
+        .subquery()
+    )
+    query = (
+        sa.select(Gateway, DesiredConfig)
+        .outerjoin(newest, newest.c.gateway == Gateway.name)
+        .outerjoin(
+            DesiredConfig,
+            sa.and_(DesiredConfig.gateway == Gateway.name, DesiredConfig.version == newest.c.version),
+        )
+        .where(Gateway.template == key)
+        .order_by(Gateway.name)
+    )
+    rows = session.execute(query.options(defer(Gateway.reported), defer(DesiredConfig.config)))
+    return [(gateway, desired) for gateway, desired in rows]
 
 
 def add(session: Session, key: str, document: str, title: str, sector: str, author: str, now_ns: int) -> ConfigTemplate:
@@ -118,10 +147,11 @@ def apply(
 
     Raises NotFoundError or InvalidError.
     """
-    row = gateways.get(session, gateway)
-    config = render(get(session, key), given)
+    row, template = gateways.get(session, gateway), get(session, key)
+    config = render(template, given)
     newest = service.latest(session, gateway)
-    desired = service.put(session, gateway, config, newest.version if newest else 0, author, now_ns)
+    expected = newest.version if newest else 0
+    desired = service.put(session, gateway, config, expected, author, now_ns, (key, template.version))
     row.template, row.variables = key, dict(given)
     return desired
 

@@ -14,7 +14,7 @@ from flask_login import current_user
 
 from fleet.accounts.authorization import ROUTES, Permission
 from fleet.bootstrap import Services
-from fleet.console import alarmviews, notation, people, signing, siteviews, tagview, words
+from fleet.console import alarmviews, configviews, notation, people, signing, siteviews, tagview, templateviews, words
 from fleet.console.notation import ZONE
 from fleet.console.state import EXTENSION, Console, find_console
 from fleet.console.troubles import TROUBLES, show_trouble
@@ -36,13 +36,19 @@ HEADERS = {
     "Cross-Origin-Opener-Policy": "same-origin",
     "Permissions-Policy": "camera=(), microphone=(), geolocation=()",
 }
-PAGES = (alarmviews, people, signing, siteviews)
+PAGES = (alarmviews, configviews, templateviews, people, signing, siteviews)
 """Modules that add their pages to the one blueprint when they are imported."""
+CONFIGURATIONS = (
+    "console.configurations", "console.configuration", "console.edit_configuration", "console.preview_configuration",
+    "console.reopen_configuration", "console.send_configuration", "console.templates", "console.add_template",
+    "console.template", "console.preview_template", "console.apply_template",
+)  # fmt: skip
 MENU = (
     ("now", lazy_gettext("Now"), ("console.now",)),
     ("sites", lazy_gettext("Sites"), ("console.sites", "console.site", "console.add_site", "console.change_site")),
     ("gateways", lazy_gettext("Gateways"), ("console.gateways", "console.gateway", "console.tag")),
     ("alarms", lazy_gettext("Alarms"), ("console.alarms", "console.alarm_statistics", "console.notifications")),
+    ("configurations", lazy_gettext("Configurations"), CONFIGURATIONS),
     ("relay", lazy_gettext("Relay"), ("console.relay",)),
     ("users", lazy_gettext("Users"), ("console.users", "console.add_user", "console.change_user")),
     ("audit_log", lazy_gettext("Audit log"), ("console.audit_log",)),
@@ -158,6 +164,9 @@ def add_filters(app: Flask) -> None:
         lane_word=partial(words.find_word, words.LANES),
         loss_word=partial(words.find_word, words.LOSSES),
         mode_word=partial(words.find_word, words.MODES),
+        change_kind=partial(words.find_word, words.CHANGE_KINDS),
+        drift_word=partial(words.find_word, words.DRIFTS),
+        trial_word=partial(words.find_word, words.TRIALS),
         command_word=partial(words.find_word, words.COMMANDS),
         command_state_word=partial(words.find_word, words.COMMAND_STATES),
         output_word=partial(words.find_word, words.OUTPUTS),

@@ -143,6 +143,25 @@ COMMAND_STATES = {
     "interrupted": lazy_pgettext("command", "interrupted"),
     "expired": lazy_pgettext("command", "expired"),
 }
+CHANGE_KINDS = {
+    "added": lazy_pgettext("configuration", "added"),
+    "removed": lazy_pgettext("configuration", "removed"),
+    "changed": lazy_pgettext("configuration", "changed"),
+}
+DRIFTS = {
+    "refused": lazy_pgettext("configuration", "refused"),
+    "returned": lazy_pgettext("configuration", "given up for the last good one"),
+    "trying": lazy_pgettext("configuration", "on trial"),
+    "late": lazy_pgettext("configuration", "not taken yet"),
+    "local": lazy_pgettext("configuration", "runs its own file"),
+    "changed": lazy_pgettext("configuration", "runs something else under that number"),
+    "ahead": lazy_pgettext("configuration", "runs a version that the fleet does not know"),
+}
+TRIALS = {
+    "on": lazy_pgettext("configuration", "on trial"),
+    "kept": lazy_pgettext("configuration", "tried and kept"),
+    "returned": lazy_pgettext("configuration", "given up for the last good one"),
+}
 ALARM_STATES = {
     "normal": lazy_pgettext("alarm", "Normal"),
     "unacknowledged": lazy_pgettext("alarm", "Unacknowledged"),

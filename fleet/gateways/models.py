@@ -46,6 +46,11 @@ class Gateway(Base):
     reported_version: Mapped[int | None]
     reported: Mapped[dict[str, Any] | None]
     reported_ns: Mapped[int | None]
+    reported_digest: Mapped[str] = mapped_column(default="")
+    refused_version: Mapped[int | None]
+    trial: Mapped[str] = mapped_column(default="")
+    trial_version: Mapped[int | None]
+    trial_ns: Mapped[int | None]
     health: Mapped[dict[str, Any] | None]
     health_ns: Mapped[int | None]
 

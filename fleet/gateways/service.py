@@ -9,6 +9,7 @@ import msgspec
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
+from fleet.configs.digest import digest
 from fleet.errors import ConflictError, InvalidError, NotFoundError
 from fleet.gateways.models import Cursor, Device, Gateway, Layout, Tag
 from fleet.sites.models import Site
@@ -172,6 +173,8 @@ def note_reported(session: Session, gateway: Gateway, reported: Reported, now_ns
     """Take what a gateway runs: its document, and its tags one by one."""
     gateway.reported = _document(reported)
     gateway.reported_version, gateway.reported_ns, gateway.last_seen_ns = reported.version, now_ns, now_ns
+    gateway.reported_digest, gateway.refused_version = digest(gateway.reported["config"]), reported.refused
+    gateway.trial, gateway.trial_version, gateway.trial_ns = reported.trial, reported.tried, reported.trial_ns
     gateway.release = reported.release
     gateway.title = gateway.title or reported.title
     tag_ids(session, gateway.name, (info.name for info in reported.tags))

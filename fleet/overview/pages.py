@@ -56,6 +56,7 @@ class NowPage(msgspec.Struct, frozen=True, kw_only=True):
     quarantined: int
     relay: tuple[RelayLine, ...]
     relay_lag_s: float | None
+    drifting: int
     active: int
     alarms: tuple[Alarm, ...]
     recent: tuple[Alarm, ...]

@@ -9,6 +9,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from fleet.commands import service as commands
+from fleet.configs import drift
 from fleet.errors import NotFoundError
 from fleet.gateways.models import Gateway
 from fleet.overview.alarms import (
@@ -77,6 +78,7 @@ def find_now(sources: Sources) -> NowPage:
         quarantined=sources.session.scalar(sa.select(sa.func.count()).select_from(Quarantined)) or 0,
         relay=relay,
         relay_lag_s=max((row.lag_s for row in relay if row.lag_s is not None), default=None),
+        drifting=drift.count_amiss(sources.session, sources.now_ns),
         active=count_active(sources.session)[0],
         alarms=list_active(sources, most=NOW_MOST),
         recent=tuple(alarm for alarm in list_journal(sources, most=20) if alarm.cleared_ns is not None)[:6],

@@ -18,6 +18,7 @@ from fleet.backlog import Incoming
 from fleet.bootstrap import Services, bootstrap
 from fleet.commands.keys import found_key
 from fleet.committer import Committer
+from fleet.configs import service as configs
 from fleet.gateways import service as gateways
 from fleet.live import LiveHealth, LiveValue
 from fleet.metrics import IngestMetrics
@@ -114,6 +115,9 @@ def quake_instruments() -> list[Instrument]:
 
 STATIONS = {PARK: park_instruments, WEATHER: weather_instruments, QUAKE: quake_instruments}
 
+CONFIG = {"output": [{"name": "siren", "title": "声光报警器"}, {"name": "valve", "title": "进料阀联锁"}]}
+"""What every gateway was told to run, and runs."""
+
 
 class District:
     """The fleet under test. What it is told goes through `Committer`, as from the broker."""
@@ -150,6 +154,8 @@ class District:
             gateways.register(session, WEATHER, "龙兴气象站", "longxing", time.time_ns())
             gateways.register(session, QUAKE, "江北嘴大厦 强震", "tower", time.time_ns())
             gateways.register(session, SILENT, "水土立交 积水", "shuitu", time.time_ns())
+            for name in (PARK, WEATHER, QUAKE, SILENT):
+                configs.put(session, name, CONFIG, 0, "值班席 1", time.time_ns() - 86_400 * 10**9)
             relay.add(session, "区共享平台", "http-json", "http://127.0.0.1:9/records", time.time_ns())
             relay.add(session, "市级危化", "http-json", "http://127.0.0.1:9/chem", time.time_ns())
         depth = instrument("wl-1.depth", "积水深度", "cm", 0, 200, 3.0, {"high": (15.0, 2), "high-high": (27.0, 1)})
@@ -214,7 +220,7 @@ class District:
         self._sessions[gateway] = welcome.session
         devices = dict.fromkeys(row.tag.device for row in instruments)
         reported = Reported(
-            version=37,
+            version=1,
             release="0.1.0",
             tags=tuple(row.tag for row in instruments),
             alarms=tuple(
@@ -224,7 +230,7 @@ class District:
             ),
             devices=tuple(DeviceInfo(name=name, title=name.upper()) for name in devices),
             commands=NAMES,
-            config={"output": [{"name": "siren", "title": "声光报警器"}, {"name": "valve", "title": "进料阀联锁"}]},
+            config=CONFIG,
         )
         self.committer.commit(
             [

@@ -48,6 +48,9 @@ commit_s = 0.1
 [health]
 listen = "127.0.0.1:{health}"
 
+[twin]
+trial_s = 2.0
+
 [[bus]]
 name = "plc"
 kind = "modbus"
@@ -308,6 +311,30 @@ async def test_desired_configuration_is_applied_whole_or_refused_with_the_reason
         fleet.reports.clear()
         gateway.start()
         await fleet.until(lambda: bool(fleet.reports) and fleet.reports[-1].version == 2)
+
+
+async def test_configuration_that_loses_an_instrument_is_given_up_and_one_with_a_stranger_is_kept(site, plc) -> None:
+    _, mqtt = site
+    plc.data_bank.set_holding_registers(0, [500])
+    async with ScriptedFleet(mqtt) as fleet:
+        await fleet.until(lambda: bool(fleet.reports) and "tank.level" in fleet.live)
+        config = dict(fleet.reports[-1].config)
+        (bus,), (device,) = config["bus"], config["device"]
+        await fleet.want(GATEWAY, 1, {**config, "bus": [{**bus, "url": f"tcp://127.0.0.1:{free_port()}"}]})
+        await fleet.until(lambda: fleet.reports[-1].trial == "on")
+        await fleet.until(lambda: fleet.reports[-1].trial == "returned")
+        report = fleet.reports[-1]
+        assert (report.version, report.refused, report.tried) == (0, 1, 1)
+        assert "bus plc, device tank on plc" in report.reason
+        stranger = {**device, "name": "new", "group": [{**device["group"][0], "tag": [device["group"][0]["tag"][1]]}]}
+        stranger_bus = {**bus, "name": "far", "url": f"tcp://127.0.0.1:{free_port()}"}
+        wider = {**config, "bus": [bus, stranger_bus], "device": [device, {**stranger, "bus": "far"}]}
+        await fleet.want(GATEWAY, 2, wider)
+        await fleet.until(lambda: fleet.reports[-1].trial == "kept")
+        assert (fleet.reports[-1].version, fleet.reports[-1].refused) == (2, None)
+        assert fleet.reports[-1].unanswered == ("bus far", "device new on far")
+        told = [r.event for r in fleet.of_lane(Lane.ALARMS) if isinstance(r, AuditRecord)]
+        assert "configuration-returned" in told
 
 
 async def test_siren_is_left_off_by_an_end_in_order_and_by_a_configuration_without_it(site, plc, tmp_path) -> None:

@@ -105,6 +105,7 @@ def routes(app: Flask) -> Iterator[tuple[str, str, str]]:
             .replace("<int:number>", "1")
         )
         path = path.replace("<path:filename>", "app.css").replace("<command_id>", "x").replace("<account>", "nobody")
+        path = path.replace("<key>", "x")
         for method in sorted((rule.methods or set()) - {"HEAD", "OPTIONS"}):
             yield rule.endpoint, method, path
 

@@ -6,7 +6,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "0015_sites"
-down_revision = "0012_revocation"
+down_revision = "0014_twin"
 branch_labels = None
 depends_on = None
 

@@ -9,6 +9,7 @@ import msgspec
 from edge.health import State
 from edge.local.site import Limit, Nameplate, Reading
 from edge.operating import AlarmView, Operation, OperationError
+from edge.twin import Outcome
 from wire.alarm import Standing
 from wire.health import BusHealth, GroupHealth, Health, LaneHealth, LinkHealth, OutputHealth
 from wire.record import Lane
@@ -152,6 +153,8 @@ class FakeSite:
         return State(
             gateway="gw-yufu-0012", is_connected=True, has_session=False, spool_fault="", uplink_fault="broken pipe",
             dropped=0, rejected=0, config_version=37, alarms_raised=4, commands_ignored={},
+            config_trial=Outcome(trial="returned", version=38, since_ns=NOW_NS - 90 * NS, unanswered=("bus far",)),
+            config_refused=38, config_reason="not well again within 120 s, but well before: bus plc",
         )  # fmt: skip
 
 

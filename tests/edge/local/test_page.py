@@ -247,7 +247,8 @@ async def test_equipment_shows_buses_instruments_and_outputs_with_their_faults(o
 async def test_gateway_shows_who_it_is_its_link_and_its_spool(operator):
     text = (await operator.get("/gateway")).text
     for said in (
-        "gw-yufu-0012", "yufu-chem", "4c4c4544-0042", "37", "守时，未同步", "broken pipe", "链路过慢", "20 kB",
+        "gw-yufu-0012", "yufu-chem", "4c4c4544-0042", "37", "已退回上一有效版本", "bus far", "版本 38：",
+        "守时，未同步", "broken pipe", "链路过慢", "20 kB",
         "待发 9000", "412 MB", "张三",
     ):  # fmt: skip
         assert said in text

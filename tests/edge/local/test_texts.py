@@ -24,6 +24,7 @@ FAMILIES = {
     "output": ("on", "off", "unknown", "inhibited", "locked"),
     "lane": ("A", "M", "W"),
     "only": ("budget", "rate"),
+    "trial": ("on", "kept", "returned"),
     "quality": (
         "good",
         "uncertain",
