@@ -25,6 +25,7 @@ from fleet.configs import views as _configs
 from fleet.db import Database, build_engine, parse_url
 from fleet.gateways import service as gateways
 from fleet.gateways import views as _gateways
+from fleet.kits import views as _kits
 from fleet.ledger import views as _ledger
 from fleet.livefeed import LiveFeed
 from fleet.notifications import views as _notifications
@@ -37,7 +38,7 @@ log = logging.getLogger(__name__)
 REQUEST_MAX_OCTETS = 4 * 1024 * 1024
 HEALTH_WITHIN_MS = 1000
 """A probe wants an answer sooner than a page does: it waits no longer for another writer."""
-BLUEPRINTS = (_gateways, _readings, _alarms, _configs, _commands, _relay, _ledger, _notifications, _sites)
+BLUEPRINTS = (_gateways, _readings, _alarms, _configs, _commands, _relay, _ledger, _notifications, _sites, _kits)
 
 
 def create_app(services: Services, feed: LiveFeed | None = None) -> APIFlask:
