@@ -23,10 +23,11 @@ class DocumentFileError(ProvisioningError):
 class AtomicStorage(Storage):
     """A TinyDB storage of which a power cut leaves either the old or the new content, never a mixture.
 
-    ``error`` is what it raises, made of a message and a hint.
+    ``error`` is what it raises, made of a message and a hint; ``mode`` is the file's, within the umask.
     """
 
     error: type[Exception] = DocumentFileError
+    mode = 0o666
     move_away = "move the file away, and begin a new one"
 
     def __init__(self, path: Path) -> None:
@@ -52,7 +53,8 @@ class AtomicStorage(Storage):
         """Replace the content. Raises ``error``, and the old content stays."""
         draft = self._path.with_name(self._path.name + ".new")
         try:
-            with draft.open("w", encoding="utf-8") as file:
+            descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, self.mode)
+            with os.fdopen(descriptor, "w", encoding="utf-8") as file:
                 json.dump(data, file, ensure_ascii=False)
                 file.flush()
                 os.fsync(file.fileno())

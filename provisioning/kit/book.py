@@ -34,13 +34,16 @@ class Line(msgspec.Struct, frozen=True, kw_only=True):
     synced_ns: int | None = None
 
 
+class _PrivateStorage(AtomicStorage):
+    mode = 0o600
+
+
 class Book:
     """The book in a file. ``add`` returns when the line is on the disk. Raises DocumentFileError."""
 
     def __init__(self, path: Path) -> None:
         try:
-            self._db = TinyDB(path, storage=AtomicStorage)
-            path.touch(0o600)
+            self._db = TinyDB(path, storage=_PrivateStorage)
         except OSError as error:
             raise DocumentFileError(f"{path} cannot be used: {error.strerror}", "name another with --book") from error
         self._lines = self._db.table(ENTRIES)

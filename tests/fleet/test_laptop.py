@@ -1,0 +1,231 @@
+"""A technician's laptop from kit to gateway and back, over a stick, without a link in between."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from flask.testing import FlaskClient
+
+from edge.cli import main as edge
+from edge.identity import IdentityFolder
+from edge.tools.document import load
+from fleet.app import create_app
+from fleet.bootstrap import Services
+from fleet.configs import service as configs
+from provisioning.cli import main as provision
+from provisioning.client import DoorError
+from provisioning.codes import hash_code
+from provisioning.kit.book import Book
+from provisioning.kit.file import KitFile, Secrets, check_kit, read_kit_file, write_kit
+from provisioning.kit.fleet import BATCH, Fleet, sync
+from tests.fleet.conftest import Clock
+from tests.fleet.identity import enrol, found_authority
+from tests.fleet.kits import GATEWAY, KIT, LAPTOP_KEY, furnish, headers, make_parts
+from wire.claim import Issued
+
+PASSPHRASE = "four words of mine"
+SITE = ("--gateway", GATEWAY, "--set", "port=1502", "--lat", "30.1", "--lon", "120.1", "--by", "李工")
+
+
+class Laptop:
+    """A laptop with a kit, a stick, and a gateway whose enrol.toml names the fleet."""
+
+    def __init__(self, folder: Path, anchor: str) -> None:
+        self.kit, self.book, self.stick = folder / "kit.fsk", folder / "book.json", folder / "stick"
+        self.config, self.data = folder / "gateway" / "gateway.toml", folder / "data"
+        self.passphrase = folder / "passphrase"
+        self.passphrase.write_text(PASSPHRASE)
+        self.stick.mkdir()
+        self.config.parent.mkdir()
+        self.config.write_text("[spool]\nmax_bytes = 10000000\n")
+        (self.config.parent / "enrol.toml").write_text(f'url = "https://fleet.example"\nca_sha256 = "{anchor}"\n')
+
+    def run(self, *words: object) -> int:
+        more = ("--book", self.book, "--passphrase-file", self.passphrase, "--language", "en", "--json")
+        return provision([str(word) for word in (*words, *more)])
+
+    def plug_in(self) -> tuple[int, dict[str, Any]]:
+        status = edge(["usb", str(self.stick), "--config", str(self.config), "--data", str(self.data), "--json"])
+        return status, json.loads((self.stick / f"{GATEWAY}.answer.json").read_text("utf-8"))
+
+
+@pytest.fixture
+def services(services: Services) -> Services:
+    told = msgspec.structs.replace(services.settings, gateways_broker_url="mqtts://fleet.example:8883")
+    return replace(services, settings=told)
+
+
+@pytest.fixture
+def client(services: Services, monkeypatch: pytest.MonkeyPatch) -> FlaskClient:
+    found_authority(services)
+    monkeypatch.setattr("time.time_ns", services.clock)
+    return create_app(services).test_client()
+
+
+@pytest.fixture
+def token(services: Services) -> str:
+    return furnish(services)
+
+
+@pytest.fixture
+def code(services: Services, client: FlaskClient, token: str, tmp_path: Path) -> str:
+    made, grant, content, anchor = make_parts(services, client, token)
+    secrets = Secrets(codes={hash_code(made): made}, laptop_key=LAPTOP_KEY)
+    folder = tmp_path / "laptop"
+    folder.mkdir()
+    write_kit(folder / "kit.fsk", anchor, grant, content, secrets, PASSPHRASE)
+    return made
+
+
+@pytest.fixture
+def laptop(code: str, tmp_path: Path) -> Laptop:
+    assert code
+    anchor = read_kit_file(tmp_path / "laptop" / "kit.fsk").anchor
+    return Laptop(tmp_path / "laptop", anchor)
+
+
+class WireTo(Fleet):
+    """The fleet's API over a link that ends after so many questions."""
+
+    def __init__(self, client: FlaskClient, token: str, holds: int) -> None:
+        super().__init__("http://localhost", token)
+        self._client, self._secret, self._holds = client, token, holds
+
+    def _post(self, path: str, body: Any) -> dict[str, Any]:
+        self._holds -= 1
+        if self._holds < 0:
+            raise DoorError("the link is gone")
+        answer = self._client.post(path, json=body, headers=headers(self._secret))
+        assert answer.status_code == 200, answer.json
+        return dict(answer.json)
+
+
+def test_from_kit_over_stick_to_gateway_and_back(
+    services: Services, client: FlaskClient, token: str, laptop: Laptop, code: str
+) -> None:
+    assert laptop.run("kit", "open", laptop.kit) == 0
+    assert laptop.run("site", laptop.kit, *SITE) == 0
+    assert laptop.run("usb", "make", laptop.kit, "--gateway", GATEWAY, "--out", laptop.stick) == 0
+    status, answer = laptop.plug_in()
+    assert (status, answer["result"], answer["gateway"]) == (0, "taken", GATEWAY)
+    identity = IdentityFolder(laptop.data)
+    boot, _ = load(laptop.config, identity.defaults())
+    assert (boot.gateway.id, boot.gateway.site, boot.uplink.url) == (GATEWAY, "yufu", "mqtts://fleet.example:8883")
+    given = identity.on_site()
+    assert given is not None
+    assert given.order.claim == code
+    assert given.order.config["bus"][0]["url"] == "tcp://127.0.0.1:1502"
+    assert laptop.run("usb", "read", laptop.kit, laptop.stick) == 0
+    book = Book(laptop.book)
+    assert [line.kind for line in book.lines()] == ["site", "bundle", "usb-answer"]
+    assert sync(book, WireTo(client, token, 5), KIT, services.clock, lambda *_: None) == 3
+    assert sync(book, WireTo(client, token, 5), KIT, services.clock, lambda *_: None) == 0
+    assert isinstance(enrol(client, code), Issued)
+    with services.database.reading() as session:
+        desired = configs.latest(session, GATEWAY)
+        assert desired is not None
+        assert desired.config == given.order.config
+    assert laptop.run("report", "--gateway", GATEWAY, "--out", laptop.stick / "report.txt") == 0
+    assert "李工" in (laptop.stick / "report.txt").read_text("utf-8")
+    assert code not in laptop.book.read_text("utf-8")
+
+
+def test_a_link_that_ends_loses_no_line_and_doubles_none(
+    services: Services, client: FlaskClient, token: str, laptop: Laptop
+) -> None:
+    book = Book(laptop.book)
+    for _ in range(BATCH + 5):
+        book.add(KIT, "scan", GATEWAY, "李工", services.clock(), {})
+    with pytest.raises(DoorError):
+        sync(book, WireTo(client, token, 1), KIT, services.clock, lambda *_: None)
+    assert len(book.waiting()) == 5
+    assert sync(book, WireTo(client, token, 1), KIT, services.clock, lambda *_: None) == 5
+    assert len(client.get(f"/api/kits/{KIT}/entries", headers=headers(token)).json) == BATCH + 5
+
+
+def prepare(laptop: Laptop) -> Path:
+    assert laptop.run("site", laptop.kit, *SITE) == 0
+    assert laptop.run("usb", "make", laptop.kit, "--gateway", GATEWAY, "--out", laptop.stick) == 0
+    return laptop.stick / f"{GATEWAY}.fsb"
+
+
+def test_a_bundle_is_taken_once_and_an_older_one_never(laptop: Laptop, clock: Clock) -> None:
+    older = prepare(laptop).read_bytes()
+    clock.advance(5)
+    path = prepare(laptop)
+    assert laptop.plug_in()[1]["result"] == "taken"
+    assert laptop.plug_in()[1]["result"] == "known"
+    path.write_bytes(older)
+    status, answer = laptop.plug_in()
+    assert (status, answer["result"]) == (1, "replayed")
+
+
+def test_a_gateway_of_another_fleet_takes_nothing(laptop: Laptop) -> None:
+    prepare(laptop)
+    (laptop.config.parent / "enrol.toml").write_text(f'url = "https://fleet.example"\nca_sha256 = "{"ab" * 32}"\n')
+    assert laptop.plug_in()[1]["result"] == "foreign"
+    assert IdentityFolder(laptop.data).on_site() is None
+
+
+def test_another_gateway_takes_nothing(laptop: Laptop) -> None:
+    prepare(laptop)
+    laptop.config.write_text('[gateway]\nid = "gw-yufu-0009"\n')
+    status = edge(["usb", str(laptop.stick), "--config", str(laptop.config), "--data", str(laptop.data)])
+    assert status == 1
+    assert IdentityFolder(laptop.data).on_site() is None
+
+
+def test_a_bundle_cut_or_changed_anywhere_is_refused(laptop: Laptop) -> None:
+    path = prepare(laptop)
+    whole = path.read_bytes()
+    for place in range(0, len(whole), len(whole) // 25):
+        for hurt in (whole[:place], whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :]):
+            path.write_bytes(hurt)
+            assert laptop.plug_in()[0] == 1
+            assert IdentityFolder(laptop.data).on_site() is None
+
+
+def test_an_expired_kit_makes_nothing_and_its_bundle_is_refused_by_a_held_clock(
+    laptop: Laptop, clock: Clock, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    prepare(laptop)
+    clock.advance(8 * 86_400)
+    monkeypatch.setattr("edge.tools.usb._newest_ns", lambda _clock: clock.now_ns)
+    assert laptop.plug_in()[1]["result"] == "expired"
+    assert laptop.run("usb", "make", laptop.kit, "--gateway", GATEWAY, "--out", laptop.stick) == 1
+    assert "has expired" in capsys.readouterr().err
+
+
+def test_a_wrong_passphrase_opens_nothing_and_is_said_in_chinese(
+    laptop: Laptop, capsys: pytest.CaptureFixture[str]
+) -> None:
+    laptop.passphrase.write_text("another passphrase")
+    words = ["kit", "open", str(laptop.kit), "--book", str(laptop.book), "--language", "zh"]
+    assert provision([*words, "--passphrase-file", str(laptop.passphrase)]) == 1
+    assert "口令打不开" in capsys.readouterr().err
+
+
+def test_no_octet_of_a_kit_can_be_changed_unseen(laptop: Laptop) -> None:
+    """What is not seen by its signature - the sealed secrets - the passphrase does not open."""
+    whole = laptop.kit.read_bytes()
+    assert laptop.kit.stat().st_mode & 0o777 == 0o600
+    anchor = msgspec.json.decode(whole, type=KitFile).anchor
+    for place in range(0, len(whole), len(whole) // 60):
+        laptop.kit.write_bytes(whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :])
+        assert laptop.run("kit", "open", laptop.kit, "--ca-sha256", anchor) == 1
+
+
+def test_a_kit_of_another_fleet_is_refused(laptop: Laptop, services: Services) -> None:
+    assert laptop.run("kit", "open", laptop.kit, "--ca-sha256", "ab" * 32) == 1
+    assert check_kit(read_kit_file(laptop.kit), services.clock()).grant.kit == KIT
+
+
+@pytest.mark.parametrize("wrong", ["port=no", "port", "none=1"])
+def test_a_wrong_variable_is_told_before_anything_is_written(laptop: Laptop, wrong: str) -> None:
+    assert laptop.run("site", laptop.kit, "--gateway", GATEWAY, "--set", wrong) == 1
+    assert Book(laptop.book).lines() == []
