@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
+import httpx
 import msgspec
 import pytest
 from flask.testing import FlaskClient
+from werkzeug.serving import make_server
 
 from edge.cli import main as edge
 from edge.identity import IdentityFolder
@@ -23,12 +29,16 @@ from provisioning.codes import hash_code
 from provisioning.kit.book import Book
 from provisioning.kit.file import KitFile, Secrets, check_kit, read_kit_file, write_kit
 from provisioning.kit.fleet import BATCH, Fleet, sync
+from tests.edge.instruments import tcp_instrument
+from tests.edge.test_local import wait_until
 from tests.fleet.conftest import Clock
 from tests.fleet.identity import enrol, found_authority
 from tests.fleet.kits import GATEWAY, KIT, LAPTOP_KEY, furnish, headers, make_parts
+from tests.servers import free_port
 from wire.claim import Issued
 
 PASSPHRASE = "four words of mine"
+GOOD = 'fengsui_edge_scans_total{group="tank-01.fast",state="good"}'
 SITE = ("--gateway", GATEWAY, "--set", "port=1502", "--lat", "30.1", "--lon", "120.1", "--by", "李工")
 
 
@@ -229,3 +239,64 @@ def test_a_kit_of_another_fleet_is_refused(laptop: Laptop, services: Services) -
 def test_a_wrong_variable_is_told_before_anything_is_written(laptop: Laptop, wrong: str) -> None:
     assert laptop.run("site", laptop.kit, "--gateway", GATEWAY, "--set", wrong) == 1
     assert Book(laptop.book).lines() == []
+
+
+@pytest.fixture
+def address(client: FlaskClient) -> Iterator[str]:
+    server = make_server("127.0.0.1", 0, client.application, threaded=True)
+    serving = Thread(target=server.serve_forever)
+    serving.start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    serving.join()
+    server.server_close()
+
+
+def test_a_kit_is_fetched_and_its_book_brought_back_over_http(
+    address: str, token: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    laptop = Laptop(tmp_path, "ab" * 32)
+    kit, listed, secret = tmp_path / "new.fsk", tmp_path / "list.csv", tmp_path / "token"
+    listed.write_text(f"gateway,title,site,template\n{GATEWAY},罐区,,tank\n", "utf-8")
+    secret.write_text(token)
+    fleet = ("--url", address, "--token-file", secret)
+    assert laptop.run("kit", "make", *fleet, "--site", "yufu", "--list", listed, "--spare", 1, "--out", kit) == 0
+    made = check_kit(read_kit_file(kit), 0)
+    assert [slot.gateway for slot in made.grant.slots] == [GATEWAY, ""]
+    assert laptop.run("site", kit, *SITE) == 0
+    assert laptop.run("site", kit, "--gateway", "gw-yufu-0002", "--site", "yufu") == 0
+    assert laptop.run("site", kit, "--gateway", "gw-yufu-0003", "--site", "yufu") == 1
+    assert "no claim for 'gw-yufu-0003'" in capsys.readouterr().err
+    for count in (2, 0):
+        assert laptop.run("sync", kit, *fleet) == 0
+        assert json.loads(capsys.readouterr().out.splitlines()[-1]) == {"synced": count}
+    secret.write_text("fst_none")
+    assert laptop.run("site", kit, *SITE) == 0
+    assert laptop.run("sync", kit, *fleet) == 1
+    assert "sign in first" in capsys.readouterr().err
+    assert [line.kind for line in Book(laptop.book).waiting()] == ["site"]
+
+
+def test_the_agent_acquires_what_the_stick_brought_with_no_fleet_in_reach(laptop: Laptop) -> None:
+    health, plc = free_port(), free_port()
+    laptop.config.write_text(f'[health]\nlisten = "127.0.0.1:{health}"\n')
+    (laptop.config.parent / "enrol.toml").write_text(
+        (laptop.config.parent / "enrol.toml").read_text().replace("fleet.example", f"127.0.0.1:{free_port()}")
+    )
+    laptop.run("site", laptop.kit, "--gateway", GATEWAY, "--set", f"port={plc}")
+    laptop.run("usb", "make", laptop.kit, "--gateway", GATEWAY, "--out", laptop.stick)
+    assert laptop.plug_in()[1]["result"] == "taken"
+    words = [sys.executable, "-m", "edge.cli", "run", "--config", laptop.config, "--data", laptop.data]
+    with tcp_instrument(plc, 1, [42] * 4), subprocess.Popen(words) as agent:
+        try:
+            wait_until(lambda: is_acquiring(health))
+        finally:
+            agent.terminate()
+
+
+def is_acquiring(port: int) -> bool:
+    try:
+        shown = httpx.get(f"http://127.0.0.1:{port}/metrics").text
+    except httpx.TransportError:
+        return False
+    return any(line.startswith(GOOD) and not line.endswith(" 0.0") for line in shown.splitlines())
