@@ -22,7 +22,7 @@ FOLDER = "fengsui"
 
 
 class Line(msgspec.Struct, frozen=True, kw_only=True):
-    """A line. ``kind``: site, bundle, commissioned, scan, values, alarm-test, usb-answer. Times are UTC in ns."""
+    """A line. ``kind``: site, bundle, usb-answer. Times are UTC in ns."""
 
     id: str
     kit: str
