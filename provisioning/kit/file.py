@@ -25,7 +25,7 @@ class Secrets(msgspec.Struct, frozen=True, kw_only=True):
     laptop_key: bytes
 
 
-class KitFile(msgspec.Struct, frozen=True, kw_only=True):
+class KitFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What is in the file. ``anchor`` is the fleet's root by SHA-256: whoever opens the kit compares it."""
 
     anchor: str
@@ -84,7 +84,7 @@ def check_kit(file: KitFile, now_ns: int, anchor: str = "") -> Kit:
     content = decode(verify(CONTENT, file.content, anchor or file.anchor), Content)
     if content.kit != grant.kit:
         raise RequestError("signature", "the parts of this kit are of two kits", hint="make it anew")
-    if grant.ca_sha256 != (anchor or file.anchor).replace(":", "").lower():
+    if {grant.ca_sha256} != {text.replace(":", "").lower() for text in (file.anchor, anchor) if text}:
         raise RequestError("foreign", "the kit names another fleet than the one that signed it", hint="make it anew")
     return Kit(grant=grant, content=content, signed=file.grant)
 
