@@ -6,7 +6,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "0017_kits"
-down_revision = "0012_revocation"
+down_revision = "0015_sites"
 branch_labels = None
 depends_on = None
 
