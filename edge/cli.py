@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import IO, Any
 
 from drivers.errors import DriverError, SettingsError
+from drivers.profile import OWN_FOLDER
+from edge.bundles import find_seed
 from edge.enrolment import find_enrolment
 from edge.errors import ConfigurationError, EdgeError
 from edge.release import RELEASE
@@ -22,6 +24,7 @@ EXIT_OK, EXIT_FAULT, EXIT_WRONG_USE = 0, 1, 2
 
 TOOLS: Mapping[str, str] = {
     "enrol": "get this gateway's identity from the fleet, by the claim in enrol.toml",
+    "usb": "take what a technician's stick brings, and leave an answer on it",
     "scan": "find the instruments on a line, or the serial ports of this machine",
     "read": "read a tag, a device or a bus once, or registers at an address",
     "write": "set a tag: shows what is there, asks, writes, reads back",
@@ -49,7 +52,7 @@ class LazyParser(argparse.ArgumentParser):
 
 def _fill(parser: LazyParser) -> None:
     """Load the tools, of which the agent needs none, and give the parser of one its arguments."""
-    from edge.tools import alarms, capture, enrol, local_code, profile, read, scan, template, watch, write
+    from edge.tools import alarms, capture, enrol, local_code, profile, read, scan, template, usb, watch, write
 
     modules: dict[str, Any] = {
         "alarms": alarms,
@@ -60,6 +63,7 @@ def _fill(parser: LazyParser) -> None:
         "read": read,
         "scan": scan,
         "template": template,
+        "usb": usb,
         "watch": watch,
         "write": write,
     }
@@ -136,10 +140,12 @@ def _run(options: argparse.Namespace) -> int:
     enrolment = find_enrolment(options.config, options.enrol, options.data)
     with _lock(options.data), asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         if enrolment is not None:
-            if boot.gateway.id == UNKNOWN_ID or boot.uplink.url == UNKNOWN_URL:
+            is_unknown = boot.gateway.id == UNKNOWN_ID or boot.uplink.url == UNKNOWN_URL
+            if is_unknown and enrolment.identity.on_site() is None:
                 runner.run(enrol.wait_for_identity(enrolment))
             enrol.show_code(enrolment)
             boot, seed = load(options.config, enrolment.identity.defaults())
+            seed = find_seed(enrolment.identity, options.config.parent / OWN_FOLDER) or seed
         runner.run(agent.run(boot, seed, options.data, options.config.parent, enrolment))
     return EXIT_OK
 

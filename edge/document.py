@@ -1,58 +1,15 @@
-"""Small documents that outlive a power cut: the twin, and the commands that were taken.
-
-TinyDB on a storage that never overwrites in place: temporary file, fsync, rename, fsync of the folder.
-"""
+"""Small documents of the gateway that outlive a power cut: the twin, and the commands that were taken."""
 
 from __future__ import annotations
 
-import json
-import os
-from pathlib import Path
-from typing import Any
-
-import msgspec
-from tinydb import Storage
-
 from edge.errors import DocumentError
+from provisioning import document
 
 MOVE_AWAY = "move the file away: the gateway then starts as if it had never had one"
 
 
-class AtomicStorage(Storage):
-    """A TinyDB storage of which a power cut leaves either the old or the new content, never a mixture."""
+class AtomicStorage(document.AtomicStorage):
+    """The atomic storage, whose errors are the agent's."""
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        path.parent.mkdir(parents=True, exist_ok=True)
-
-    def read(self) -> dict[str, dict[str, Any]] | None:
-        """Return the content, or None if there is none yet. Raises DocumentError if it cannot be read."""
-        try:
-            text = self._path.read_text("utf-8")
-        except FileNotFoundError:
-            return None
-        except OSError as error:
-            raise DocumentError(f"{self._path} cannot be read: {error.strerror}") from error
-        except UnicodeDecodeError as error:
-            raise DocumentError(f"{self._path} is not UTF-8", hint=MOVE_AWAY) from error
-        try:
-            return msgspec.convert(json.loads(text), dict[str, dict[str, Any]] | None)
-        except (ValueError, RecursionError) as error:
-            raise DocumentError(f"{self._path} is not readable JSON: {error}", hint=MOVE_AWAY) from error
-
-    def write(self, data: dict[str, dict[str, Any]]) -> None:
-        """Replace the content. Raises DocumentError, and the old content stays."""
-        draft = self._path.with_name(self._path.name + ".new")
-        try:
-            with draft.open("w", encoding="utf-8") as file:
-                json.dump(data, file, ensure_ascii=False)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(draft, self._path)
-            folder = os.open(self._path.parent, os.O_RDONLY | os.O_DIRECTORY)
-            try:
-                os.fsync(folder)
-            finally:
-                os.close(folder)
-        except OSError as error:
-            raise DocumentError(f"{self._path} cannot be written: {error.strerror}", hint="free disk space") from error
+    error = DocumentError
+    move_away = MOVE_AWAY

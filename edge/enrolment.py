@@ -92,8 +92,10 @@ class Door:
 
     def enrol(self) -> Issued | Waiting:
         """Ask for a first certificate."""
-        claim = self._settings.claim or self._identity.local_code()
-        request = Enrol(claim=claim, csr=self._identity.request(), kind="label" if self._settings.claim else "local")
+        given = self._identity.on_site()
+        label = self._settings.claim or (given.order.claim if given else "")
+        claim = label or self._identity.local_code()
+        request = Enrol(claim=claim, csr=self._identity.request(), kind="label" if label else "local")
         return ask(self._settings.url, request, self._context())
 
     def renew(self, gateway: str) -> Issued | Waiting:
@@ -254,7 +256,7 @@ class Enrolment:
     @property
     def shows_code(self) -> bool:
         """Whether a technician has to scan a code that this gateway made itself."""
-        return not self._settings.claim
+        return not self._settings.claim and self.identity.on_site() is None
 
     @property
     def url(self) -> str:

@@ -4,6 +4,7 @@
 - ``certificate.pem``: the certificate and its issuer's, for TLS
 - ``ca.pem``: whom the gateway trusts; ``door-ca.pem``: at the fleet's door
 - ``command.pub``: the key by which it knows the fleet's commands
+- ``on-site.json``: what a technician's laptop gave before there was a link
 - ``identity.json``: all that the fleet gave, written last: what is not in it was never given
 """
 
@@ -20,6 +21,7 @@ from edge.errors import EdgeError
 from provisioning.codes import make_code, read_code
 from provisioning.errors import KeyFileError, RequestError
 from provisioning.keys import PUBLIC, dump_key, fingerprint, make_key, parse_key, read_file, write_file
+from provisioning.kit.documents import Order
 from provisioning.requests import make_request
 from wire.claim import Issued
 from wire.topics import is_gateway
@@ -30,6 +32,14 @@ NS = 1_000_000_000
 
 class IdentityError(EdgeError):
     """The identity cannot be kept or used. The agent goes on acquiring, and says so; the claim stays usable."""
+
+
+class OnSite(msgspec.Struct, frozen=True, kw_only=True):
+    """What a laptop gave: the order, the broker of its fleet, and the ids of all orders that were taken."""
+
+    order: Order
+    broker: str
+    taken: tuple[str, ...] = ()
 
 
 class IdentityFolder:
@@ -44,6 +54,7 @@ class IdentityFolder:
         self.door_ca_file = folder / "door-ca.pem"
         self._code_file = folder / "local-code"
         self._record = folder / "identity.json"
+        self._on_site = folder / "on-site.json"
 
     def read(self) -> Issued | None:
         """Return what the fleet gave, None if it gave nothing yet or that is not whole: then it is asked again."""
@@ -95,6 +106,20 @@ class IdentityFolder:
             raise IdentityError(f"{self._code_file}: {error}", hint="remove the file: another is made") from error
         return code
 
+    def on_site(self) -> OnSite | None:
+        """Return what a laptop gave, None if it gave nothing."""
+        try:
+            return msgspec.json.decode(self._on_site.read_bytes(), type=OnSite)
+        except (OSError, msgspec.DecodeError, UnicodeDecodeError):
+            return None
+
+    def keep_on_site(self, given: OnSite) -> None:
+        """Keep what a laptop gave. Raises IdentityError; then all is as before."""
+        try:
+            write_file(self._on_site, msgspec.json.encode(given))
+        except KeyFileError as error:
+            raise IdentityError(str(error), hint=error.hint) from error
+
     def fingerprint(self) -> str:
         """Return the fingerprint of the key, as the fleet names it. Raises IdentityError."""
         return fingerprint(self.key().public_key())
@@ -137,7 +162,15 @@ class IdentityFolder:
         """What a configuration need not say, because the identity does."""
         uplink = {"cert_file": str(self.cert_file), "key_file": str(self.key_file), "ca_file": str(self.ca_file)}
         issued = self.read()
+        given = self.on_site()
+        if issued is None and given is not None:
+            return {"gateway": _describe(given.order), "uplink": uplink | {"url": given.broker}}
         if issued is None:
             return {"uplink": uplink}
         uplink |= {"url": issued.broker, "command_key_file": str(self.command_key_file)}
         return {"gateway": {"id": issued.gateway}, "uplink": uplink}
+
+
+def _describe(order: Order) -> dict[str, str]:
+    said = {"id": order.gateway, "title": order.title, "site": order.site, "sector": order.sector}
+    return {name: text for name, text in said.items() if text}

@@ -26,6 +26,7 @@ from fleet.configs import views as _configs
 from fleet.db import Database, build_engine, parse_url
 from fleet.gateways import service as gateways
 from fleet.gateways import views as _gateways
+from fleet.kits import views as _kits
 from fleet.ledger import views as _ledger
 from fleet.livefeed import LiveFeed
 from fleet.notifications import views as _notifications
@@ -40,6 +41,7 @@ HEALTH_WITHIN_MS = 1000
 """A probe wants an answer sooner than a page does: it waits no longer for another writer."""
 BLUEPRINTS = (
     _gateways, _readings, _alarms, _configs, _templates, _commands, _relay, _ledger, _notifications, _sites,
+    _kits,
 )  # fmt: skip
 
 

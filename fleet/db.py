@@ -53,6 +53,7 @@ def load_models() -> None:
     from fleet.commands import models as commands
     from fleet.configs import models as configs
     from fleet.gateways import models as gateways
+    from fleet.kits import models as kits
     from fleet.ledger import models as ledger
     from fleet.notifications import models as notifications
     from fleet.readings import models as readings
@@ -68,6 +69,7 @@ def load_models() -> None:
         commands,
         configs,
         gateways,
+        kits,
         ledger,
         notifications,
         readings,

@@ -110,9 +110,7 @@ class District:
         await self._found_fleet(platform_url)
         self._tell("fleet: broker, ingest, relay, console")
         await self.fleet.serve()
-        for station in self._stations:
-            self._tell(f"agent of {station.gateway} {self._identities[station.gateway].title}")
-            await self._start_gateway(station)
+        await asyncio.gather(*(self._start_gateway(station) for station in self._stations))
         self._tell("waiting until every instrument's data has reached the platform")
         await self._wait_until_flowing()
         await self._control.open(self._folder)
@@ -122,6 +120,7 @@ class District:
         door = self.fleet.console_url.rstrip("/") if self._way_in.enrols else ""
         gateway = GatewaySide(station, folder, self.fleet.gateways_port, text, door)
         self.gateways.append(gateway)
+        self._tell(f"agent of {station.gateway} {self._identities[station.gateway].title}")
         await gateway.start()
         await self._way_in.admit(self.fleet, gateway, self._identities[station.gateway])
 

@@ -11,6 +11,8 @@ from pathlib import Path
 from provisioning.codes import make_code
 from provisioning.errors import ProvisioningError, RequestError
 from provisioning.keys import PUBLIC, read_file, write_file
+from provisioning.kit import cli as kit
+from provisioning.kit.cli import translate
 from provisioning.label import KINDS, Label, draw, make_link, read_list, write_claims, write_enrol_toml
 from wire.topics import is_gateway
 
@@ -25,7 +27,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         arguments.run(arguments)
     except ProvisioningError as error:
         hint = f"\n  hint: {error.hint}" if error.hint else ""
-        print(f"fengsui-provision: {error}{hint}", file=sys.stderr)
+        print(f"fengsui-provision: {translate(error, arguments)}{hint}", file=sys.stderr)
         return 1
     return 0
 
@@ -44,6 +46,7 @@ def build_parser() -> argparse.ArgumentParser:
     which.add_argument("--list", type=Path, metavar="FILE", help="CSV of the gateways: gateway,title,site,template")
     which.add_argument("--count", type=int, default=1, metavar="N", help="labels of gateways that get a name later")
     label.set_defaults(run=_label)
+    kit.add(commands)
     return parser
 
 

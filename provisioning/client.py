@@ -6,6 +6,8 @@ import hashlib
 import http.client
 import ipaddress
 import ssl
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import TypeVar
 from urllib.parse import SplitResult, urlsplit
 
@@ -50,7 +52,7 @@ def fetch_ca(url: str, sha256: str) -> bytes:
     """
     context = ssl.create_default_context()
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE  # the SHA-256 says whether it is the right one
-    status, body = _exchange(url, "GET", "/enrol/ca", b"", context)
+    status, body = exchange(url, "GET", "/enrol/ca", b"", context)
     if status != 200:
         raise DoorError(f"{url} gives no certificate to trust: status {status}", hint="is an authority made there?")
     try:
@@ -80,7 +82,7 @@ def ask(url: str, asked: Enrol | Renew, context: ssl.SSLContext | None) -> Issue
 
     Raises RequestError where the fleet refuses, by the fleet's own word; DoorError where it was not reached.
     """
-    status, body = _exchange(url, "POST", PATHS[type(asked)], msgspec.json.encode(asked), context)
+    status, body = exchange(url, "POST", PATHS[type(asked)], msgspec.json.encode(asked), context)
     if status == 200:
         return _decode(url, body, Issued)
     if status == 202:
@@ -100,7 +102,16 @@ def _decode(url: str, body: bytes, kind: type[Message]) -> Message:
         raise DoorError(f"{url} answers as no fleet does: {error}", hint="is this the fleet's address?") from error
 
 
-def _exchange(url: str, method: str, path: str, body: bytes, context: ssl.SSLContext | None) -> tuple[int, bytes]:
+def exchange(
+    url: str,
+    method: str,
+    path: str,
+    body: bytes,
+    context: ssl.SSLContext | None,
+    headers: Mapping[str, str] = MappingProxyType({}),
+    most_octets: int = ANSWER_MOST_OCTETS,
+) -> tuple[int, bytes]:
+    """Ask once. Returns status and body, of which no more is read than an answer has. Raises DoorError."""
     parts = read_url(url)
     host = parts.hostname or ""
     connection = (
@@ -109,9 +120,9 @@ def _exchange(url: str, method: str, path: str, body: bytes, context: ssl.SSLCon
         else http.client.HTTPConnection(host, parts.port, timeout=TIMEOUT_S)
     )
     try:
-        connection.request(method, parts.path.rstrip("/") + path, body, {"Content-Type": "application/json"})
+        connection.request(method, parts.path.rstrip("/") + path, body, {"Content-Type": "application/json", **headers})
         answer = connection.getresponse()
-        return answer.status, answer.read(ANSWER_MOST_OCTETS)
+        return answer.status, answer.read(most_octets)
     except (OSError, http.client.HTTPException) as error:
         raise DoorError(f"{url}: {error or type(error).__name__}", hint="check the link and enrol.toml") from error
     finally:

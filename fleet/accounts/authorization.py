@@ -21,6 +21,7 @@ class Permission(StrEnum):
     FLEET = "fleet"
     OPERATE = "operate"
     CONFIGURE = "configure"
+    PROVISION = "provision"
     ACCOUNTS = "accounts"
     AUDIT = "audit"
 
@@ -28,12 +29,12 @@ class Permission(StrEnum):
 _READERS = frozenset({Permission.OPEN, Permission.SELF, Permission.READ})
 GRANTS: Mapping[Role, frozenset[Permission]] = {
     Role.ADMINISTRATOR: frozenset(Permission),
-    Role.OPERATOR: _READERS | {Permission.FLEET, Permission.OPERATE, Permission.CONFIGURE},
-    Role.TECHNICIAN: _READERS | {Permission.FLEET},
+    Role.OPERATOR: _READERS | {Permission.FLEET, Permission.OPERATE, Permission.CONFIGURE, Permission.PROVISION},
+    Role.TECHNICIAN: _READERS | {Permission.FLEET, Permission.PROVISION},
     Role.ENTERPRISE: _READERS,
     Role.AUDITOR: _READERS | {Permission.FLEET, Permission.AUDIT},
 }
-SCOPES = tuple(Permission(name) for name in ("read", "fleet", "operate", "configure", "accounts", "audit"))
+SCOPES = tuple(Permission(name) for name in ("read", "fleet", "operate", "configure", "provision", "accounts", "audit"))
 """What an API token may be given."""
 
 ROUTES: Mapping[str, Permission] = {
@@ -124,6 +125,11 @@ ROUTES: Mapping[str, Permission] = {
     "api_configs.restore_desired": Permission.CONFIGURE,
     "api_templates.add_template": Permission.CONFIGURE,
     "api_templates.apply_template": Permission.CONFIGURE,
+    # what is done on site without a link
+    "api_kits.list_kits": Permission.PROVISION,
+    "api_kits.make_kit": Permission.PROVISION,
+    "api_kits.list_entries": Permission.PROVISION,
+    "api_kits.take_entries": Permission.PROVISION,
     # people, and what they did
     "console.users": Permission.ACCOUNTS,
     "console.add_user": Permission.ACCOUNTS,

@@ -14,6 +14,7 @@ from fleet.configs import applying, templates
 from fleet.configs.applying import Target
 from fleet.configs.models import ConfigTemplate
 from fleet.configs.views import PreviewOut, VersionOut, show_preview
+from provisioning.template import DOCUMENT_MOST
 
 blueprint = make_blueprint("templates")
 GATEWAYS_MOST = 500
@@ -69,7 +70,7 @@ class TemplatesOut(Schema):
 class DocumentIn(Schema):
     """A template's next version: TOML, as `fengsui-fleet template add` takes it."""
 
-    document = String(required=True, validate=Length(max=templates.DOCUMENT_MOST))
+    document = String(required=True, validate=Length(max=DOCUMENT_MOST))
     title = String(load_default="", validate=Length(max=200))
     sector = String(load_default="", validate=Length(max=64))
 

@@ -15,6 +15,7 @@ from fleet.errors import InvalidError
 from fleet.gateways import service as gateways
 from fleet.gateways.models import Gateway
 from fleet.overview.sources import Sources
+from provisioning.template import Variable
 
 VERSIONS_PAGE = 30
 
@@ -60,7 +61,7 @@ class TemplatePage(msgspec.Struct, frozen=True, kw_only=True):
 
     template: ConfigTemplate
     newest: int
-    variables: dict[str, templates.Variable]
+    variables: dict[str, Variable]
     versions: tuple[ConfigTemplate, ...]
     runs: tuple[TemplateRun, ...]
     others: tuple[tuple[str, str], ...]
@@ -126,7 +127,7 @@ def _run(key: str, gateway: Gateway, desired: DesiredConfig | None) -> TemplateR
     )
 
 
-def list_variables(sources: Sources, name: str, key: str) -> dict[str, tuple[templates.Variable, Any]]:
+def list_variables(sources: Sources, name: str, key: str) -> dict[str, tuple[Variable, Any]]:
     """A template's variables, each with the value that a gateway has, or would take. Raises NotFoundError."""
     row = gateways.get(sources.session, name)
     declared = templates.variables_of(templates.get(sources.session, key))

@@ -240,7 +240,7 @@ async def test_command_that_cannot_be_remembered_is_not_done(gateway: Gateway, m
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("edge.document.os.fsync", full)
+    monkeypatch.setattr("provisioning.document.os.fsync", full)
     with pytest.raises(DocumentError):
         await gateway.take(command())
     assert (gateway.done, gateway.answers) == ([], [])
@@ -344,7 +344,7 @@ async def test_answer_is_durable_though_the_memory_of_it_is_not(gateway: Gateway
         raise OSError(28, "No space left on device")
 
     async def fill_the_disk() -> str:
-        monkeypatch.setattr("edge.document.os.fsync", full)
+        monkeypatch.setattr("provisioning.document.os.fsync", full)
         return "done all the same"
 
     gateway.deed = fill_the_disk
@@ -361,7 +361,7 @@ async def test_command_that_cannot_be_remembered_does_not_end_the_task(gateway: 
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("edge.document.os.fsync", full)
+    monkeypatch.setattr("provisioning.document.os.fsync", full)
     gateway.commander.take(command())
     running = asyncio.create_task(gateway.commander.run())
     for _ in range(20):

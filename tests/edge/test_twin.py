@@ -124,7 +124,7 @@ def test_full_disk_keeps_the_old_version(tmp_path: Path, monkeypatch) -> None:
     def refuse(*_: object, **__: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("edge.document.os.replace", refuse)
+    monkeypatch.setattr("provisioning.document.os.replace", refuse)
     with pytest.raises(DocumentError, match="No space left"):
         twin.accept(2, {"bus": []})
     assert twin.version == 1

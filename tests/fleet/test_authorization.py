@@ -45,7 +45,7 @@ CLOSED = {
     "Account", "AccountSite", "ApiToken", "RecoveryCode", "AuditLine", "AuditHead", "GatewayCommand", "DesiredConfig",
     "ConfigTemplate",
     "MessageRow", "NoticeRow", "NotifyCursor", "Watch", "Quarantined", "Destination", "RelayCursor",
-    "Certificate", "Claim", "Enrolment", "EnrolmentEvent",
+    "Certificate", "Claim", "Enrolment", "EnrolmentEvent", "Kit", "SiteEntry",
 }  # fmt: skip
 """Tables that no enterprise reads."""
 
