@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import sys
 from pathlib import Path
 
 from edge.clock import SystemClock
 from edge.enrolment import FILE, Enrolment
 from edge.identity import IdentityError
 from edge.tools.terminal import note, print_json
+from provisioning.label import draw_terminal, make_local_link
 from wire.claim import Issued
 
 EXAMPLES = """\
@@ -49,6 +51,9 @@ def show_code(enrolment: Enrolment) -> None:
         return
     try:
         code, key = enrolment.identity.local_code(), enrolment.identity.fingerprint()
-        note(f"scan or type at {enrolment.url}: code {code}, key {key}")
+        note(f"type at {enrolment.url}/claim: {code}")
+        note(f"or open:  {make_local_link(enrolment.url, code, key)}")
+        if sys.stderr.isatty():
+            note(draw_terminal(make_local_link(enrolment.url, code, key)))
     except IdentityError as error:  # a full disk keeps nobody from acquiring and alarming
         note(f"there is no code yet: {error}. {error.hint}")
