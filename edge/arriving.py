@@ -16,6 +16,7 @@ from edge.local.site import Arrival, Nameplate
 from edge.release import RELEASE
 from edge.settings import BootSettings
 from edge.station import Station
+from provisioning.codes import read_code
 from wire.claim import Issued
 from wire.health import Health
 
@@ -44,10 +45,10 @@ def find_arrival(enrolment: Enrolment, keeper: Keeper) -> Arrival | None:
     if enrolment.identity.cert_file.exists() and enrolment.identity.read() is not None:
         return None
     try:
-        code = enrolment.identity.local_code() if enrolment.shows_code else ""
+        code = read_code(enrolment.identity.local_code()) if enrolment.shows_code else ""
         key = enrolment.identity.fingerprint()
     except IdentityError as error:  # a full disk keeps nobody from acquiring and alarming
-        return Arrival(url=enrolment.url, code="", key="", standing=f"{error}. {error.hint}")
+        return Arrival(url=enrolment.url, code="", key="", standing=("enrolment-fails", f"{error}. {error.hint}"))
     return Arrival(url=enrolment.url, code=code, key=key, standing=keeper.standing)
 
 

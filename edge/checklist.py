@@ -116,7 +116,7 @@ def name_tag(info: TagInfo) -> str:
 
 
 def _write(title: str, reading: Reading, unit: str) -> str:
-    value = f"{reading[0]:g}" if isinstance(reading[0], float) else str(reading[0])
+    value = f"{reading[0]:g}" if isinstance(reading[0], bool | int | float) else str(reading[0])
     return f"{title} {value} {unit}".strip()
 
 

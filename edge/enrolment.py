@@ -199,8 +199,8 @@ class Keeper:
         self._say = say
         self._gateway = gateway
         self._said: dict[tuple[str, str], float] = {}
-        self.standing = ""
-        """What the fleet answered last, in words for those on site."""
+        self.standing = ("", "")
+        """What came of it last: the event, and the fleet's reason or words for people."""
         self._began_ns = clock.mono_ns()
 
     async def enrol(self) -> Issued:
@@ -255,7 +255,7 @@ class Keeper:
 
     def _tell(self, event: str, detail: str) -> None:
         now = time.monotonic()
-        self.standing = f"{event}: {detail}"
+        self.standing = event, detail
         self._said = {line: at for line, at in self._said.items() if now - at < SAY_AGAIN_S}
         if (event, detail) not in self._said:
             self._said[event, detail] = now

@@ -51,6 +51,7 @@ def load_models() -> None:
     from fleet.certificates import models as certificates
     from fleet.claims import models as claims
     from fleet.commands import models as commands
+    from fleet.commissioning import models as commissioning
     from fleet.configs import models as configs
     from fleet.gateways import models as gateways
     from fleet.ledger import models as ledger
@@ -66,6 +67,7 @@ def load_models() -> None:
         certificates,
         claims,
         commands,
+        commissioning,
         configs,
         gateways,
         ledger,

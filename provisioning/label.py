@@ -49,6 +49,12 @@ def make_local_link(url: str, code: str, key: str) -> str:
     return f"{url.rstrip('/')}/{PAGE}#{code}{DOT}{key}"
 
 
+def read_fragment(text: str) -> tuple[str, str]:
+    """Read what was scanned or typed: a code, or a whole link. Returns the code, and the key that goes with it or ""."""
+    code, _, key = text.strip().rpartition("#")[2].partition(DOT)
+    return code, key
+
+
 def draw_inline(link: str) -> str:
     """Draw a QR code as SVG to stand in a page, black on white, as large as its place."""
     drawn: str = segno.make(link, error="m", micro=False).svg_inline(border=BORDER, light="#fff", omitsize=True)

@@ -43,12 +43,12 @@ class Limit(msgspec.Struct, frozen=True):
 
 class Arrival(msgspec.Struct, frozen=True, kw_only=True):
     """How a gateway without an identity gets in: the fleet's address, its own code (empty if a label's counts), its
-    key's fingerprint, and what came of it so far."""
+    key's fingerprint, and what came of it last, as `edge.enrolment.Keeper.standing`."""
 
     url: str
     code: str
     key: str
-    standing: str
+    standing: tuple[str, str]
 
 
 class Site(Protocol):

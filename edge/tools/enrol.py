@@ -11,6 +11,7 @@ from edge.clock import SystemClock
 from edge.enrolment import FILE, Enrolment
 from edge.identity import IdentityError
 from edge.tools.terminal import note, print_json
+from provisioning.codes import read_code, write_code
 from provisioning.label import draw_terminal, make_local_link
 from wire.claim import Issued
 
@@ -50,8 +51,8 @@ def show_code(enrolment: Enrolment) -> None:
     if not enrolment.shows_code or enrolment.identity.read() is not None:
         return
     try:
-        code, key = enrolment.identity.local_code(), enrolment.identity.fingerprint()
-        note(f"type at {enrolment.url}/claim: {code}")
+        code, key = read_code(enrolment.identity.local_code()), enrolment.identity.fingerprint()
+        note(f"type at {enrolment.url}/claim: {write_code(code)}")
         note(f"or open:  {make_local_link(enrolment.url, code, key)}")
         if sys.stderr.isatty():
             note(draw_terminal(make_local_link(enrolment.url, code, key)))

@@ -14,7 +14,7 @@ from flask_login import current_user
 
 from fleet.accounts.authorization import ROUTES, Permission
 from fleet.bootstrap import Services
-from fleet.console import alarmviews, notation, people, signing, siteviews, tagview, words
+from fleet.console import alarmviews, claiming, commissioning, notation, people, signing, siteviews, tagview, words
 from fleet.console.notation import ZONE
 from fleet.console.state import EXTENSION, Console, find_console
 from fleet.console.troubles import TROUBLES, show_trouble
@@ -36,12 +36,13 @@ HEADERS = {
     "Cross-Origin-Opener-Policy": "same-origin",
     "Permissions-Policy": "camera=(), microphone=(), geolocation=()",
 }
-PAGES = (alarmviews, people, signing, siteviews)
+PAGES = (alarmviews, claiming, commissioning, people, signing, siteviews)
 """Modules that add their pages to the one blueprint when they are imported."""
 MENU = (
     ("now", lazy_gettext("Now"), ("console.now",)),
     ("sites", lazy_gettext("Sites"), ("console.sites", "console.site", "console.add_site", "console.change_site")),
     ("gateways", lazy_gettext("Gateways"), ("console.gateways", "console.gateway", "console.tag")),
+    ("claim", lazy_gettext("Add a gateway"), ("console.claim", "console.take_claim", "console.commissioning")),
     ("alarms", lazy_gettext("Alarms"), ("console.alarms", "console.alarm_statistics", "console.notifications")),
     ("relay", lazy_gettext("Relay"), ("console.relay",)),
     ("users", lazy_gettext("Users"), ("console.users", "console.add_user", "console.change_user")),
