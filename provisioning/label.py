@@ -50,7 +50,7 @@ def make_local_link(url: str, code: str, key: str) -> str:
 
 
 def read_fragment(text: str) -> tuple[str, str]:
-    """Read what was scanned or typed: a code, or a whole link. Returns the code, and the key that goes with it or ""."""
+    """Read what was scanned or typed, a code or a whole link: the code, and the key that goes with it or ""."""
     code, _, key = text.strip().rpartition("#")[2].partition(DOT)
     return code, key
 

@@ -8,7 +8,7 @@ const form = document.getElementById("claim"), field = (name) => form.elements[n
 const DRAFT = "claim-draft", CODE = "claim-code";
 const PHOTO_SIDE = 1280, PHOTO_QUALITY = 0.72, AGAIN_MS = 4000, NEAR_KM = 5;
 const $ = (id) => document.getElementById(id);
-let photo = null;
+let photo = null, wasScanned = false;
 
 // what was scanned: in the fragment, or kept over the sign-in
 
@@ -20,11 +20,12 @@ function takeCode() {
   const [code, key = ""] = decodeURIComponent(scanned).split(".");
   field("code").value = code;
   field("key").value = key;
+  wasScanned = true;
   showScanned();
   return true;
 }
 
-function showScanned() { $("scanned").hidden = !field("code").value || document.activeElement === field("code"); }
+function showScanned() { $("scanned").hidden = !wasScanned; }
 
 // site, its proposal for a name, and templates with their variables
 
@@ -198,7 +199,7 @@ if ($("find-site")) { $("find-site").hidden = false; $("find-site").addEventList
 field("site").addEventListener("change", chooseSite);
 field("template").addEventListener("change", chooseTemplate);
 field("photo").addEventListener("change", takePhoto);
-field("code").addEventListener("input", () => { field("key").value = ""; $("scanned").hidden = true; });
+field("code").addEventListener("input", () => { field("key").value = ""; wasScanned = false; showScanned(); });
 for (const name of ["lat", "lon"]) field(name).addEventListener("input", () => showPlace());
 if ("geolocation" in navigator) { $("locate").hidden = false; $("locate").addEventListener("click", locate); }
 form.addEventListener("input", keep);
