@@ -141,6 +141,7 @@ class Output:
     def _call(self, cause: str, mono_ns: int) -> None:
         self._cause, self._cause_ns = cause, mono_ns
         self._given_ns = None
+        self._test_ns = (0, 0)  # what is real ends a test
         self._changed.set()
 
     async def run(self) -> None:

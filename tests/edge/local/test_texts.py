@@ -21,7 +21,8 @@ FAMILIES = {
     "action": ACTIONS,
     "state": tuple(State),
     "clock": ("synced", "holdover", "told", "unset"),
-    "output": ("on", "off", "unknown", "inhibited", "locked"),
+    "output": ("on", "off", "test", "unknown", "inhibited", "locked"),
+    "waits": ("unscanned", "unassigned", "in-use", "lapsed"),
     "lane": ("A", "M", "W"),
     "only": ("budget", "rate"),
     "quality": (
