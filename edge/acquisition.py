@@ -25,7 +25,7 @@ from edge.clock import SystemClock
 from edge.collect import Collector
 from edge.line import Line
 from edge.live import Newest
-from edge.operating import AlarmView, Operation
+from edge.operating import AlarmView, Operation, OperationError
 from edge.outputs import Interlock, Means, Output, make_switch
 from edge.pipeline import Pipeline
 from edge.settings import Configuration
@@ -213,6 +213,18 @@ class Acquisition:
             self._announce(change)
         done = ", ".join(f"{change.rule.name} {change.change}" for change in changes)
         return done or f"{operation.request.alarm} stands so already"
+
+    def test_output(self, name: str, lasts_s: float) -> str:
+        """Switch an output on for some seconds; say what was done. Raises OperationError if it cannot be tested now."""
+        output = self._outputs.get(name)
+        if output is None:
+            raise OperationError(
+                f"there is no output '{name}'", hint=f"there are: {', '.join(self._outputs) or 'none'}"
+            )
+        if refusal := output.find_test_refusal():
+            raise OperationError(f"output {name} is not tested: {refusal}", hint="try again when that has changed")
+        output.test(lasts_s)
+        return f"output {name} is on for {lasts_s:g} s"
 
     def alarms(self) -> tuple[AlarmView, ...]:
         """Every alarm that is not normal, in no order."""

@@ -20,8 +20,9 @@ import logging
 import random
 import signal
 import time
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from contextlib import AsyncExitStack, suppress
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -30,6 +31,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from drivers.profile import OWN_FOLDER
 from edge.acquisition import Acquisition
 from edge.applying import Applying
+from edge.arriving import find_arrival
 from edge.clock import SystemClock
 from edge.command_ledger import CommandLedger
 from edge.commands import Commander
@@ -37,9 +39,10 @@ from edge.enrolment import Enrolment, Keeper
 from edge.errors import EdgeError, SpoolError
 from edge.handlers import make_handlers
 from edge.health import HealthServer, State
+from edge.inspection import Inspection
 from edge.live import Newest
 from edge.local.opening import open_local
-from edge.local.site import Nameplate
+from edge.local.site import Arrival, Nameplate
 from edge.operating import Operation, OperationError
 from edge.outputs import Means
 from edge.outputs.program import FOLDER as PROGRAMS_FOLDER
@@ -85,9 +88,11 @@ class Agent:
         data: Path,
         folder: Path,
         keeper: Keeper | None,
+        find_arrival: Callable[[], Arrival | None] = lambda: None,
     ) -> None:
         self._boot = boot
         self._keeper = keeper
+        self._find_arrival = find_arrival
         self._data = data
         self._folder = folder
         self._twin = twin
@@ -119,10 +124,13 @@ class Agent:
             take_desired=self.take_desired,
             take_command=self.take_command,
             jitter=self._jitter,
+            checks=lambda: self._inspection.look(),
         )
+        self._site = self._station()
+        self._inspection = Inspection(self._site)
         key = read_command_key(folder / uplink.command_key_file) if uplink.command_key_file else None
         self._commander = Commander(
-            boot.gateway.id, key, ledger, store, clock, make_handlers(self.uplink, self.operate)
+            boot.gateway.id, key, ledger, store, clock, make_handlers(self.uplink, self.operate, self.test_output)
         )
 
     def _see(self, configuration: Configuration) -> dict[str, Sight] | None:
@@ -139,7 +147,7 @@ class Agent:
                 server = HealthServer(self.health, self.state)
                 await server.start(*address)
                 stack.push_async_callback(server.stop)
-            await open_local(stack, self._station(), self._boot.local, self._data, self._folder)
+            await open_local(stack, self._site, self._boot.local, self._data, self._folder)
             self._store.put_audit("started", f"release {RELEASE}, configuration {self._twin.version}")
             async with asyncio.TaskGroup() as tasks:
                 commit = tasks.create_task(supervise("store", self._store.commit_forever), name="store")
@@ -181,6 +189,7 @@ class Agent:
             health=self.health,
             state=self.state,
             commit=self._store.commit,
+            find_arrival=self._find_arrival,
         )
 
     async def _keep_identity(self) -> None:
@@ -261,6 +270,12 @@ class Agent:
         if self._acquisition is None:
             raise OperationError("no alarm is watched yet", hint="try again in a moment")
         return self._acquisition.operate(operation)
+
+    def test_output(self, name: str, lasts_s: float) -> str:
+        """Switch an output on for some seconds. Raises OperationError if it cannot be tested now."""
+        if self._acquisition is None:
+            raise OperationError("no output is there yet", hint="try again in a moment")
+        return self._acquisition.test_output(name, lasts_s)
 
     def take_command(self, command: Command) -> None:
         """Take what the fleet wants done once."""
@@ -413,7 +428,8 @@ async def run(
     store = await Store.open(data / "spool.sqlite3", boot.spool, clock)
     try:
         keeper = enrolment.keeper(clock, store.put_audit, boot.gateway.id) if enrolment else None
-        agent = Agent(boot, seed, twin, ledger, store, clock, data, folder, keeper)
+        seek = partial(find_arrival, enrolment, keeper) if enrolment and keeper else (lambda: None)
+        agent = Agent(boot, seed, twin, ledger, store, clock, data, folder, keeper, seek)
         known = enrolment.identity.read() if enrolment else None
         agent.uplink.floor_ns = known.time_ns if known else 0
         await agent.run(stop)

@@ -133,21 +133,25 @@ def _parser() -> argparse.ArgumentParser:
 def _run(options: argparse.Namespace) -> int:
     import uvloop
 
-    from edge import agent
+    from edge import agent, arriving
     from edge.tools import enrol
 
     boot, seed = load(options.config, UNKNOWN if options.enrol else None)
     enrolment = find_enrolment(options.config, options.enrol, options.data)
     with _lock(options.data), asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         if enrolment is not None:
+            enrol.show_code(enrolment)
             is_unknown = boot.gateway.id == UNKNOWN_ID or boot.uplink.url == UNKNOWN_URL
             if is_unknown and enrolment.identity.on_site() is None:
-                runner.run(enrol.wait_for_identity(enrolment))
-            enrol.show_code(enrolment)
+                runner.run(arriving.arrive(enrolment, boot, options.data, options.config.parent, _say))
             boot, seed = load(options.config, enrolment.identity.defaults())
             seed = find_seed(enrolment.identity, options.config.parent / OWN_FOLDER) or seed
         runner.run(agent.run(boot, seed, options.data, options.config.parent, enrolment))
     return EXIT_OK
+
+
+def _say(event: str, detail: str) -> None:
+    note(f"{event}: {detail}")
 
 
 def _check(options: argparse.Namespace) -> int:

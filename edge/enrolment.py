@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
+import socket
 import time
 import tomllib
 from collections.abc import Callable
@@ -18,6 +19,7 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta
 
+from edge.checklist import check_clock, check_step
 from edge.clock import SystemClock
 from edge.errors import ConfigurationError, EdgeError
 from edge.identity import IdentityError, IdentityFolder
@@ -26,6 +28,7 @@ from provisioning.client import DoorError, ask, fetch_ca, is_certificate, read_u
 from provisioning.codes import read_code
 from provisioning.errors import KeyFileError, RequestError
 from provisioning.keys import PUBLIC, write_file
+from wire.checklist import Check
 from wire.claim import Enrol, Issued, Renew, Waiting
 
 log = logging.getLogger(__name__)
@@ -89,14 +92,33 @@ class Door:
         self._folder = folder
         self._identity = identity
         self._clock = clock
+        self._took_ms: float | None = None
 
     def enrol(self) -> Issued | Waiting:
         """Ask for a first certificate."""
         given = self._identity.on_site()
         label = self._settings.claim or (given.order.claim if given else "")
-        claim = label or self._identity.local_code()
-        request = Enrol(claim=claim, csr=self._identity.request(), kind="label" if label else "local")
-        return ask(self._settings.url, request, self._context())
+        request = Enrol(
+            claim=label or self._identity.local_code(),
+            csr=self._identity.request(),
+            kind="label" if label else "local",
+            checks=self._check(),
+        )
+        began = time.monotonic()
+        answer = ask(self._settings.url, request, self._context())
+        self._took_ms = (time.monotonic() - began) * 1000
+        return answer
+
+    def _check(self) -> tuple[Check, ...]:
+        """What is told to the technician who waits. That a secure connection works is shown by its arrival."""
+        clock, url = check_clock(self._clock.state().quality), read_url(self._settings.url)
+        began = time.monotonic()
+        try:
+            socket.getaddrinfo(url.hostname, url.port or 443, type=socket.SOCK_STREAM)
+        except OSError:  # the question itself meets it again, and says so
+            return (clock,)
+        name = check_step("dns", (time.monotonic() - began) * 1000)
+        return (clock, name, check_step("tls", self._took_ms)) if url.scheme == "https" else (clock, name)
 
     def renew(self, gateway: str) -> Issued | Waiting:
         """Ask for the next certificate."""
@@ -178,6 +200,8 @@ class Keeper:
         self._say = say
         self._gateway = gateway
         self._said: dict[tuple[str, str], float] = {}
+        self.standing = ("", "")
+        """What came of it last: the event, and the fleet's reason or words for people."""
         self._began_ns = clock.mono_ns()
 
     async def enrol(self) -> Issued:
@@ -232,6 +256,7 @@ class Keeper:
 
     def _tell(self, event: str, detail: str) -> None:
         now = time.monotonic()
+        self.standing = event, detail
         self._said = {line: at for line, at in self._said.items() if now - at < SAY_AGAIN_S}
         if (event, detail) not in self._said:
             self._said[event, detail] = now

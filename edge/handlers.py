@@ -16,6 +16,8 @@ from edge.uplink import Uplink
 from wire.alarm import ACTIONS, AlarmRequest
 from wire.command import Order
 
+TEST_MOST_S = 30
+"""So long an output may be on for a test, in seconds."""
 LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING}
 
 
@@ -58,7 +60,16 @@ class LogLevel:
         return f"logging at {arguments.level} for {arguments.minutes:g} min"
 
 
-def make_handlers(uplink: Uplink, operate: Callable[[Operation], str]) -> Mapping[str, Handler]:
+class OutputTest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Which output is switched on, and for how long."""
+
+    output: Annotated[str, Meta(max_length=64)]
+    seconds: Annotated[float, Meta(ge=1, le=TEST_MOST_S)] = 5.0
+
+
+def make_handlers(
+    uplink: Uplink, operate: Callable[[Operation], str], test_output: Callable[[str, float], str]
+) -> Mapping[str, Handler]:
     """Make the table of what this gateway carries out."""
 
     async def report(_: NoArguments, _order: Order) -> str:
@@ -69,9 +80,13 @@ def make_handlers(uplink: Uplink, operate: Callable[[Operation], str]) -> Mappin
         uplink.reconnect()
         return "the connection is built again"
 
+    async def test(arguments: OutputTest, _order: Order) -> str:
+        return test_output(arguments.output, arguments.seconds)
+
     return {
         "report": Handler(NoArguments, report),
         "reconnect": Handler(NoArguments, reconnect),
+        "output-test": Handler(OutputTest, test),
         "log-level": Handler(LogLevelArguments, LogLevel(logging.getLogger()).act),
         **{f"alarm-{action}": Handler(AlarmRequest, partial(_operate, operate, action)) for action in ACTIONS},
     }

@@ -125,7 +125,7 @@ def _gauges(health: Health, state: State) -> Iterator[Metric]:
     yield buses
     outputs = GaugeMetricFamily("fengsui_edge_output_on", "1 while the output is on", labels=["output"])
     for output, shown in health.outputs.items():
-        outputs.add_metric([output], shown.state == "on")
+        outputs.add_metric([output], shown.state in {"on", "test"})
     yield outputs
 
 

@@ -12,6 +12,7 @@ from edge.live import Newest, Pace, split
 from edge.metering import Traffic
 from edge.outlet import Outlet
 from wire import codec
+from wire.checklist import Check, Checklist
 from wire.health import Health
 from wire.sample import Live
 from wire.topics import Up
@@ -24,6 +25,8 @@ LIVE_SHARE = 0.25
 """Part of a thin link that live values may take."""
 HEALTH_SHARE = 0.1
 """Part of any link that health may take."""
+CHECK_S = 1.0
+"""Between two looks at what a technician waits for."""
 WELCOME_WAIT_S = 2.0
 """So long the first of them wait for a welcome, which tells the first of the link. They need none to be shown."""
 
@@ -37,6 +40,7 @@ class Showing:
         talk: Conversation,
         newest: Newest,
         health: Callable[[], Health],
+        checks: Callable[[], tuple[Check, ...]],
         *,
         live_s: float,
         health_s: float,
@@ -45,6 +49,7 @@ class Showing:
         self._talk = talk
         self._newest = newest
         self._health = health
+        self._checks = checks
         self._live_s = live_s
         self._health_s = health_s
 
@@ -96,3 +101,16 @@ class Showing:
         payload = codec.encode(self._health())
         self._outlet.may_send(Up.HEALTH, payload, Traffic.ALARMS)
         await self._outlet.send(Up.HEALTH, payload, qos=int(self._outlet.is_thin))
+
+    async def send_checklist(self) -> None:
+        """Send all checks when one has changed and in each new session, until cancelled."""
+        await self._wait_for_welcome()
+        told: tuple[object, ...] = ()
+        while True:
+            checks, session = self._checks(), self._talk.session
+            if told != (session, checks):
+                payload = codec.encode(Checklist(checks=checks))
+                if self._outlet.may_send(Up.CHECKLIST, payload, Traffic.SHOWN):
+                    await self._outlet.send(Up.CHECKLIST, payload, qos=int(self._outlet.is_thin))
+                    told = (session, checks)
+            await asyncio.sleep(CHECK_S)

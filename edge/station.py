@@ -11,7 +11,7 @@ from edge.acquisition import Acquisition
 from edge.clock import SystemClock
 from edge.health import State
 from edge.live import Newest
-from edge.local.site import Limit, Nameplate, Reading
+from edge.local.site import Arrival, Limit, Nameplate, Reading
 from edge.operating import AlarmView, Operation, OperationError
 from edge.settings import Configuration
 from wire.health import Health
@@ -33,6 +33,7 @@ class Station(msgspec.Struct, kw_only=True):
     health: Callable[[], Health]
     state: Callable[[], State]
     commit: Callable[[], Awaitable[bool]]
+    find_arrival: Callable[[], Arrival | None] = lambda: None
     _known: Configuration | None = None
     _tags: dict[str, TagInfo] = {}
     _limits: dict[str, list[Limit]] = {}
@@ -40,6 +41,10 @@ class Station(msgspec.Struct, kw_only=True):
     def identity(self) -> Nameplate:
         """Say who this is."""
         return self.who
+
+    def arrival(self) -> Arrival | None:
+        """Return what a technician has to scan."""
+        return self.find_arrival()
 
     def alarms(self) -> tuple[AlarmView, ...]:
         """List the alarms; none before anything runs."""

@@ -30,6 +30,7 @@ from edge.showing import Showing
 from edge.store import Store
 from edge.trust import make_context
 from wire import codec
+from wire.checklist import Check
 from wire.command import Command
 from wire.conversation import Ack, Greet, Refused, Welcome
 from wire.errors import WireError
@@ -88,6 +89,7 @@ class Uplink:
         jitter: random.Random,
         cert_file: Path | None = None,
         key_file: Path | None = None,
+        checks: Callable[[], tuple[Check, ...]] = tuple,
     ) -> None:
         self._settings = settings
         self._identity = identity
@@ -107,7 +109,7 @@ class Uplink:
         )
         self._outlet = Outlet(identity.gateway, self._talk, self._meter, is_tls=settings.is_tls)
         self._showing = Showing(
-            self._outlet, self._talk, newest, health, live_s=settings.live_s, health_s=settings.health_s
+            self._outlet, self._talk, newest, health, checks, live_s=settings.live_s, health_s=settings.health_s
         )
         self._sender = Sender(
             self._outlet,
@@ -229,7 +231,13 @@ class Uplink:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._read(client), name="uplink.read")
             tasks.create_task(self._wait_to_leave(), name="uplink.leave")
-            for work in (sender.send, sender.send_reports, showing.send_live, showing.send_health):
+            for work in (
+                sender.send,
+                sender.send_reports,
+                showing.send_live,
+                showing.send_health,
+                showing.send_checklist,
+            ):
                 tasks.create_task(work(), name=f"uplink.{work.__name__}")
 
     async def _wait_to_leave(self) -> None:

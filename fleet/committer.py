@@ -22,6 +22,7 @@ from fleet.alarms import journal, own
 from fleet.backlog import Incoming
 from fleet.burden import find_excess, weigh
 from fleet.commands import service as commands
+from fleet.commissioning import checks as checklists
 from fleet.conversation import WINDOW_OCTETS, GreetAgain, Refuse, decide
 from fleet.counts import Counting, Counts
 from fleet.db import Database, is_outage, take_turn
@@ -31,6 +32,7 @@ from fleet.ledger import service as ledger
 from fleet.readings import minutes, store
 from fleet.readings.items import Item, Unreadable, escape_text, is_storable, read_items, unstorable
 from fleet.readings.values import Values
+from wire.checklist import Checklist
 from wire.codec import KINDS, decode
 from wire.conversation import Ack, Batch, Greet, Hello, Refused, Tombstone, Welcome
 from wire.errors import WireError
@@ -69,7 +71,7 @@ class _Message(msgspec.Struct, frozen=True):
 
     gateway: str
     kind: Up
-    body: Hello | Batch | Reported | Health | None
+    body: Hello | Batch | Reported | Health | Checklist | None
     reason: str
     payload: bytes
     received_ns: int
@@ -310,6 +312,8 @@ class _Work:
             case Health() as health:
                 if self._committer.may_note_health(gateway.name):
                     gateways.note_health(gateway, health, message.received_ns)
+            case Checklist() as told:
+                checklists.note_reported(self._session, gateway.name, told.checks, message.received_ns)
             case _:
                 self._spoiled(message, message.reason)
         return None

@@ -51,6 +51,7 @@ def load_models() -> None:
     from fleet.certificates import models as certificates
     from fleet.claims import models as claims
     from fleet.commands import models as commands
+    from fleet.commissioning import models as commissioning
     from fleet.configs import models as configs
     from fleet.gateways import models as gateways
     from fleet.kits import models as kits
@@ -67,6 +68,7 @@ def load_models() -> None:
         certificates,
         claims,
         commands,
+        commissioning,
         configs,
         gateways,
         kits,

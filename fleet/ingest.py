@@ -107,7 +107,7 @@ class Ingest:
     @asynccontextmanager
     async def _connected(self) -> AsyncIterator[aiomqtt.Client]:
         async with connect(self._services.settings, "ingest", queued=QUEUED_MAX) as client:
-            await client.subscribe([*SUBSCRIPTIONS, (live_filter(Up.HEALTH), 0)])
+            await client.subscribe([*SUBSCRIPTIONS, *((live_filter(kind), 0) for kind in (Up.HEALTH, Up.CHECKLIST))])
             self._client, self._told_broker_down = client, False
             self.metrics.broker_up.set(1)
             log.info("connected to the broker")

@@ -14,7 +14,7 @@ from lab.gateway_side import GatewaySide
 from lab.site_file import Identity
 from lab.station import Station
 
-CODE = re.compile(r"code (\S+), key ([0-9a-f]{64})")
+CODE = re.compile(r"/claim#(\w+)\.([0-9a-f]{64})")
 """What the gateway shows to a technician."""
 CODE_S = 30.0
 LOOK_S = 0.1

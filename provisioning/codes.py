@@ -25,6 +25,11 @@ def make_code() -> str:
     """Make a code, in groups of four."""
     letters = "".join(secrets.choice(ALPHABET) for _ in range(SECRET_LETTERS))
     letters += _check(letters)
+    return write_code(letters)
+
+
+def write_code(letters: str) -> str:
+    """Write the letters of a code as people read it: in groups of four."""
     return "-".join(letters[begin : begin + GROUP] for begin in range(0, len(letters), GROUP))
 
 

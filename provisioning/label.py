@@ -22,6 +22,8 @@ SCALE = 8
 BORDER = 4
 """Modules around it that stay white (ISO/IEC 18004, 5.3.8)."""
 PAGE = "claim"
+DOT = "."
+"""Between a local code and the fingerprint of its key."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +42,30 @@ def make_link(url: str, code: str) -> str:
     if not url.startswith("https://"):
         raise RequestError("url", f"'{url}' is not the fleet's address", hint="write https://host")
     return f"{url.rstrip('/')}/{PAGE}#{code}"
+
+
+def make_local_link(url: str, code: str, key: str) -> str:
+    """Return the link of a code that a gateway made itself. It says for which key it is good: `read_fragment`."""
+    return f"{url.rstrip('/')}/{PAGE}#{code}{DOT}{key}"
+
+
+def read_fragment(text: str) -> tuple[str, str]:
+    """Read what was scanned or typed, a code or a whole link: the code, and the key that goes with it or ""."""
+    code, _, key = text.strip().rpartition("#")[2].partition(DOT)
+    return code, key
+
+
+def draw_inline(link: str) -> str:
+    """Draw a QR code as SVG to stand in a page, black on white, as large as its place."""
+    drawn: str = segno.make(link, error="m", micro=False).svg_inline(border=BORDER, light="#fff", omitsize=True)
+    return drawn
+
+
+def draw_terminal(link: str) -> str:
+    """Draw a QR code in the letters of a terminal."""
+    drawn = io.StringIO()
+    segno.make(link, error="l", micro=False).terminal(drawn, border=2, compact=True)
+    return drawn.getvalue()
 
 
 def draw(link: str, kind: str) -> bytes:

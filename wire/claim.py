@@ -6,20 +6,25 @@ from typing import Annotated, Literal
 
 import msgspec
 
+from wire.checklist import Check
+
 CLAIM_MOST = 100
 CSR_MOST = 8192
+CHECKS_MOST = 16
 """Letters; a request for a P-256 key takes about 400."""
 
 
 class Enrol(msgspec.Struct, frozen=True, kw_only=True):
     """POST ``/enrol``: a claim code, and a certificate signing request (PKCS #10 in PEM) that proves the key.
 
-    ``kind``: the code of a label, made in the fleet or the factory, or one that the gateway made itself.
+    ``kind``: the code of a label, made in the fleet or the factory, or one that the gateway made itself. ``checks`` is
+    what the gateway has checked so far, for the technician who waits; nothing is decided by it.
     """
 
     claim: Annotated[str, msgspec.Meta(max_length=CLAIM_MOST)]
     csr: Annotated[str, msgspec.Meta(max_length=CSR_MOST)]
     kind: Literal["label", "local"] = "label"
+    checks: Annotated[tuple[Check, ...], msgspec.Meta(max_length=CHECKS_MOST)] = ()
 
 
 class Renew(msgspec.Struct, frozen=True, kw_only=True):

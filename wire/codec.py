@@ -12,6 +12,7 @@ from typing import TypeVar
 import msgspec
 import zstandard
 
+from wire.checklist import Checklist
 from wire.command import Command
 from wire.conversation import Ack, Batch, Greet, Hello, Refused, Welcome
 from wire.errors import DecodeError, VersionError
@@ -22,7 +23,9 @@ from wire.sample import Live
 from wire.topics import Down, Up
 from wire.twin import Desired, Reported
 
-Message = Hello | Welcome | Batch | Ack | Refused | Greet | Live | Reported | Desired | Health | Part | Command
+Message = (
+    Hello | Welcome | Batch | Ack | Refused | Greet | Live | Reported | Desired | Health | Part | Checklist | Command
+)
 M = TypeVar("M")
 
 KINDS: dict[Up | Down, type[Message]] = {
@@ -32,6 +35,7 @@ KINDS: dict[Up | Down, type[Message]] = {
     Up.REPORTED: Reported,
     Up.HEALTH: Health,
     Up.PART: Part,
+    Up.CHECKLIST: Checklist,
     Down.WELCOME: Welcome,
     Down.ACK: Ack,
     Down.REFUSED: Refused,

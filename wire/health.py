@@ -47,7 +47,7 @@ class BusHealth(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class OutputHealth(msgspec.Struct, frozen=True, kw_only=True):
-    """A local output: ``on``, ``off``, ``unknown``, ``inhibited`` by its maintenance key, or ``locked``.
+    """A local output: ``on``, ``off``, ``test``, ``unknown``, ``inhibited`` by its maintenance key, or ``locked``.
 
     ``since_ns`` is since when it is on or off; ``error`` its last fault, or why it is locked.
     """

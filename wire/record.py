@@ -107,9 +107,10 @@ class StandingRecord(msgspec.Struct, frozen=True, array_like=True, tag="standing
 class ActionRecord(msgspec.Struct, frozen=True, array_like=True, tag="action"):
     """What a local output was told to do and what came of it. Lane A.
 
-    ``cause`` names the alarm, or is ``start``, ``stop``, ``removed`` or the tag of a maintenance key. ``state`` is
-    ``on``, ``off``, ``inhibited`` or ``uninhibited`` (the key was turned), ``locked`` (nothing was written) or
-    ``unlocked``. ``error`` is empty when the output took the command; it says why one is locked.
+    ``cause`` names the alarm, or is ``start``, ``stop``, ``removed``, ``test`` or the tag of a maintenance key.
+    ``state`` is ``on``, ``off``, ``test`` (on, though no alarm asked for it), ``inhibited`` or ``uninhibited`` (the key
+    was turned), ``locked`` (nothing was written) or ``unlocked``. ``error`` is empty when the output took the command;
+    it says why one is locked.
     ``delay_ns`` runs from the sample that caused it to the answer of the output.
     """
 

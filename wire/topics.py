@@ -29,6 +29,7 @@ class Up(StrEnum):
     REPORTED = "reported"
     HEALTH = "health"
     PART = "part"
+    CHECKLIST = "checklist"
 
 
 class Down(StrEnum):

@@ -5,23 +5,49 @@ from __future__ import annotations
 from edge.health import State
 from edge.local.markup import Child, Markup, tag
 from edge.local.shell import Look, make_facts, make_form, make_page, make_panel
-from edge.local.site import Nameplate
+from edge.local.site import Arrival, Nameplate
 from edge.local.words import say_duration, say_size, say_time, say_zone
+from provisioning.codes import write_code
+from provisioning.label import draw_inline, make_local_link
 from wire.health import Health
 
 
-def make_gateway(look: Look, identity: Nameplate, health: Health, state: State, now_ns: int | None) -> str:
-    """Make the page."""
+def make_gateway(
+    look: Look, identity: Nameplate, health: Health, state: State, now_ns: int | None, arrival: Arrival | None = None
+) -> str:
+    """Make the page. ``arrival`` is what a technician has to scan while the gateway has no identity."""
     t = look.texts
     live = tag(
         "div",
+        make_panel(t("arrival"), _arrival(look, arrival)) if arrival else None,
         make_panel(t("who"), _identity(look, identity, health, state, now_ns)),
-        make_panel(t("link"), _link(look, health, state)),
-        make_panel(t("spool"), _spool(look, health, state)),
+        make_panel(t("link"), _link(look, health, state)) if state.gateway else None,
+        make_panel(t("spool"), _spool(look, health, state)) if state.gateway else None,
         id="gateway",
         data_live=True,
     )
     return make_page(look, "gateway", t("page-gateway"), live, _sign_out(look))
+
+
+def _arrival(look: Look, arrival: Arrival) -> list[Child]:
+    t = look.texts
+    if not arrival.code:
+        return [tag("p", t("arrival-label"), class_="why"), _standing(look, arrival)]
+    link = make_local_link(arrival.url, arrival.code, arrival.key)
+    return [
+        tag("p", t("arrival-scan")),
+        tag("div", Markup(draw_inline(link)), class_="qr", role="img", aria_label=t("arrival-scan")),
+        tag("p", t("arrival-type", url=arrival.url)),
+        tag("p", write_code(arrival.code), class_="code"),
+        _standing(look, arrival),
+    ]
+
+
+def _standing(look: Look, arrival: Arrival) -> Markup:
+    t = look.texts
+    event, detail = arrival.standing
+    said = t.word("waits", detail) if event == "enrolment-waits" else detail
+    return make_facts({t("arrival-key"): arrival.key[:16], t("arrival-standing"): said or None})
 
 
 def _sign_out(look: Look) -> Markup | None:

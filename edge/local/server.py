@@ -218,7 +218,7 @@ class LocalServer:
             self._knocks.succeed(address)
         token = secrets.token_urlsafe(32)
         self._sessions.begin(token, secrets.token_urlsafe(32), name, self._now_s())
-        answer = _redirect("/")
+        answer = _redirect("/gateway" if self._site.arrival() else "/")
         _set_cookie(answer, COOKIE, token, int(SESSION_S), self._attributes)
         return answer
 
@@ -308,7 +308,10 @@ class LocalServer:
     async def _show_gateway(self, request: Request) -> Response:
         site = self._site
         return self._show(
-            request, lambda look, _: make_gateway(look, site.identity(), site.health(), site.state(), site.now_ns())
+            request,
+            lambda look, _: make_gateway(
+                look, site.identity(), site.health(), site.state(), site.now_ns(), site.arrival()
+            ),
         )
 
     async def _show_missing(self, request: Request) -> Response:

@@ -41,6 +41,16 @@ class Limit(msgspec.Struct, frozen=True):
     priority: int
 
 
+class Arrival(msgspec.Struct, frozen=True, kw_only=True):
+    """How a gateway without an identity gets in: the fleet's address, its own code (empty if a label's counts), its
+    key's fingerprint, and what came of it last, as `edge.enrolment.Keeper.standing`."""
+
+    url: str
+    code: str
+    key: str
+    standing: tuple[str, str]
+
+
 class Site(Protocol):
     """The running gateway. Nothing here but `keep` waits or writes to the disk."""
 
@@ -87,4 +97,8 @@ class Site(Protocol):
 
     def state(self) -> State:
         """Return what only the gateway itself shows."""
+        ...
+
+    def arrival(self) -> Arrival | None:
+        """Return what a technician has to scan; None once the gateway has its identity, or needs none."""
         ...

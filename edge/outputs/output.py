@@ -23,6 +23,8 @@ from wire.sample import Value, is_good
 
 log = logging.getLogger(__name__)
 NS = 1_000_000_000
+TEST = "test"
+"""State and cause in the journal of an output that is tested."""
 RETRY_FIRST_S = 1.0
 RETRY_MOST_S = 5.0
 """An output that does not answer costs its line a time-out each time: instruments may share that line."""
@@ -35,7 +37,7 @@ FAIL_SAFE_MOST_S = 3.0
 class Wish(msgspec.Struct, frozen=True):
     """What an output should be, why and since when, and for how many seconds: None until something changes.
 
-    ``state`` is for the journal: a beacon in the pause between two flashes is on.
+    ``state`` is for the journal: a beacon in the pause between two flashes is on, one that is tested is in ``test``.
     """
 
     is_on: bool
@@ -80,6 +82,8 @@ class Output:
         self._refused = Wish(is_on=False, state="", cause="", cause_ns=0)
         """What was wished for when it was last found locked."""
         self._refusal = ""
+        self._test_ns = (0, 0)
+        """From when to when it is switched on as a test."""
         self._is_on = False
         self._is_sure = False
         """Whether it took the last command: one that was broken off may have reached it, or not."""
@@ -119,9 +123,25 @@ class Output:
         holding = (alarm for alarm, standing in self._standings.items() if holds(self.entry.hold, standing))
         self._call(next(holding, str(self.entry.inhibit)), mono_ns)
 
+    def find_test_refusal(self) -> str:
+        """Say why it cannot be tested now, empty if it can."""
+        if self.entry.interlock:
+            return "it is an interlock: a test would act on the plant"
+        if self._is_inhibited:
+            return f"its maintenance key {self.entry.inhibit} is turned"
+        return "an alarm holds it on" if self.wants_on else ""
+
+    def test(self, lasts_s: float) -> None:
+        """Switch it on for so long, though no alarm asks for it. What an alarm asks for meanwhile goes first."""
+        now = self._mono_ns()
+        self._test_ns = now, now + int(lasts_s * NS)
+        self._cause, self._cause_ns = TEST, self._test_ns[1]
+        self._changed.set()
+
     def _call(self, cause: str, mono_ns: int) -> None:
         self._cause, self._cause_ns = cause, mono_ns
         self._given_ns = None
+        self._test_ns = (0, 0)  # what is real ends a test
         self._changed.set()
 
     async def run(self) -> None:
@@ -155,6 +175,10 @@ class Output:
         if self._is_inhibited:
             return Wish(False, "off", str(self.entry.inhibit), self._key_ns)
         if not self.wants_on:
+            began_ns, end_ns = self._test_ns
+            left_s = (end_ns - self._mono_ns()) / NS
+            if left_s > 0:
+                return Wish(True, TEST, TEST, began_ns, left_s)
             return Wish(False, "off", self._cause, self._cause_ns)
         given_ns = self._given_ns
         elapsed_s = 0.0 if given_ns is None else (self._mono_ns() - given_ns) / NS

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import sys
 from pathlib import Path
 
 from edge.clock import SystemClock
 from edge.enrolment import FILE, Enrolment
 from edge.identity import IdentityError
 from edge.tools.terminal import note, print_json
+from provisioning.codes import read_code, write_code
+from provisioning.label import draw_terminal, make_local_link
 from wire.claim import Issued
 
 EXAMPLES = """\
@@ -48,7 +51,10 @@ def show_code(enrolment: Enrolment) -> None:
     if not enrolment.shows_code or enrolment.identity.read() is not None:
         return
     try:
-        code, key = enrolment.identity.local_code(), enrolment.identity.fingerprint()
-        note(f"scan or type at {enrolment.url}: code {code}, key {key}")
+        code, key = read_code(enrolment.identity.local_code()), enrolment.identity.fingerprint()
+        note(f"type at {enrolment.url}/claim: {write_code(code)}")
+        note(f"or open:  {make_local_link(enrolment.url, code, key)}")
+        if sys.stderr.isatty():
+            note(draw_terminal(make_local_link(enrolment.url, code, key)))
     except IdentityError as error:  # a full disk keeps nobody from acquiring and alarming
         note(f"there is no code yet: {error}. {error.hint}")

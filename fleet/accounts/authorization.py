@@ -20,18 +20,20 @@ class Permission(StrEnum):
     READ = "read"
     FLEET = "fleet"
     OPERATE = "operate"
-    CONFIGURE = "configure"
     PROVISION = "provision"
+    SIGN = "sign"
+    CONFIGURE = "configure"
     ACCOUNTS = "accounts"
     AUDIT = "audit"
 
 
 _READERS = frozenset({Permission.OPEN, Permission.SELF, Permission.READ})
+_ON_SITE = frozenset({Permission.PROVISION, Permission.SIGN})
 GRANTS: Mapping[Role, frozenset[Permission]] = {
     Role.ADMINISTRATOR: frozenset(Permission),
-    Role.OPERATOR: _READERS | {Permission.FLEET, Permission.OPERATE, Permission.CONFIGURE, Permission.PROVISION},
-    Role.TECHNICIAN: _READERS | {Permission.FLEET, Permission.PROVISION},
-    Role.ENTERPRISE: _READERS,
+    Role.OPERATOR: _READERS | _ON_SITE | {Permission.FLEET, Permission.OPERATE, Permission.CONFIGURE},
+    Role.TECHNICIAN: _READERS | _ON_SITE | {Permission.FLEET},
+    Role.ENTERPRISE: _READERS | {Permission.SIGN},
     Role.AUDITOR: _READERS | {Permission.FLEET, Permission.AUDIT},
 }
 SCOPES = tuple(Permission(name) for name in ("read", "fleet", "operate", "configure", "provision", "accounts", "audit"))
@@ -82,6 +84,10 @@ ROUTES: Mapping[str, Permission] = {
     "api_ledger.list_counts": Permission.READ,
     "api_notifications.show_feed": Permission.READ,
     "api_notifications.show_alert": Permission.READ,
+    "console.commissioning": Permission.READ,
+    "console.commissioning_events": Permission.READ,
+    "console.commissioning_photo": Permission.READ,
+    "console.commissioning_report": Permission.READ,
     # what concerns the fleet as a whole
     "console.quarantine": Permission.FLEET,
     "console.notifications": Permission.FLEET,
@@ -104,6 +110,12 @@ ROUTES: Mapping[str, Permission] = {
     "api_commands.get_command": Permission.FLEET,
     "api_relay.get_status": Permission.FLEET,
     "api_notifications.list_notifications": Permission.FLEET,
+    # taking gateways into service
+    "console.claim": Permission.PROVISION,
+    "console.take_claim": Permission.PROVISION,
+    "console.try_output": Permission.PROVISION,
+    "console.note_seen": Permission.PROVISION,
+    "console.sign_commissioning": Permission.SIGN,
     # what changes something
     "console.command": Permission.OPERATE,
     "console.operate": Permission.OPERATE,

@@ -16,6 +16,7 @@ from sqlalchemy.orm import ORMExecuteState, Session, with_loader_criteria
 
 from fleet.accounts.models import AccountSite
 from fleet.alarms.models import Alarm, AlarmEvent, DeviceRate
+from fleet.commissioning.models import Commissioning, OutputTrial, ReportedChecks
 from fleet.db import Base, Database
 from fleet.gateways.models import Cursor, Device, Gateway, Layout, Tag
 from fleet.ledger.models import Loss, Tally
@@ -27,7 +28,21 @@ ACCOUNT = "account"
 NOBODY = 0
 """An account that does not exist, and so sees nothing."""
 
-BY_GATEWAY: tuple[type[Base], ...] = (Alarm, AlarmEvent, DeviceRate, Device, Cursor, Layout, Tag, Loss, Tally, Record)
+BY_GATEWAY: tuple[type[Base], ...] = (
+    Alarm,
+    AlarmEvent,
+    DeviceRate,
+    Device,
+    Cursor,
+    Layout,
+    Tag,
+    Loss,
+    Tally,
+    Record,
+    Commissioning,
+    OutputTrial,
+    ReportedChecks,
+)
 BY_TAG: tuple[type[Base], ...] = (Reading, ReadingMinute, ReadingHour, LostMinute)
 
 

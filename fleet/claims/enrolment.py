@@ -19,6 +19,7 @@ from fleet.certificates import service as certificates
 from fleet.certificates.models import Certificate
 from fleet.claims import journal, service
 from fleet.claims.models import Claim, Enrolment, Kind
+from fleet.commissioning import checks as commissioning
 from fleet.configs import service as configs
 from fleet.configs import templates
 from fleet.errors import InvalidError, NotFoundError
@@ -45,9 +46,10 @@ UNKNOWN_HINT = "compare it with the label; was the label imported into this flee
 
 @dataclass(frozen=True)
 class Waits:
-    """Somebody has to act first."""
+    """Somebody has to act first. ``key`` is the fingerprint of a stranger's key, who is kept nowhere else."""
 
     reason: str
+    key: str = ""
 
 
 @dataclass(frozen=True)
@@ -76,11 +78,24 @@ def enrol(session: Session, authority: Authority, asked: Enrol, address: str, no
     name = fingerprint(key)
     claim = service.find(session, secret_hash)
     if asked.kind == Kind.LOCAL.value and (claim is None or claim.kind != Kind.LOCAL.value):
-        return Waits(UNSCANNED)
+        return Waits(UNSCANNED, name)
     if claim is None or claim.kind != asked.kind:
         raise RequestError("claim-unknown", UNKNOWN, hint=UNKNOWN_HINT)
     turned_away = _is_unwanted(session, name) or _bind(session, claim, name, address, now_ns)
-    return turned_away or _admit(session, authority, claim, key, address, now_ns)
+    outcome = turned_away or _admit(session, authority, claim, key, address, now_ns)
+    _tell_technician(session, claim, asked, outcome, now_ns)
+    return outcome
+
+
+def _tell_technician(session: Session, claim: Claim, asked: Enrol, outcome: Outcome, now_ns: int) -> None:
+    match outcome:
+        case Certificate():
+            commissioning.note_asked(session, claim.id, asked.checks, "", outcome.not_after_ns, now_ns)
+        case Waits():
+            commissioning.note_asked(session, claim.id, asked.checks, outcome.reason, None, now_ns)
+        case TurnedAway():
+            # Another key may ask: what it says of itself is not this gateway's.
+            commissioning.note_asked(session, claim.id, (), outcome.name, None, now_ns)
 
 
 def _is_unwanted(session: Session, key: str) -> TurnedAway | None:
@@ -127,13 +142,13 @@ def _admit(
         return _queue(session, waits, address, now_ns)
     if session.get(Gateway, claim.gateway) is None:
         gateways.register(session, claim.gateway, claim.title, claim.site_key, now_ns)
-    _furnish(session, claim, claim.gateway, now_ns)
+    furnish(session, claim, claim.gateway, now_ns)
     if others:
         certificates.revoke(session, claim.gateway, "replaced by a new identity", address, now_ns, keep_key=name)
     return _issue(session, authority, claim.gateway, key, address, now_ns)
 
 
-def _furnish(session: Session, claim: Claim, name: str, now_ns: int) -> None:
+def furnish(session: Session, claim: Claim, name: str, now_ns: int) -> None:
     """Give a gateway the position of its claim, and its first configuration if it never had one.
 
     A template that was changed since and refuses the variables must not keep the gateway out: the journal tells.

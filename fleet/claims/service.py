@@ -119,11 +119,14 @@ def _check(session: Session, secret_hash: str, intended: Intended) -> None:
     if find(session, secret_hash) is not None:
         raise ConflictError("there is a claim with this code already", hint="each label is imported once")
     if intended.gateway:
-        taken = sa.select(Claim.id).where(Claim.gateway == intended.gateway, Claim.used_ns.is_(None))
-        if session.scalar(taken.limit(1)) is not None:
-            raise ConflictError(
-                f"another claim for gateway '{intended.gateway}' waits to be used", hint="withdraw that one first"
-            )
+        check_free(session, intended.gateway)
+
+
+def check_free(session: Session, gateway: str) -> None:
+    """Check that no other claim for a gateway waits to be used. Raises ConflictError."""
+    taken = sa.select(Claim.id).where(Claim.gateway == gateway, Claim.used_ns.is_(None))
+    if session.scalar(taken.limit(1)) is not None:
+        raise ConflictError(f"another claim for gateway '{gateway}' waits to be used", hint="withdraw that one first")
 
 
 def check_intended(session: Session, intended: Intended) -> None:
@@ -235,13 +238,18 @@ def _describe_claim(session: Session, row: Enrolment, intended: Intended) -> Non
     claim = session.get(Claim, row.claim_id) if row.claim_id is not None else None
     if claim is not None:
         claim.gateway = row.gateway
-        claim.title = intended.title or claim.title
-        claim.site_key = intended.site or claim.site_key
-        if intended.template:
-            claim.template, claim.variables = intended.template, intended.variables
-        if intended.lat is not None:
-            claim.lat, claim.lon = intended.lat, intended.lon
-        claim.note = intended.note or claim.note
+        describe(claim, intended)
+
+
+def describe(claim: Claim, intended: Intended) -> None:
+    """Add to a claim what was said later; what was left open stays as it was."""
+    claim.title = intended.title or claim.title
+    claim.site_key = intended.site or claim.site_key
+    if intended.template:
+        claim.template, claim.variables = intended.template, intended.variables
+    if intended.lat is not None:
+        claim.lat, claim.lon = intended.lat, intended.lon
+    claim.note = intended.note or claim.note
 
 
 def refuse(session: Session, enrolment_id: int, by: str, now_ns: int) -> Enrolment:

@@ -22,10 +22,12 @@ from fleet.bootstrap import Services
 from fleet.certificates.models import Certificate
 from fleet.claims import enrolment, journal
 from fleet.claims.enrolment import Outcome, TurnedAway, Waits
+from fleet.claims.strangers import Strangers
 from fleet.commands.keys import load_key
 from fleet.errors import SetupError
 from fleet.throttle import Throttle
 from provisioning import authority
+from provisioning.codes import hash_code
 from provisioning.errors import AuthorityError, RequestError
 from provisioning.signing import write_public_key
 from wire.claim import Enrol, Issued, Refusal, Renew, Waiting
@@ -42,6 +44,11 @@ NOTED_MOST = 30
 """Refusals of strangers within five minutes that the journal takes down."""
 WAIT_S = 15.0
 """When to ask again."""
+QUICK_S = 3.0
+"""When to ask again while a technician may be standing there."""
+QUICK_MOST, QUICK_WITHIN_S = 50, 10.0
+"""So many in that time are asked to come again soon; a thousand gateways that wait must not keep the door busy."""
+QUICK = (enrolment.UNSCANNED, enrolment.UNASSIGNED)
 STATUS = {"claim-unknown": 404, "key-unknown": 404, "claim-used": 409, "claim-expired": 410, "request-too-large": 413}
 """HTTP status by the name of the refusal; 403 for who is turned away otherwise, 422 for what is no request."""
 BUSY = Refusal(name="busy", error="the fleet has too much to do just now", hint="it is asked again in a moment")
@@ -52,7 +59,7 @@ Work = Callable[[Session, Services, Asked, str], Outcome]
 
 
 class Doorkeeper:
-    """Counts refusals by address, and those that the journal has taken down; lets in a few at a time.
+    """Counts refusals by address, and those that the journal has taken down; lets in a few at a time; knows who waits.
 
     They take turns: the database has one writer, and those who waited for it longest would not get it first.
     """
@@ -62,14 +69,35 @@ class Doorkeeper:
         self.noted = Throttle(clock, NOTED_MOST)
         self.room = threading.BoundedSemaphore(INSIDE_MOST)
         self.turn = threading.Lock()
+        self.strangers = Strangers(clock)
+        self.unknown_codes = Throttle(clock, FAILURES_MOST)
+        self._soon = Throttle(clock, QUICK_MOST, QUICK_WITHIN_S)
+
+    def when_again(self, reason: str) -> float:
+        """Return in how many seconds one who waits for this reason asks again."""
+        if reason not in QUICK or self._soon.wait_s("") > 0:
+            return WAIT_S
+        self._soon.note_failure("")
+        return QUICK_S
+
+
+def find_doorkeeper() -> Doorkeeper:
+    """Return the doorkeeper of the application at work."""
+    keeper: Doorkeeper = current_app.extensions[EXTENSION]
+    return keeper
 
 
 @blueprint.post("")
 def enrol() -> Response:
     """Take a claim and a request."""
 
+    strangers = find_doorkeeper().strangers
+
     def work(session: Session, services: Services, asked: Enrol, address: str) -> Outcome:
-        return enrolment.enrol(session, services.authority, asked, address, services.clock())
+        outcome = enrolment.enrol(session, services.authority, asked, address, services.clock())
+        if isinstance(outcome, Waits) and outcome.reason == enrolment.UNSCANNED:
+            strangers.note(hash_code(asked.claim), outcome.key, asked.checks)
+        return outcome
 
     return _answer(Enrol, work)
 
@@ -94,7 +122,7 @@ def show_ca() -> Response:
 
 
 def _answer(kind: type[Asked], work: Work[Asked]) -> Response:
-    keeper: Doorkeeper = current_app.extensions[EXTENSION]
+    keeper = find_doorkeeper()
     if not keeper.room.acquire(blocking=False):
         return _json(503, BUSY)
     try:
@@ -157,7 +185,7 @@ def _tell(services: Services, keeper: Doorkeeper, outcome: Outcome, address: str
         case Certificate():
             return _json(200, _describe(services, outcome))
         case Waits():
-            return _json(202, Waiting(reason=outcome.reason, retry_s=WAIT_S))
+            return _json(202, Waiting(reason=outcome.reason, retry_s=keeper.when_again(outcome.reason)))
         case TurnedAway():
             keeper.by_address.note_failure(address)
             refusal = Refusal(name=outcome.name, error=outcome.message, hint=outcome.hint)

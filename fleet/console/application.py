@@ -14,7 +14,19 @@ from flask_login import current_user
 
 from fleet.accounts.authorization import ROUTES, Permission
 from fleet.bootstrap import Services
-from fleet.console import alarmviews, configviews, notation, people, signing, siteviews, tagview, templateviews, words
+from fleet.console import (
+    alarmviews,
+    claiming,
+    commissioning,
+    configviews,
+    notation,
+    people,
+    signing,
+    siteviews,
+    tagview,
+    templateviews,
+    words,
+)
 from fleet.console.notation import ZONE
 from fleet.console.state import EXTENSION, Console, find_console
 from fleet.console.troubles import TROUBLES, show_trouble
@@ -36,7 +48,7 @@ HEADERS = {
     "Cross-Origin-Opener-Policy": "same-origin",
     "Permissions-Policy": "camera=(), microphone=(), geolocation=()",
 }
-PAGES = (alarmviews, configviews, templateviews, people, signing, siteviews)
+PAGES = (alarmviews, claiming, commissioning, configviews, templateviews, people, signing, siteviews)
 """Modules that add their pages to the one blueprint when they are imported."""
 CONFIGURATIONS = (
     "console.configurations", "console.configuration", "console.edit_configuration", "console.preview_configuration",
@@ -47,6 +59,7 @@ MENU = (
     ("now", lazy_gettext("Now"), ("console.now",)),
     ("sites", lazy_gettext("Sites"), ("console.sites", "console.site", "console.add_site", "console.change_site")),
     ("gateways", lazy_gettext("Gateways"), ("console.gateways", "console.gateway", "console.tag")),
+    ("claim", lazy_gettext("Add a gateway"), ("console.claim", "console.take_claim", "console.commissioning")),
     ("alarms", lazy_gettext("Alarms"), ("console.alarms", "console.alarm_statistics", "console.notifications")),
     ("configurations", lazy_gettext("Configurations"), CONFIGURATIONS),
     ("relay", lazy_gettext("Relay"), ("console.relay",)),

@@ -23,6 +23,8 @@ GATHER_S = 0.25
 AGAIN_S = 10.0
 """A page that nothing has changed on is read again after this long: other processes write to the database too."""
 RETRY_MS = 1000
+LOOK_AT_S = 1.0
+"""Between two looks at one thing that somebody waits for."""
 STREAMS_MOST = 48
 """Streams at once; the server has more threads than that, so that pages are always answered."""
 
@@ -84,6 +86,25 @@ def stream_changes(
             parts.append(write_event("changed", {}))
         yield "".join(parts) or ": beat\n\n"
         time.sleep(GATHER_S)
+
+
+def stream_looks(
+    live: Live, look: Callable[[], object], every_s: float = LOOK_AT_S, lifetime_s: float = LIFETIME_S
+) -> Iterator[str]:
+    """Tell when what ``look`` finds is another; ends as soon as it finds None: the session has ended.
+
+    The page is read again at the beginning: on a slow link something may have happened since it was made.
+    """
+    end = time.monotonic() + lifetime_s
+    before: object = ()
+    yield f"retry: {RETRY_MS}\n\n"
+    while not live.closed and time.monotonic() < end:
+        time.sleep(every_s)
+        found = look()
+        if found is None:
+            return
+        yield ": beat\n\n" if found == before else write_event("changed", {})
+        before = found
 
 
 class Held:

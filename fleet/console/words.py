@@ -113,6 +113,7 @@ LANES = {
 OUTPUTS = {
     "on": lazy_pgettext("output", "on"),
     "off": lazy_pgettext("output", "off"),
+    "test": lazy_pgettext("output", "tested"),
     "unknown": lazy_pgettext("output", "unknown"),
     "inhibited": lazy_pgettext("output", "inhibited by its key"),
     "uninhibited": lazy_pgettext("output", "key turned back"),

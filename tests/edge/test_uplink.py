@@ -94,6 +94,7 @@ async def test_commands_are_done_once_over_lost_links_and_restarts(site: Site) -
         assert fleet.reports[0].commands == (
             *(f"alarm-{action}" for action in sorted(ACTIONS)),
             "log-level",
+            "output-test",
             "reconnect",
             "report",
         )

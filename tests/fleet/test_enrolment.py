@@ -253,7 +253,7 @@ def test_refusals_make_an_address_wait_and_successes_do_not(services: Services, 
 def test_a_claim_without_a_gateway_waits_for_somebody_to_say_which(services: Services, client: FlaskClient) -> None:
     code = add_claim(services, "")
     for _ in range(3):
-        assert enrol(client, code) == Waiting(reason="unassigned", retry_s=15.0)
+        assert enrol(client, code) == Waiting(reason="unassigned", retry_s=3.0)
     with services.database.writing() as session:
         (row,) = claims.waiting(session)
         assert row.address == "192.0.2.1"
@@ -315,7 +315,7 @@ def test_a_local_code_waits_until_it_was_scanned_and_serves_its_own_key_alone(
     services: Services, client: FlaskClient
 ) -> None:
     code, key = make_code(), fingerprint(key_number(1).public_key())
-    assert enrol(client, code, kind="local") == Waiting(reason="unscanned", retry_s=15.0)
+    assert enrol(client, code, kind="local") == Waiting(reason="unscanned", retry_s=3.0)
     with services.database.writing() as session:
         intended = Intended(gateway=GATEWAY)
         scanned = claims.scan_local(session, code, key, intended, "technician", services.clock())
@@ -331,7 +331,7 @@ def test_a_local_code_waits_until_it_was_scanned_and_serves_its_own_key_alone(
 
 def test_a_label_does_not_pass_for_a_local_code(services: Services, client: FlaskClient) -> None:
     code = add_claim(services)
-    assert enrol(client, code, kind="local") == Waiting(reason="unscanned", retry_s=15.0)
+    assert enrol(client, code, kind="local") == Waiting(reason="unscanned", retry_s=3.0)
     assert get_claim(services, code).used_ns is None
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from wire.checklist import Check, Checklist
 from wire.command import Command, Order, encode_order
 from wire.conversation import Ack, Batch, Clock, Greet, Hello, Minute, Refused, Span, Tombstone, Welcome
 from wire.health import BusHealth, GroupHealth, Health, LaneHealth, LinkHealth, OutputHealth
@@ -147,6 +148,13 @@ MESSAGES = {
         ),
     ),
     Up.PART: Part(kind="reported", number=4, index=1, count=3, octets=b"\x01\x00\xff"),
+    Up.CHECKLIST: Checklist(
+        checks=(
+            Check(
+                kind="device", subject="tank", title="1# 罐", state="failed", fault="device-silent", detail="no answer"
+            ),
+        ),
+    ),
     Down.WELCOME: Welcome(
         session="7",
         window=65536,

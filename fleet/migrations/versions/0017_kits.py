@@ -6,7 +6,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "0017_kits"
-down_revision = "0015_sites"
+down_revision = "0016_commissioning"
 branch_labels = None
 depends_on = None
 

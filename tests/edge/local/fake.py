@@ -7,7 +7,7 @@ from collections.abc import Iterable
 import msgspec
 
 from edge.health import State
-from edge.local.site import Limit, Nameplate, Reading
+from edge.local.site import Arrival, Limit, Nameplate, Reading
 from edge.operating import AlarmView, Operation, OperationError
 from edge.twin import Outcome
 from wire.alarm import Standing
@@ -42,6 +42,7 @@ class FakeSite:
     ``takes`` the disk keeps none."""
 
     def __init__(self) -> None:
+        self.coming: Arrival | None = None
         self.raised = {
             one.name: one
             for one in (
@@ -148,6 +149,9 @@ class FakeSite:
             spool_bytes=412_000_000, spool_max_bytes=1_000_000_000,
             link=LinkHealth(sent_bytes=1_200_000, rate_bytes_per_s=800, alarms_only="rate", budget_left_bytes=20_000),
         )  # fmt: skip
+
+    def arrival(self) -> Arrival | None:
+        return self.coming
 
     def state(self) -> State:
         return State(

@@ -75,7 +75,7 @@ def test_every_page_wants_a_sign_in(app: Flask, stranger: FlaskClient) -> None:
     for rule in routes:
         if ROUTES[rule.endpoint] is Permission.OPEN or "GET" not in (rule.methods or ()):
             continue
-        path = rule.rule.replace("<name>", "gw-yufu-0001").replace("<tag>", "a.x")
+        path = rule.rule.replace("<name>", "gw-yufu-0001").replace("<tag>", "a.x").replace("<int:number>", "1")
         answer = stranger.get(path)
         assert answer.status_code == 302, path
         assert answer.headers["Location"].startswith("/sign-in"), path
