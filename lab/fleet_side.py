@@ -9,13 +9,14 @@ import signal
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import urljoin
 
+from lab import technician
 from lab.errors import LabError
 from lab.processes import Child, descendants, free_port, program, run_once
 from lab.site_file import Identity
+from lab.technician import Technician
 
 CONSOLE_PORT = 8080
 """Tried first; any free one if somebody has it."""
@@ -108,11 +109,14 @@ class FleetSide:
             "template", "add", identity.id, str(file), "--title", identity.title, "--sector", identity.sector
         )
 
-    async def scan(self, code: str, key: str, identity: Identity, variables: Mapping[str, str | int]) -> None:
-        """Take the local code of a gateway, which is to run the template of its name."""
-        given = [word for name, value in variables.items() for word in ("--set", f"{name}={value}")]
-        where = ("--gateway", identity.id, "--title", identity.title, "--site", identity.site)
-        await self._run("claim", "scan", code, key, *where, "--template", identity.id, *given)
+    async def add_technician(self) -> None:
+        """Give the technician an account, with the password of the first one."""
+        words = ["user", "add", technician.NAME, "--role", "technician", "--password-stdin"]
+        await run_once([self._program, *words, "--data", str(self._folder)], self.password + "\n")
+
+    def technician(self) -> Technician:
+        """Somebody on site, who can sign in once it serves."""
+        return Technician(self.console_url, self.password)
 
     async def add_destination(self, name: str, url: str) -> None:
         """Have records relayed to an address, and counts to ``counts`` beside it."""

@@ -14,8 +14,8 @@ from lab.gateway_side import GatewaySide
 from lab.site_file import Identity
 from lab.station import Station
 
-CODE = re.compile(r"/claim#(\w+)\.([0-9a-f]{64})")
-"""What the gateway shows to a technician."""
+CODE = re.compile(r"/claim#(\w+\.[0-9a-f]{64})")
+"""What a phone's camera reads off the gateway: its code, and the fingerprint of its key."""
 CODE_S = 30.0
 LOOK_S = 0.1
 LEFT_OUT = re.compile(r"^(id|token_file|command_key_file) = .*\n", re.MULTILINE)
@@ -69,15 +69,16 @@ class ByToken:
 class ByClaim:
     """The gateway knows where the fleet is, and nothing else: a claim makes it what it is to be.
 
-    It makes its key and shows its local code; that is scanned with site and template; it gets certificate and first
-    configuration, and speaks to the broker by mutual TLS.
+    It makes its key and shows its local code; that is scanned on the technician's page, with site and template; it gets
+    certificate and first configuration, and speaks to the broker by mutual TLS.
     """
 
     enrols = True
 
     async def found(self, fleet: FleetSide) -> None:
-        """Make the fleet's authority, and the broker's certificate."""
+        """Make the fleet's authority, the broker's certificate, and the technician's account."""
         await fleet.found_authority()
+        await fleet.add_technician()
 
     async def announce(self, fleet: FleetSide, station: Station, identity: Identity, folder: Path) -> None:
         """Have the fleet keep the configuration of such a site as a template: its ports are variables."""
@@ -92,9 +93,10 @@ class ByClaim:
         return LEFT_OUT.sub("", _split(station.text)[0]).replace('"mqtt://', '"mqtts://')
 
     async def admit(self, fleet: FleetSide, side: GatewaySide, identity: Identity) -> None:
-        """Scan the code that it shows. Raises LabError if it shows none."""
-        code, key = await _read_code(side)
-        await fleet.scan(code, key, identity, side.station.places)
+        """Scan the code that it shows, on the technician's page. Raises LabError if it shows none, or is refused."""
+        scanned = await read_code(side)
+        async with fleet.technician() as technician:
+            await technician.submit(scanned, identity, identity.id, side.station.places)
 
 
 def _split(text: str) -> tuple[str, str]:
@@ -105,13 +107,14 @@ def _split(text: str) -> tuple[str, str]:
     return text[: first.start()], text[first.start() :]
 
 
-async def _read_code(side: GatewaySide) -> tuple[str, str]:
+async def read_code(side: GatewaySide) -> str:
+    """Read the code that a gateway shows, with its key. Raises LabError if it shows none in time."""
     deadline = time.monotonic() + CODE_S
     while True:
         side.agent.check()
         shown = CODE.search(side.agent.tail())
         if shown is not None:
-            return shown[1], shown[2]
+            return shown[1]
         if time.monotonic() > deadline:
             raise LabError(f"{side.station.gateway} shows no local code", hint=f"log: {side.agent.log}")
         await asyncio.sleep(LOOK_S)

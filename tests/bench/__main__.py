@@ -15,6 +15,7 @@ from tests.bench.flood import measure_flood
 from tests.bench.latency import measure_fast, measure_output
 from tests.bench.memory import measure_memory
 from tests.bench.modbus import measure_modbus
+from tests.bench.provision import measure_provision
 from tests.bench.reconnect import measure_reconnect
 from tests.bench.records import measure_spool, measure_wire
 from tests.bench.serial import measure_serial
@@ -40,6 +41,7 @@ PARTS: dict[str, Callable[[], dict[str, float]]] = {
     "thin": measure_thin,
     "reconnect": measure_reconnect,
     "enrol": measure_enrol,
+    "provision": measure_provision,
 }
 
 
