@@ -15,7 +15,7 @@ from urllib.parse import urljoin
 from lab import technician
 from lab.errors import LabError
 from lab.processes import Child, descendants, free_port, program, run_once
-from lab.site_file import Identity
+from lab.site_file import POSITIONS, Identity
 from lab.technician import Technician
 
 CONSOLE_PORT = 8080
@@ -88,7 +88,11 @@ class FleetSide:
 
     async def add_site(self, identity: Identity) -> None:
         """Register a site."""
-        await self._run("site", "add", identity.site, "--title", identity.title, "--sector", identity.sector)
+        about = ["--title", identity.title, "--sector", identity.sector]
+        if identity.site in POSITIONS:
+            lat, lon = POSITIONS[identity.site]
+            about += [f"--lat={lat}", f"--lon={lon}"]
+        await self._run("site", "add", identity.site, *about)
 
     async def add_gateway(self, identity: Identity, token_file: Path) -> None:
         """Register a gateway and have its token written to a file."""

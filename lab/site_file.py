@@ -22,6 +22,15 @@ PLACE = re.compile(r"\$\{\w+?(_path)?\}")
 """A port or a path that is left open."""
 
 
+POSITIONS = {
+    "yufu-chem": (29.6187, 106.7712),
+    "longxing-weather": (29.6906, 106.8035),
+    "shuitu-bridge": (29.7782, 106.5059),
+    "yulin-river": (29.7141, 106.8724),
+}
+"""Where the demo's sites are, in degrees (WGS 84): made up, in the parts of the district that they are named after."""
+
+
 class Identity(msgspec.Struct, frozen=True, kw_only=True):
     """The [gateway] table."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import html
 import re
 import secrets
@@ -17,6 +18,8 @@ NAME = "technician"
 CSRF = re.compile(r'name="csrf_token" value="([^"]+)"')
 TROUBLE = re.compile(r'role="alert">(.*?)</', re.DOTALL)
 WITHIN_S = 30.0
+LEADS_ON, BUSY = (302, 303), 503
+TRIES, TRY_AGAIN_S = 10, 2.0
 
 
 class Technician:
@@ -31,9 +34,11 @@ class Technician:
 
     async def __aenter__(self) -> Technician:
         """Sign in. Raises LabError."""
-        page = await self._post("/sign-in", {"name": NAME, "password": self._password})
-        if "/sign-in" in page:
-            raise LabError("the technician cannot sign in", hint="see the fleet's log")
+        try:
+            await self._post("/sign-in", {"name": NAME, "password": self._password})
+        except LabError:
+            await self._browser.close()
+            raise
         return self
 
     async def __aexit__(
@@ -60,18 +65,30 @@ class Technician:
         return await self._post("/claim", form)
 
     async def _post(self, path: str, form: Mapping[str, str]) -> str:
-        """Send a form of a page. Returns where that leads."""
+        """Send a form of a page, again while the fleet says that it has too much to do. Returns where that leads."""
+        for _ in range(TRIES):
+            status, words = await self._try(path, form)
+            if status in LEADS_ON:
+                return words
+            if status != BUSY:
+                break
+            await asyncio.sleep(TRY_AGAIN_S)
+        raise LabError(f"the page {path} says: {words or status}", hint="see the fleet's log")
+
+    async def _try(self, path: str, form: Mapping[str, str]) -> tuple[int, str]:
+        """Send a form once. Returns the status, and where it leads or what the page says is wrong."""
         try:
             async with self._browser.get(path) as shown:
+                if shown.status == BUSY:
+                    return BUSY, ""
                 token = CSRF.search(await shown.text())
             if token is None:
                 raise LabError(f"the page {path} has no form", hint="see the fleet's log")
             sent = {**form, "csrf_token": token[1]}
             async with self._browser.post(path, data=sent, allow_redirects=False) as answer:
-                if answer.status in (302, 303):
-                    return answer.headers["Location"]
+                if answer.status in LEADS_ON:
+                    return answer.status, answer.headers["Location"]
                 trouble = TROUBLE.search(await answer.text())
+                return answer.status, html.unescape(re.sub(r"<[^>]+>", "", trouble[1])).strip() if trouble else ""
         except (aiohttp.ClientError, TimeoutError) as error:
             raise LabError(f"the page {path} does not answer: {error}", hint="see the fleet's log") from error
-        words = html.unescape(re.sub(r"<[^>]+>", "", trouble[1])).strip() if trouble else f"status {answer.status}"
-        raise LabError(f"the page {path} says: {words}")
