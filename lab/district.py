@@ -160,14 +160,16 @@ class District:
     async def _found_fleet(self, platform_url: str) -> None:
         await self.fleet.init()
         await self._way_in.found(self.fleet)
-        for station in self._stations:
-            identity, folder = self._identities[station.gateway], self._folder / station.gateway
-            folder.mkdir()
-            if self._lay_out is not None:
-                await self._lay_out(folder)
-            await self.fleet.add_site(identity)
-            await self._way_in.announce(self.fleet, station, identity, folder)
+        await asyncio.gather(*(self._announce(station) for station in self._stations))
         await self.fleet.add_destination("district", platform_url)
+
+    async def _announce(self, station: Station) -> None:
+        identity, folder = self._identities[station.gateway], self._folder / station.gateway
+        folder.mkdir()
+        if self._lay_out is not None:
+            await self._lay_out(folder)
+        await self.fleet.add_site(identity)
+        await self._way_in.announce(self.fleet, station, identity, folder)
 
     async def _wait_until_flowing(self) -> None:
         deadline = time.monotonic() + FLOWING_S

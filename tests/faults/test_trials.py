@@ -20,6 +20,7 @@ from lab.errors import LabError
 from lab.platform import Book, RaisedAlarm
 from lab.truth import Rule, Truth
 from tests.faults import larger
+from tests.faults.acl import ACL
 from tests.faults.calls import Write, read_unsynced, scatter
 from tests.faults.disk import Disk
 from tests.faults.names import answer
@@ -102,7 +103,7 @@ def test_place_of_every_planted_bug_is_there_exactly_once(bug: Bug, tmp_path: Pa
 
 def test_every_planted_bug_is_shown_by_a_fault_that_there_is(tmp_path: Path) -> None:
     assert len(BUGS) >= 28
-    assert {bug.kind for bug in BUGS} <= {*find_kinds(scene(tmp_path)), *larger.NAMES, *STORMS, ALARM}
+    assert {bug.kind for bug in BUGS} <= {*find_kinds(scene(tmp_path)), *larger.NAMES, *STORMS, ALARM, ACL}
 
 
 def journal(*entries: tuple[int, int, int, bytes, bytes]) -> bytes:

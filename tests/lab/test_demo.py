@@ -34,11 +34,11 @@ def identities(folder):
         yield "token" if has_token else "claim", certificates, version
 
 
-@pytest.mark.timeout(100)
+@pytest.mark.timeout(200)
 def test_a_short_demo_loses_and_duplicates_nothing(tmp_path):
     demo = start(tmp_path / "demo", "--seconds", "12", "--setup-s", "3.5")
     try:
-        out, err = demo.communicate(timeout=90)
+        out, err = demo.communicate(timeout=180)
     finally:
         demo.terminate()
         demo.wait()
