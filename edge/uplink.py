@@ -28,7 +28,7 @@ from edge.sender import PUBLISHES_MOST, Identity, Sender
 from edge.settings import UplinkSettings
 from edge.showing import Showing
 from edge.store import Store
-from edge.trust import make_context
+from edge.trust import explain, make_context
 from wire import codec
 from wire.checklist import Check
 from wire.command import Command
@@ -214,7 +214,7 @@ class Uplink:
             self._talk.connect(time.monotonic())
         if fault is not None:  # raised out here: an except* clause would wrap it in a group of its own
             raise NotConnectedError(
-                f"broker {self._settings.url}: {fault or type(fault).__name__}",
+                f"broker {self._settings.url}: {explain(fault)}",
                 hint="Records wait in the spool, local alarms go on; check [uplink], the identity and the link.",
             )
 

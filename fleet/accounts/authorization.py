@@ -52,6 +52,8 @@ ROUTES: Mapping[str, Permission] = {
     "enrol.renew": Permission.OPEN,
     "enrol.show_ca": Permission.OPEN,
     "console.sign_out": Permission.SELF,
+    "console.own_account": Permission.SELF,
+    "console.change_own_account": Permission.SELF,
     # what an enterprise sees of its own sites
     "console.now": Permission.READ,
     "console.sites": Permission.READ,

@@ -30,16 +30,33 @@ class Enrolled(msgspec.Struct, frozen=True):
     recovery: tuple[str, ...]
 
 
-def enrol(session: Session, name: str) -> Enrolled:
-    """Give an account a new second factor; one that it had no longer works. Its sessions end."""
+def make_secret() -> str:
+    """Make a secret, as base 32."""
+    return pyotp.random_base32()
+
+
+def make_address(secret: str, name: str) -> str:
+    """Return what an authenticator reads off a QR code."""
+    return pyotp.TOTP(secret).provisioning_uri(name=name, issuer_name="Fengsui")
+
+
+def is_right(secret: str, code: str, now_ns: int) -> bool:
+    """Tell whether a code is of this secret, which nobody has yet."""
+    return find_step(secret, "".join(code.split()), now_ns // NS // STEP_S) is not None
+
+
+def enrol(session: Session, name: str, secret: str = "") -> Enrolled:
+    """Give an account a new second factor, ``secret`` or one made here; one that it had no longer works.
+
+    Its sessions end.
+    """
     account = service.get(session, name)
-    account.totp_secret, account.totp_step = pyotp.random_base32(), 0
+    account.totp_secret, account.totp_step = secret or make_secret(), 0
     service.end_sessions(account)
     codes = tuple(secrets.token_hex(RECOVERY_OCTETS) for _ in range(RECOVERY_CODES))
     session.execute(sa.delete(RecoveryCode).where(RecoveryCode.account_id == account.id))
     session.add_all(RecoveryCode(account_id=account.id, code_hash=_hash(code)) for code in codes)
-    address = pyotp.TOTP(account.totp_secret).provisioning_uri(name=name, issuer_name="Fengsui")
-    return Enrolled(account.totp_secret, address, codes)
+    return Enrolled(account.totp_secret, make_address(account.totp_secret, name), codes)
 
 
 def drop(session: Session, name: str) -> None:

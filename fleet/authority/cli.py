@@ -12,9 +12,11 @@ from typing import Any
 from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
 
 from fleet import mosquitto
+from fleet.accounts.cli import find_actor
+from fleet.audit import service as audit
 from fleet.authority import offline, store
 from fleet.authority.store import to_datetime
-from fleet.bootstrap import bootstrap
+from fleet.bootstrap import bootstrap, check_database
 from fleet.errors import SetupError
 from fleet.mosquitto import Doors
 from fleet.settings import Settings, load
@@ -120,6 +122,7 @@ def _init(arguments: argparse.Namespace) -> None:
     requests = store.make_requests(settings)
     for chain in offline.sign_requests(arguments.root, passphrase, requests, to_datetime(now)):
         store.take_chain(settings, Purpose(chain.stem), [chain], now)
+    _note(settings, "ca.init", str(arguments.root))
     print(f"the authority in {settings.data_dir / store.FOLDER} is ready")
     print(KEEP.format(folder=arguments.root, until=to_datetime(now) + authority.INTERMEDIATE_LIFETIME))
     _print_trust(store.load(settings, now))
@@ -149,6 +152,7 @@ def _intermediate(arguments: argparse.Namespace) -> None:
 def _import(arguments: argparse.Namespace) -> None:
     settings, now = _load(arguments)
     issuer = store.take_chain(settings, Purpose(arguments.purpose), arguments.chain, now)
+    _note(settings, "ca.import", arguments.purpose)
     print(f"{arguments.purpose}: '{issuer.certificate.subject.rfc4514_string()}' is in use once the fleet starts anew")
 
 
@@ -159,6 +163,7 @@ def _server(arguments: argparse.Namespace) -> None:
         certificate = authority.issue_server(issuer, arguments.hosts, key.public_key(), to_datetime(now))
     except ProvisioningError as error:
         raise SetupError(str(error), hint=error.hint) from error
+    _note(settings, "ca.server", " ".join(arguments.hosts))
     _write(arguments.out, key, authority.to_pem([certificate, *issuer.intermediates]))
 
 
@@ -166,6 +171,7 @@ def _service(arguments: argparse.Namespace) -> None:
     settings, now = _load(arguments)
     issuer, key = store.load(settings, now).services, make_key()
     certificate = authority.issue_service(issuer, arguments.name, key.public_key(), to_datetime(now))
+    _note(settings, "ca.service", arguments.name)
     _write(arguments.out, key, authority.to_pem([certificate, *issuer.intermediates]))
 
 
@@ -205,6 +211,17 @@ def _print_trust(known: store.Authority) -> None:
         until = issuer.certificate.not_valid_after_utc
         print(f"{purpose}: '{issuer.certificate.subject.rfc4514_string()}' until {until:%Y-%m-%d}")
     print(f'ca_sha256 = "{store.fingerprint(known.services.root)}"  (for enrol.toml of gateways)')
+
+
+def _note(settings: Settings, action: str, target: str) -> None:
+    """Have the audit log tell of it."""
+    services = bootstrap(settings)
+    try:
+        check_database(services)
+        with services.database.writing() as session:
+            audit.append(session, services.clock(), find_actor(), action, target)
+    finally:
+        services.close()
 
 
 def _load(arguments: argparse.Namespace) -> tuple[Settings, int]:

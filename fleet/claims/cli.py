@@ -5,11 +5,16 @@ from __future__ import annotations
 import argparse
 import asyncio
 import getpass
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from sqlalchemy.orm import Session
+
+from fleet.accounts.cli import find_actor
+from fleet.audit import service as audit
 from fleet.bootstrap import Services
 from fleet.certificates import service as certificates
 from fleet.certificates.publishing import Announcer, publish_crl
@@ -114,9 +119,17 @@ def _read_variable(text: str) -> tuple[str, str]:
     return name, value
 
 
+@contextmanager
+def _changing(services: Services, action: str, target: str, **detail: str) -> Iterator[Session]:
+    """Open a session that writes; the audit log tells of it in the same transaction."""
+    with services.database.writing() as session:
+        yield session
+        audit.append(session, services.clock(), find_actor(), action, target, detail)
+
+
 def _claim_add(arguments: argparse.Namespace, services: Services) -> None:
     code = make_code()
-    with services.database.writing() as session:
+    with _changing(services, "claim.add", arguments.gateway) as session:
         claim = service.add(
             session, hash_code(code), _intended(arguments), getpass.getuser(), services.clock(), arguments.days
         )
@@ -131,13 +144,13 @@ def _claim_import(arguments: argparse.Namespace, services: Services) -> None:
         text = arguments.file.read_text("utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise SetupError(f"{arguments.file} cannot be read: {error}", hint="save it as CSV in UTF-8") from error
-    with services.database.writing() as session:
+    with _changing(services, "claim.import", arguments.file.name) as session:
         added = service.import_csv(session, text, getpass.getuser(), services.clock(), arguments.days)
     print(f"claims imported: {added}")
 
 
 def _claim_scan(arguments: argparse.Namespace, services: Services) -> None:
-    with services.database.writing() as session:
+    with _changing(services, "claim.scan", arguments.gateway) as session:
         claim = service.scan_local(
             session, arguments.code, arguments.key, _intended(arguments), getpass.getuser(), services.clock()
         )
@@ -146,7 +159,7 @@ def _claim_scan(arguments: argparse.Namespace, services: Services) -> None:
 
 
 def _claim_withdraw(arguments: argparse.Namespace, services: Services) -> None:
-    with services.database.writing() as session:
+    with _changing(services, "claim.withdraw", str(arguments.number)) as session:
         service.withdraw(session, arguments.number, getpass.getuser(), services.clock())
     print(f"claim {arguments.number} is withdrawn")
 
@@ -159,14 +172,14 @@ def _enrolment_list(_: argparse.Namespace, services: Services) -> None:
 
 
 def _enrolment_approve(arguments: argparse.Namespace, services: Services) -> None:
-    with services.database.writing() as session:
+    with _changing(services, "enrolment.approve", str(arguments.number), gateway=arguments.gateway) as session:
         row = service.approve(session, arguments.number, _intended(arguments), getpass.getuser(), services.clock())
         name = row.gateway
     print(f"{name} gets in the next time it asks")
 
 
 def _enrolment_refuse(arguments: argparse.Namespace, services: Services) -> None:
-    with services.database.writing() as session:
+    with _changing(services, "enrolment.refuse", str(arguments.number)) as session:
         service.refuse(session, arguments.number, getpass.getuser(), services.clock())
     print(f"{arguments.number} is kept out")
 
@@ -187,7 +200,7 @@ def _certificate_list(arguments: argparse.Namespace, services: Services) -> None
 
 def _revoke(arguments: argparse.Namespace, services: Services) -> None:
     by, now_ns = getpass.getuser(), services.clock()
-    with services.database.writing() as session:
+    with _changing(services, "certificate.revoke", arguments.gateway, why=arguments.why) as session:
         count = certificates.revoke(session, arguments.gateway, arguments.why, by, now_ns)
         journal.note(session, "revoked", now_ns, gateway=arguments.gateway, by=by, detail=arguments.why)
     print(f"certificates revoked: {count}")

@@ -137,7 +137,8 @@ def _admit(
     if not claim.gateway:
         return _queue(session, Enrolment(key=name, claim_id=claim.id, reason=UNASSIGNED), address, now_ns)
     others = certificates.live_keys(session, claim.gateway, now_ns) - {name}
-    if others and not _is_approved(session, name, IN_USE):
+    is_in_use = bool(others) or _speaks_by_token(session, claim.gateway)
+    if is_in_use and not _is_approved(session, name, IN_USE):
         waits = Enrolment(key=name, claim_id=claim.id, gateway=claim.gateway, reason=IN_USE)
         return _queue(session, waits, address, now_ns)
     if session.get(Gateway, claim.gateway) is None:
@@ -145,7 +146,16 @@ def _admit(
     furnish(session, claim, claim.gateway, now_ns)
     if others:
         certificates.revoke(session, claim.gateway, "replaced by a new identity", address, now_ns, keep_key=name)
+    elif is_in_use:
+        gateways.void_token(session, claim.gateway)
     return _issue(session, authority, claim.gateway, key, address, now_ns)
+
+
+def _speaks_by_token(session: Session, name: str) -> bool:
+    """Tell whether a gateway of an earlier release has that name: whoever makes a claim for it would replace it."""
+    gateway = session.get(Gateway, name)
+    has_spoken = gateway is not None and gateway.last_seen_ns is not None
+    return has_spoken and not certificates.list_of_gateway(session, name)
 
 
 def furnish(session: Session, claim: Claim, name: str, now_ns: int) -> None:

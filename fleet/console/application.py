@@ -20,6 +20,7 @@ from fleet.console import (
     commissioning,
     configviews,
     notation,
+    ownaccount,
     people,
     signing,
     siteviews,
@@ -48,7 +49,7 @@ HEADERS = {
     "Cross-Origin-Opener-Policy": "same-origin",
     "Permissions-Policy": "camera=(), microphone=(), geolocation=()",
 }
-PAGES = (alarmviews, claiming, commissioning, configviews, templateviews, people, signing, siteviews)
+PAGES = (alarmviews, claiming, commissioning, configviews, templateviews, ownaccount, people, signing, siteviews)
 """Modules that add their pages to the one blueprint when they are imported."""
 CONFIGURATIONS = (
     "console.configurations", "console.configuration", "console.edit_configuration", "console.preview_configuration",

@@ -446,3 +446,21 @@ def test_without_an_authority_the_door_says_so(services: Services) -> None:
     assert refused.name == "no-authority"
     assert "ca init" in refused.hint
     assert client.get("/enrol/ca").status_code == 503
+
+
+def test_a_claim_for_a_gateway_that_speaks_by_its_token_waits_for_approval(
+    services: Services, client: FlaskClient
+) -> None:
+    """A technician who mistypes a name must not take over a gateway of an earlier release."""
+    with services.database.writing() as session:
+        gateways.register(session, GATEWAY, "", None, services.clock())
+        gateways.get(session, GATEWAY).last_seen_ns = services.clock()
+    code = add_claim(services)
+    assert enrol(client, code) == Waiting(reason="in-use", retry_s=15.0)
+    with services.database.writing() as session:
+        (row,) = claims.waiting(session)
+        claims.approve(session, row.id, Intended(), "admin", services.clock())
+        before = gateways.get(session, GATEWAY).token_hash
+    assert isinstance(enrol(client, code), Issued)
+    with services.database.reading() as session:
+        assert gateways.get(session, GATEWAY).token_hash != before, "whoever has the token is out"

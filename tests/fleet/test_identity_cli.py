@@ -171,3 +171,20 @@ def test_claims_certificates_and_the_queue_by_hand(
     assert run(data, "certificate", "revoke", GATEWAY, "--why", "stolen") == 1
     assert run(data, "certificate", "crl") == 0
     assert "Next Update" in openssl("crl", "-in", data / "ca/gateways.crl", "-noout", "-text")
+
+
+def test_what_is_done_by_command_stands_in_the_audit_log(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(data, "ca", "init", "--root", tmp_path / "root") == 0
+    assert run(data, "ca", "server", "127.0.0.1", "--out", tmp_path / "web") == 0
+    assert run(data, "claim", "add", "--gateway", GATEWAY) == 0
+    assert run(data, "claim", "withdraw", "1") == 0
+    assert run(data, "claim", "withdraw", "2") == 1
+    assert run(data, "audit", "verify") == 0
+    capsys.readouterr()
+    assert run(data, "audit", "export") == 0
+    newest_first = capsys.readouterr().out.splitlines()
+    done = [line for line in reversed(newest_first) if any(word in line for word in ("ca.", "claim."))]
+    for line, words in zip(done, ("ca.init", "ca.server", "claim.add", "claim.withdraw"), strict=True):
+        assert words in line
