@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import csv
+import io
 import tomllib
 from pathlib import Path
 
 import pytest
+import zxingcpp
+from PIL import Image, ImageDraw
 
 from provisioning.cli import main
 from provisioning.codes import hash_code, make_code
@@ -79,3 +82,14 @@ def test_a_list_with_mistakes_makes_nothing_and_names_the_line(
 @pytest.mark.parametrize(("url", "sha"), [("http://fleet.example", SHA), ("fleet", SHA), (URL, "12"), (URL, "x" * 64)])
 def test_a_wrong_address_or_fingerprint_makes_no_label(tmp_path: Path, url: str, sha: str) -> None:
     assert run(tmp_path / "out", url=url, sha=sha) == 1
+
+
+def test_another_reader_of_qr_codes_finds_the_link() -> None:
+    """Also with a scratch over it, a sixteenth of the label's side wide."""
+    link = make_link("https://fleet.example", make_code())
+    label = Image.open(io.BytesIO(draw(link, "png"))).convert("L")
+    assert [found.text for found in zxingcpp.read_barcodes(label)] == [link]
+    side = label.width
+    ImageDraw.Draw(label).line((side * 0.4, side * 0.3, side * 0.7, side * 0.75), fill=255, width=side // 16)
+    (found,) = zxingcpp.read_barcodes(label)
+    assert (found.text, found.format) == (link, zxingcpp.BarcodeFormat.QRCode)
