@@ -91,6 +91,7 @@ ROUTES: Mapping[str, Permission] = {
     "console.commissioning_photo": Permission.READ,
     "console.commissioning_report": Permission.READ,
     # what concerns the fleet as a whole
+    "console.enrolments": Permission.FLEET,
     "console.quarantine": Permission.FLEET,
     "console.notifications": Permission.FLEET,
     "console.relay": Permission.FLEET,
@@ -131,6 +132,8 @@ ROUTES: Mapping[str, Permission] = {
     "console.preview_template": Permission.CONFIGURE,
     "console.apply_template": Permission.CONFIGURE,
     "api_configs.put_desired": Permission.CONFIGURE,
+    "console.decide_enrolment": Permission.CONFIGURE,
+    "console.withdraw_claim": Permission.CONFIGURE,
     "console.add_site": Permission.CONFIGURE,
     "console.change_site": Permission.CONFIGURE,
     "api_sites.add_site": Permission.CONFIGURE,

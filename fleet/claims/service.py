@@ -207,6 +207,11 @@ def _import_line(session: Session, row: dict[str, str], by: str, now_ns: int, da
     return ""
 
 
+def list_newest(session: Session, limit: int) -> Sequence[Claim]:
+    """Return the claims that were made last, newest first."""
+    return session.scalars(sa.select(Claim).order_by(Claim.id.desc()).limit(limit)).all()
+
+
 def waiting(session: Session) -> Sequence[Enrolment]:
     """Return those who wait for somebody's word, oldest first."""
     return session.scalars(sa.select(Enrolment).where(Enrolment.verdict == "").order_by(Enrolment.id)).all()

@@ -19,6 +19,7 @@ from fleet.console import (
     claiming,
     commissioning,
     configviews,
+    enrolments,
     notation,
     ownaccount,
     people,
@@ -49,7 +50,18 @@ HEADERS = {
     "Cross-Origin-Opener-Policy": "same-origin",
     "Permissions-Policy": "camera=(), microphone=(), geolocation=()",
 }
-PAGES = (alarmviews, claiming, commissioning, configviews, templateviews, ownaccount, people, signing, siteviews)
+PAGES = (
+    alarmviews,
+    claiming,
+    commissioning,
+    configviews,
+    templateviews,
+    enrolments,
+    ownaccount,
+    people,
+    signing,
+    siteviews,
+)
 """Modules that add their pages to the one blueprint when they are imported."""
 CONFIGURATIONS = (
     "console.configurations", "console.configuration", "console.edit_configuration", "console.preview_configuration",
@@ -59,7 +71,11 @@ CONFIGURATIONS = (
 MENU = (
     ("now", lazy_gettext("Now"), ("console.now",)),
     ("sites", lazy_gettext("Sites"), ("console.sites", "console.site", "console.add_site", "console.change_site")),
-    ("gateways", lazy_gettext("Gateways"), ("console.gateways", "console.gateway", "console.tag")),
+    (
+        "gateways",
+        lazy_gettext("Gateways"),
+        ("console.gateways", "console.gateway", "console.tag", "console.enrolments"),
+    ),
     ("claim", lazy_gettext("Add a gateway"), ("console.claim", "console.take_claim", "console.commissioning")),
     ("alarms", lazy_gettext("Alarms"), ("console.alarms", "console.alarm_statistics", "console.notifications")),
     ("configurations", lazy_gettext("Configurations"), CONFIGURATIONS),
@@ -190,6 +206,7 @@ def add_filters(app: Flask) -> None:
         kind_word=partial(words.find_word, words.KINDS),
         action_word=partial(words.find_word, words.ACTIONS),
         where_word=partial(words.find_word, words.WHERE),
+        wait_word=partial(words.find_word, words.WAITS),
         state_word=partial(words.find_word, words.STATES),
         outcome_word=partial(words.find_word, words.OUTCOMES),
         message_word=partial(words.find_word, words.MESSAGES),

@@ -77,6 +77,12 @@ SECTORS = {
     "flood": lazy_gettext("Flood and drought"),
     "forest": lazy_gettext("Forest fire"),
 }
+WAITS = {
+    "unassigned": lazy_gettext("nobody has said which gateway this is"),
+    "in-use": lazy_gettext("a gateway of that name is in use by another key or token"),
+    "lapsed": lazy_gettext("its certificate ended more than 180 days ago"),
+}
+"""Why a gateway waits at the door, by the names of docs/operate/identity.md."""
 CLASSES = {
     "good": lazy_gettext("Good"),
     "uncertain": lazy_gettext("Uncertain"),
