@@ -129,6 +129,19 @@ def check_free(session: Session, gateway: str) -> None:
         raise ConflictError(f"another claim for gateway '{gateway}' waits to be used", hint="withdraw that one first")
 
 
+def check_chosen(session: Session, gateway: str) -> None:
+    """Check a name that was chosen on site. Raises ConflictError if a gateway that works by a token has it.
+
+    It has no certificate in use, so nobody would be asked before another took its place.
+    """
+    row = session.get(Gateway, gateway)
+    if row is not None and row.last_seen_ns is not None and not certificates.list_of_gateway(session, gateway):
+        raise ConflictError(
+            f"'{gateway}' is another gateway, which works by a token",
+            hint=f"whoever runs the fleet gives it a claim: fengsui-fleet claim add",
+        )
+
+
 def check_intended(session: Session, intended: Intended) -> None:
     """Check names, position, and whether the template takes the variables. Raises InvalidError or NotFoundError."""
     if intended.gateway and not is_gateway(intended.gateway):
@@ -147,6 +160,11 @@ def check_intended(session: Session, intended: Intended) -> None:
 def find(session: Session, secret_hash: str) -> Claim | None:
     """Find a claim by its hash. On PostgreSQL others wait until this transaction has decided about it."""
     return session.scalar(sa.select(Claim).where(Claim.secret_hash == secret_hash).with_for_update())
+
+
+def is_in(session: Session, claim: Claim, now_ns: int) -> bool:
+    """Tell whether the gateway of a claim's name got in by it. Who used it may still wait, as the name is in use."""
+    return bool(claim.gateway) and claim.key in certificates.live_keys(session, claim.gateway or "", now_ns)
 
 
 def withdraw(session: Session, claim_id: int, by: str, now_ns: int) -> None:

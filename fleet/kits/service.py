@@ -21,7 +21,6 @@ from fleet.claims.service import Intended
 from fleet.configs import service as configs
 from fleet.configs import templates
 from fleet.errors import ConflictError, FleetError, InvalidError, NotFoundError
-from fleet.gateways.models import Gateway
 from fleet.kits.models import Kit, SiteEntry
 from fleet.sites.models import Site
 from provisioning import authority
@@ -72,6 +71,7 @@ def add(session: Session, wanted: Wanted, account: str, now_ns: int) -> Kit:
             raise ConflictError(f"there is a kit '{wanted.kit}' already", hint="make a kit with another name")
         return known
     for slot in wanted.claims:
+        claims.check_chosen(session, slot.gateway)
         intended = Intended(gateway=slot.gateway, title=slot.title, site=slot.site, template=slot.template)
         claims.add(session, slot.claim_sha256, intended, account, now_ns, wanted.days)
     kit = Kit(
@@ -221,13 +221,15 @@ def _settle(session: Session, kit: Kit, entry: Entry, now_ns: int) -> None:
     if intended.site and intended.site not in kit.sites:
         raise InvalidError(f"site '{intended.site}' is not in the kit")
     claims.check_intended(session, intended)
+    if claim.gateway is None:
+        claims.check_chosen(session, intended.gateway)
     claim.gateway, claim.title = intended.gateway, intended.title or claim.title
     claim.site_key = intended.site or claim.site_key
     claim.template, claim.variables = intended.template or claim.template, intended.variables
     if intended.lat is not None:
         claim.lat, claim.lon = intended.lat, intended.lon
-    has_come = claim.used_ns is not None and session.get(Gateway, intended.gateway) is not None
-    if has_come and claim.template and configs.latest(session, intended.gateway) is None:
+    is_in = claims.is_in(session, claim, now_ns)
+    if is_in and claim.template and configs.latest(session, intended.gateway) is None:
         templates.apply(session, intended.gateway, claim.template, claim.variables, kit.account, now_ns)
 
 

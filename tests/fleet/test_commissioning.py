@@ -21,18 +21,23 @@ from fleet.bootstrap import Services
 from fleet.claims.models import Claim
 from fleet.claims.strangers import KEPT_S, Strangers
 from fleet.claims.views import QUICK_MOST, Doorkeeper
+from fleet.commands.models import GatewayCommand
 from fleet.commissioning import finding, steps
 from fleet.commissioning.models import Commissioning
 from fleet.commissioning.photo import strip
 from fleet.commissioning.steps import Destination, Findings, Trial, compose
+from fleet.configs import templates
 from fleet.console.faults import FAULTS
 from fleet.errors import InvalidError
+from fleet.gateways import service as gateways
+from fleet.gateways.models import Gateway
 from fleet.sites import service as sites
 from provisioning.codes import make_code
 from provisioning.keys import fingerprint
 from provisioning.label import make_local_link, read_fragment
 from tests.fleet.conftest import Clock
-from tests.fleet.identity import enrol, found_authority, key_number
+from tests.fleet.identity import add_claim, enrol, found_authority, key_number
+from tests.fleet.kits import TEMPLATE
 from tests.fleet.test_authorization import sign_in
 from wire.checklist import Check
 from wire.claim import Issued, Waiting
@@ -119,6 +124,37 @@ def test_bad_input_is_refused_and_leaves_nothing(
     assert rows(services, Claim) == rows(services, Commissioning) == []
 
 
+def test_who_waits_under_the_name_of_a_gateway_in_use_moves_nothing_of_it(
+    app: Flask, services: Services, technician: FlaskClient
+) -> None:
+    door, theirs, mine = app.test_client(), add_claim(services, NAME, site=SITE), make_code()
+    assert isinstance(enrol(door, theirs), Issued)
+    with services.database.writing() as session:
+        templates.add(session, "tank", TEMPLATE, "Tank", "", "admin", services.clock())
+    enrol(door, mine, 2, kind="local")
+    technician.post("/claim", data=form(mine, gateway=NAME))
+    assert enrol(door, mine, 2, kind="local") == Waiting(reason="in-use", retry_s=15.0)
+    again = form(mine, gateway=NAME, request_key="another-request-1", template="tank", **{"var.tank.port": "1"})
+    assert technician.post("/claim", data=again).status_code == 303
+    trial = technician.post("/claim/2/trial", data={"output": "siren"})
+    assert (trial.status_code, "has not come by this claim" in trial.text) == (400, True)
+    (gateway,) = rows(services, Gateway)
+    assert (gateway.lat, gateway.template, rows(services, GatewayCommand)) == (None, "", [])
+
+
+def test_a_name_that_works_by_a_token_is_not_chosen_on_site(
+    app: Flask, services: Services, technician: FlaskClient
+) -> None:
+    with services.database.writing() as session:
+        gateway, _ = gateways.register(session, NAME, "", None, services.clock())
+        gateway.last_seen_ns = services.clock()
+    code, label = make_code(), add_claim(services, "")
+    enrol(app.test_client(), code, kind="local")
+    for scanned in (code, label):
+        assert technician.post("/claim", data=form(scanned, gateway=NAME)).status_code == 409
+    assert technician.post("/claim", data=form(code)).status_code == 303  # under the next free name
+
+
 def test_a_report_is_signed_once_by_its_own_enterprise_and_the_audit_log_has_its_hash(
     app: Flask, services: Services, technician: FlaskClient
 ) -> None:
@@ -202,8 +238,19 @@ def test_every_failure_has_words_and_stands_in_the_document() -> None:
     assert {name for name in named if f"`{name}`" not in document} == set()
 
 
+def frame(height: int, width: int) -> bytes:
+    sides = height.to_bytes(2, "big") + width.to_bytes(2, "big")
+    return b"\xff\xc2\x00\x0b\x08" + sides + b"\x01\x01\x11\x00"
+
+
+@pytest.mark.parametrize("sides", [(65_535, 65_535), (8, 10_001), (0, 8)])
+def test_a_photo_that_no_memory_holds_is_refused(sides: tuple[int, int]) -> None:
+    with pytest.raises(InvalidError, match="points"):
+        strip(b"\xff\xd8" + frame(*sides) + b"\xff\xda\x00\x02rest")
+
+
 def test_a_photo_keeps_its_picture_and_loses_what_is_said_of_it() -> None:
-    table = b"\xff\xdb\x00\x04ab"
+    table = b"\xff\xdb\x00\x04ab" + frame(600, 800)
     assert strip(b"\xff\xd8\xff\xe1\x00\x08secret" + table + b"\xff\xda\x00\x02rest") == (
         b"\xff\xd8" + table + b"\xff\xda\x00\x02rest"
     )
