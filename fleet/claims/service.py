@@ -151,6 +151,8 @@ def check_intended(session: Session, intended: Intended) -> None:
     if intended.site and session.get(Site, intended.site) is None:
         raise NotFoundError(f"there is no site '{intended.site}'", hint=f"run: fengsui-fleet site add {intended.site}")
     check_position(intended.lat, intended.lon)
+    if "\0" in intended.title + intended.note:
+        raise InvalidError("a letter of the title or note is NUL", hint="type it again")
     if intended.template:
         template = templates.get(session, intended.template)
         if intended.variables:  # else they are given on site

@@ -114,6 +114,7 @@ def test_codes_that_nobody_shows_are_refused_counted_and_leave_nothing(
         ({"code": "7K3Q"}, 422), ({"request_key": ""}, 422), ({"lat": "north"}, 422), ({"lat": "91"}, 422),
         ({"lon": ""}, 422), ({"note": "x" * 501}, 422), ({"gateway": "x"}, 422), ({"site": "nowhere"}, 404),
         ({"template": "none"}, 404), ({"key": "z"}, 422),
+        ({"title": "\0"}, 422), ({"note": "\0"}, 422), ({"lat": "nan"}, 422),
     ],
 )  # fmt: skip
 def test_bad_input_is_refused_and_leaves_nothing(
