@@ -138,7 +138,7 @@ def check_chosen(session: Session, gateway: str) -> None:
     if row is not None and row.last_seen_ns is not None and not certificates.list_of_gateway(session, gateway):
         raise ConflictError(
             f"'{gateway}' is another gateway, which works by a token",
-            hint=f"whoever runs the fleet gives it a claim: fengsui-fleet claim add",
+            hint="whoever runs the fleet gives it a claim: fengsui-fleet claim add",
         )
 
 

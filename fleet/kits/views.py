@@ -165,7 +165,7 @@ def take_entries(kit: str, json_data: dict[str, Any]) -> Any:
 
 
 def _read_entry(entry: dict[str, Any]) -> service.Entry:
-    """Read a line of a book. What no database takes - half a letter, NUL - is refused; a number that is none is null."""
+    """Read a line of a book. Half a letter and NUL, which no database takes, are refused; NaN becomes null."""
     try:
         octets = msgspec.json.encode(entry["detail"])
     except ValueError as error:

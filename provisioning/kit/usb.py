@@ -41,7 +41,7 @@ def write_bundle(folder: Path, gateway: str, bundle: Bundle, url: str, ca_sha256
 
 
 def is_file(path: Path) -> bool:
-    """Tell whether it is a plain file: a link or a device on a stick leads to what is not the stick's, or has no end."""
+    """Tell whether it is a plain file: a link or a device on a stick leads elsewhere, or has no end."""
     return path.is_file() and not path.is_symlink()
 
 

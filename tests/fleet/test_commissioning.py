@@ -288,3 +288,16 @@ def test_the_first_record_is_looked_for_where_an_index_answers(services: Service
     with services.database.reading() as session:
         row = Commissioning(gateway="gw-none-0001", begun_ns=0)
         assert finding.find_first(session, row, needs_values=True) is None
+
+
+def test_a_report_that_was_signed_by_hand_says_on_whose_phone(
+    app: Flask, technician: FlaskClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn: list[str] = []
+    monkeypatch.setattr("fleet.console.report._text", lambda text: drawn.append(text) or text)
+    code = make_code()
+    enrol(app.test_client(), code, kind="local")
+    technician.post("/claim", data=form(code))
+    assert technician.post("/claim/1/sign", data={"name": "王总"}).status_code == 303
+    name = next(at for at, text in enumerate(drawn) if text.startswith("王总"))
+    assert "li" in drawn[name:]
