@@ -129,19 +129,6 @@ def check_free(session: Session, gateway: str) -> None:
         raise ConflictError(f"another claim for gateway '{gateway}' waits to be used", hint="withdraw that one first")
 
 
-def check_chosen(session: Session, gateway: str) -> None:
-    """Check a name that was chosen on site. Raises ConflictError if a gateway that works by a token has it.
-
-    It has no certificate in use, so nobody would be asked before another took its place.
-    """
-    row = session.get(Gateway, gateway)
-    if row is not None and row.last_seen_ns is not None and not certificates.list_of_gateway(session, gateway):
-        raise ConflictError(
-            f"'{gateway}' is another gateway, which works by a token",
-            hint="whoever runs the fleet gives it a claim: fengsui-fleet claim add",
-        )
-
-
 def check_intended(session: Session, intended: Intended) -> None:
     """Check names, position, and whether the template takes the variables. Raises InvalidError or NotFoundError."""
     if intended.gateway and not is_gateway(intended.gateway):

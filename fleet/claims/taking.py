@@ -35,7 +35,6 @@ def take(session: Session, code: str, key: str, intended: Intended, by: str, now
                 hint="compare the letters; is the gateway switched on and connected to the network?",
             )
         name = intended.gateway or propose_name(session, intended.site)
-        service.check_chosen(session, name)
         return service.scan_local(session, code, key, replace(intended, gateway=name), by, now_ns)
     if claim.kind == Kind.LOCAL.value and key and claim.key != key:
         raise ConflictError("this code belongs to another gateway", hint="scan it again at the gateway itself")
@@ -50,8 +49,6 @@ def _complete(session: Session, claim: Claim, intended: Intended, by: str, now_n
         raise ConflictError(f"it is the code of '{claim.gateway}'", hint="leave the name as it is proposed")
     name = claim.gateway or intended.gateway or propose_name(session, intended.site or claim.site_key or "")
     service.check_intended(session, replace(intended, gateway=name))
-    if not claim.gateway:
-        service.check_chosen(session, name)
     waiting = sa.select(Enrolment.id).where(Enrolment.claim_id == claim.id, Enrolment.verdict == "")
     number = session.scalar(waiting.where(Enrolment.reason == enrolment.UNASSIGNED))
     if number is not None:

@@ -71,7 +71,6 @@ def add(session: Session, wanted: Wanted, account: str, now_ns: int) -> Kit:
             raise ConflictError(f"there is a kit '{wanted.kit}' already", hint="make a kit with another name")
         return known
     for slot in wanted.claims:
-        claims.check_chosen(session, slot.gateway)
         intended = Intended(gateway=slot.gateway, title=slot.title, site=slot.site, template=slot.template)
         claims.add(session, slot.claim_sha256, intended, account, now_ns, wanted.days)
     kit = Kit(
@@ -221,8 +220,6 @@ def _settle(session: Session, kit: Kit, entry: Entry, now_ns: int) -> None:
     if intended.site and intended.site not in kit.sites:
         raise InvalidError(f"site '{intended.site}' is not in the kit")
     claims.check_intended(session, intended)
-    if claim.gateway is None:
-        claims.check_chosen(session, intended.gateway)
     claim.gateway, claim.title = intended.gateway, intended.title or claim.title
     claim.site_key = intended.site or claim.site_key
     claim.template, claim.variables = intended.template or claim.template, intended.variables

@@ -29,7 +29,6 @@ from fleet.commissioning.steps import Destination, Findings, Trial, compose
 from fleet.configs import templates
 from fleet.console.faults import FAULTS
 from fleet.errors import InvalidError
-from fleet.gateways import service as gateways
 from fleet.gateways.models import Gateway
 from fleet.sites import service as sites
 from provisioning.codes import make_code
@@ -141,19 +140,6 @@ def test_who_waits_under_the_name_of_a_gateway_in_use_moves_nothing_of_it(
     assert (trial.status_code, "has not come by this claim" in trial.text) == (400, True)
     (gateway,) = rows(services, Gateway)
     assert (gateway.lat, gateway.template, rows(services, GatewayCommand)) == (None, "", [])
-
-
-def test_a_name_that_works_by_a_token_is_not_chosen_on_site(
-    app: Flask, services: Services, technician: FlaskClient
-) -> None:
-    with services.database.writing() as session:
-        gateway, _ = gateways.register(session, NAME, "", None, services.clock())
-        gateway.last_seen_ns = services.clock()
-    code, label = make_code(), add_claim(services, "")
-    enrol(app.test_client(), code, kind="local")
-    for scanned in (code, label):
-        assert technician.post("/claim", data=form(scanned, gateway=NAME)).status_code == 409
-    assert technician.post("/claim", data=form(code)).status_code == 303  # under the next free name
 
 
 def test_a_report_is_signed_once_by_its_own_enterprise_and_the_audit_log_has_its_hash(
