@@ -67,11 +67,14 @@ def read_file(path: Path, hint: str = "") -> bytes:
 
 
 def write_file(path: Path, octets: bytes, mode: int = PRIVATE) -> None:
-    """Replace a file whole; it is on the disk when this returns. Raises KeyFileError, and the old one stays."""
+    """Replace a file whole; it is on the disk when this returns. Raises KeyFileError, and the old one stays.
+
+    Links are not followed: on a stick somebody else may have laid one that leads elsewhere.
+    """
     draft = path.with_name(f".{path.name}.new")
     try:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
+        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, mode)
         with os.fdopen(descriptor, "wb") as file:
             os.fchmod(descriptor, mode)
             file.write(octets)

@@ -138,6 +138,8 @@ def check_intended(session: Session, intended: Intended) -> None:
     if intended.site and session.get(Site, intended.site) is None:
         raise NotFoundError(f"there is no site '{intended.site}'", hint=f"run: fengsui-fleet site add {intended.site}")
     check_position(intended.lat, intended.lon)
+    if "\0" in intended.title + intended.note:
+        raise InvalidError("a letter of the title or note is NUL", hint="type it again")
     if intended.template:
         template = templates.get(session, intended.template)
         if intended.variables:  # else they are given on site
@@ -147,6 +149,11 @@ def check_intended(session: Session, intended: Intended) -> None:
 def find(session: Session, secret_hash: str) -> Claim | None:
     """Find a claim by its hash. On PostgreSQL others wait until this transaction has decided about it."""
     return session.scalar(sa.select(Claim).where(Claim.secret_hash == secret_hash).with_for_update())
+
+
+def is_in(session: Session, claim: Claim, now_ns: int) -> bool:
+    """Tell whether the gateway of a claim's name got in by it. Who used it may still wait, as the name is in use."""
+    return bool(claim.gateway) and claim.key in certificates.live_keys(session, claim.gateway or "", now_ns)
 
 
 def withdraw(session: Session, claim_id: int, by: str, now_ns: int) -> None:

@@ -14,7 +14,6 @@ from fleet.claims.models import Claim, Enrolment, Kind
 from fleet.claims.service import Intended
 from fleet.errors import ConflictError, NotFoundError
 from fleet.gateways import service as gateways
-from fleet.gateways.models import Gateway
 
 UNKNOWN = "no gateway shows this code now, and no label has it"
 NAME_MOST = 63
@@ -59,7 +58,7 @@ def _complete(session: Session, claim: Claim, intended: Intended, by: str, now_n
     claim.gateway = name
     service.describe(claim, intended)
     journal.note(session, "claim-completed", now_ns, gateway=name, claim_id=claim.id, by=by)
-    if session.get(Gateway, name) is not None and claim.used_ns is not None:
+    if service.is_in(session, claim, now_ns):
         enrolment.furnish(session, claim, name, now_ns)
 
 

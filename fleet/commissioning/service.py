@@ -11,7 +11,9 @@ import msgspec
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
+from fleet.claims import service as claims
 from fleet.claims import taking
+from fleet.claims.models import Claim
 from fleet.claims.service import Intended
 from fleet.commands import service as commands
 from fleet.commands.service import KeyLoader
@@ -93,9 +95,15 @@ def list_newest(session: Session, limit: int = 20) -> Sequence[Commissioning]:
 
 
 def try_output(session: Session, load_key: KeyLoader, number: int, output: str, by: str, now_ns: int) -> OutputTrial:
-    """Have the gateway switch an output on for `TRIAL_S` s. Raises what `fleet.commands.service.issue` does."""
+    """Have the gateway switch an output on for `TRIAL_S` s. Raises what `fleet.commands.service.issue` does.
+
+    Only the gateway that came by this claim: its name alone, which anybody on site may type, moves no other's outputs.
+    """
     row = get(session, number)
     _check_open(row)
+    claim = session.get(Claim, number)
+    if claim is None or not claims.is_in(session, claim, now_ns):
+        raise ConflictError(f"'{row.gateway}' has not come by this claim yet", hint="wait until it has a certificate")
     arguments = {"output": output, "seconds": TRIAL_S}
     issued = commands.issue(session, load_key, row.gateway, TRIAL, arguments, by, TRIAL_LIFETIME_S, now_ns)
     trial = OutputTrial(gateway=row.gateway, output=output, command_id=issued.id, asked_ns=now_ns, asked_by=by)

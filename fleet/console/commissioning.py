@@ -130,7 +130,8 @@ def sign_commissioning(number: int) -> ResponseReturnValue:
     via = "account" if is_enterprise else "hand"
     strokes = service.read_strokes(request.form.get("strokes", ""))
     now_ns = services.clock()
-    report = _draw(number, Signature(by=name, via=via, at_ns=now_ns, strokes=strokes))
+    signature = Signature(by=name, witness=current_user.name, via=via, at_ns=now_ns, strokes=strokes)
+    report = _draw(number, signature)
     with services.database.writing() as db:
         signed = service.sign(db, number, name, via, strokes, report, now_ns)
         detail = {"number": number, "signed_by": name, "as": via, "sha256": signed.report_sha256}

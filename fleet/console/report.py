@@ -60,9 +60,10 @@ LOOK = [
 
 
 class Signature(msgspec.Struct, frozen=True, kw_only=True):
-    """Who signs: by an ``account`` of the enterprise, or by ``hand`` on the technician's phone, and when."""
+    """Who signs: by an ``account`` of the enterprise, or by ``hand`` on the phone of ``witness``, and when."""
 
     by: str
+    witness: str
     via: str
     at_ns: int
     strokes: Sequence[Stroke]
@@ -218,6 +219,8 @@ def _signature(signature: Signature | None) -> Table:
         [_note(gettext("Name")), _text(f"{signature.by} ({how})")],
         [_note(gettext("Time")), _text(write_time(signature.at_ns))],
     ]
+    if signature.via == "hand":  # the name is typed: the report says on whose word
+        rows.append([_note(gettext("Technician")), _text(signature.witness)])
     if signature.strokes:
         rows.append([_note(gettext("Signature")), _draw_strokes(signature.strokes)])
     return _table(rows, (0.18, 0.82))

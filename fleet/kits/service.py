@@ -21,7 +21,6 @@ from fleet.claims.service import Intended
 from fleet.configs import service as configs
 from fleet.configs import templates
 from fleet.errors import ConflictError, FleetError, InvalidError, NotFoundError
-from fleet.gateways.models import Gateway
 from fleet.kits.models import Kit, SiteEntry
 from fleet.sites.models import Site
 from provisioning import authority
@@ -226,8 +225,8 @@ def _settle(session: Session, kit: Kit, entry: Entry, now_ns: int) -> None:
     claim.template, claim.variables = intended.template or claim.template, intended.variables
     if intended.lat is not None:
         claim.lat, claim.lon = intended.lat, intended.lon
-    has_come = claim.used_ns is not None and session.get(Gateway, intended.gateway) is not None
-    if has_come and claim.template and configs.latest(session, intended.gateway) is None:
+    is_in = claims.is_in(session, claim, now_ns)
+    if is_in and claim.template and configs.latest(session, intended.gateway) is None:
         templates.apply(session, intended.gateway, claim.template, claim.variables, kit.account, now_ns)
 
 

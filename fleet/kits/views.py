@@ -158,9 +158,20 @@ def list_entries(kit: str) -> Any:
 def take_entries(kit: str, json_data: dict[str, Any]) -> Any:
     """Take lines of a laptop's book. Sent again they count once."""
     services = find_services()
-    entries = [service.Entry(**entry) for entry in json_data["entries"]]
-    if any(len(msgspec.json.encode(entry.detail)) > DETAIL_MOST_OCTETS for entry in entries):
-        raise InvalidError("an entry is too large", hint=f"at most {DETAIL_MOST_OCTETS} octets of detail")
+    entries = [_read_entry(entry) for entry in json_data["entries"]]
     with changing("kit.sync", kit, entries=len(entries)) as session:
         taken = service.take(session, service.get(session, kit), entries, services.clock())
     return {"taken": taken}
+
+
+def _read_entry(entry: dict[str, Any]) -> service.Entry:
+    """Read a line of a book. Half a letter and NUL, which no database takes, are refused; NaN becomes null."""
+    try:
+        octets = msgspec.json.encode(entry["detail"])
+    except ValueError as error:
+        raise InvalidError(f"entry '{entry['id']}' cannot be kept: {error}", hint="correct its detail") from error
+    if b"\\u0000" in octets:
+        raise InvalidError(f"entry '{entry['id']}' cannot be kept: a letter is NUL", hint="correct its detail")
+    if len(octets) > DETAIL_MOST_OCTETS:
+        raise InvalidError(f"entry '{entry['id']}' is too large", hint=f"at most {DETAIL_MOST_OCTETS} octets of detail")
+    return service.Entry(**entry | {"detail": msgspec.json.decode(octets)})

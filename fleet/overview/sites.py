@@ -14,7 +14,7 @@ from fleet.overview.figures import Access, Alarm
 from fleet.overview.figures import Reading as Newest
 from fleet.overview.known import Known, list_known
 from fleet.overview.sources import Sources
-from fleet.overview.values import delivers, read_newest
+from fleet.overview.values import delivers, read_newest_of
 from fleet.sites import service as sites
 from fleet.sites.models import ExpectedDevice, Site
 
@@ -237,11 +237,14 @@ def measure_devices(sources: Sources, known: Iterable[Known]) -> dict[str, list[
     for gateway, device, name, tag_id in sources.session.execute(query):
         tags.setdefault(gateway, {}).setdefault(device, {})[name] = tag_id
     described = {(row.gateway, row.name): row for row in sources.session.scalars(sa.select(Device))}
+    ids = {
+        row.name: {name: number for of_device in tags.get(row.name, {}).values() for name, number in of_device.items()}
+        for row in rows
+    }
+    all_newest = read_newest_of(sources, ids)
     found: dict[str, list[DeviceLine]] = {}
     for row in rows:
-        of_gateway = tags.get(row.name, {})
-        ids = {name: tag_id for of_device in of_gateway.values() for name, tag_id in of_device.items()}
-        newest = read_newest(sources, row.name, ids)
+        of_gateway, newest = tags.get(row.name, {}), all_newest[row.name]
         found[row.name] = [
             _measure(sources, row, device, {name: newest[name] for name in names if name in newest}, len(names),
                      described.get((row.name, device)))

@@ -24,6 +24,8 @@ LAG_WITHIN_S = 600
 LAG_RECORDS = 2000
 """Delivery lag is that of the records received in the last ten minutes, the newest 2000 at most."""
 CHART_POINTS = 600
+TAGS_AT_ONCE = 10_000
+"""In one query: databases take no more than some 32,000 parameters."""
 
 
 def measure_access(sources: Sources, known: Iterable[Known]) -> dict[str, Access]:
@@ -58,12 +60,22 @@ def sum_access(sector: str, parts: Iterable[Access]) -> Access:
 
 def read_newest(sources: Sources, gateway: str, tags: Mapping[str, int]) -> dict[str, Newest]:
     """The newest value of some tags {name: id}: from memory, else the last committed one."""
-    snapshot = sources.live.snapshot(gateway)
-    found = {name: live_reading(snapshot[name]) for name in tags if name in snapshot}
-    missing = [tag_id for name, tag_id in tags.items() if name not in found]
-    if missing:
-        stored = _read_stored(sources.session, missing)
-        found.update({name: stored[tag_id] for name, tag_id in tags.items() if tag_id in stored})
+    return read_newest_of(sources, {gateway: tags})[gateway]
+
+
+def read_newest_of(sources: Sources, tags: Mapping[str, Mapping[str, int]]) -> dict[str, dict[str, Newest]]:
+    """The same of many gateways, {gateway: {name: id}}: the database is asked for all of them together."""
+    found: dict[str, dict[str, Newest]] = {}
+    missing: list[int] = []
+    for gateway, of_gateway in tags.items():
+        snapshot = sources.live.snapshot(gateway)
+        found[gateway] = {name: live_reading(snapshot[name]) for name in of_gateway if name in snapshot}
+        missing += [tag_id for name, tag_id in of_gateway.items() if name not in found[gateway]]
+    stored: dict[int, Newest] = {}
+    for begin in range(0, len(missing), TAGS_AT_ONCE):
+        stored |= _read_stored(sources.session, missing[begin : begin + TAGS_AT_ONCE])
+    for gateway, of_gateway in tags.items():
+        found[gateway].update({name: stored[tag_id] for name, tag_id in of_gateway.items() if tag_id in stored})
     return found
 
 

@@ -40,10 +40,15 @@ def write_bundle(folder: Path, gateway: str, bundle: Bundle, url: str, ca_sha256
     return path
 
 
+def is_file(path: Path) -> bool:
+    """Tell whether it is a plain file: a link or a device on a stick leads elsewhere, or has no end."""
+    return path.is_file() and not path.is_symlink()
+
+
 def find_bundles(folder: Path) -> list[Path]:
     """Return the bundles on a stick. Raises RequestError if it cannot be read."""
     try:
-        return sorted(path for path in folder.iterdir() if path.suffix == SUFFIX)
+        return sorted(path for path in folder.iterdir() if path.suffix == SUFFIX and is_file(path))
     except OSError as error:
         raise RequestError("unreadable", f"{folder} cannot be read: {error.strerror}", hint="is it mounted?") from error
 
@@ -65,4 +70,4 @@ def write_answer(bundle: Path, answer: Answer) -> None:
 
 def read_answers(folder: Path) -> list[Answer]:
     """Return what gateways left on a stick. Raises RequestError, KeyFileError."""
-    return [decode(read_file(path), Answer) for path in sorted(folder.glob(f"*{ANSWER_SUFFIX}"))]
+    return [decode(read_file(path), Answer) for path in sorted(folder.glob(f"*{ANSWER_SUFFIX}")) if is_file(path)]

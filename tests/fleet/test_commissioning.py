@@ -21,18 +21,22 @@ from fleet.bootstrap import Services
 from fleet.claims.models import Claim
 from fleet.claims.strangers import KEPT_S, Strangers
 from fleet.claims.views import QUICK_MOST, Doorkeeper
+from fleet.commands.models import GatewayCommand
 from fleet.commissioning import finding, steps
 from fleet.commissioning.models import Commissioning
 from fleet.commissioning.photo import strip
 from fleet.commissioning.steps import Destination, Findings, Trial, compose
+from fleet.configs import templates
 from fleet.console.faults import FAULTS
 from fleet.errors import InvalidError
+from fleet.gateways.models import Gateway
 from fleet.sites import service as sites
 from provisioning.codes import make_code
 from provisioning.keys import fingerprint
 from provisioning.label import make_local_link, read_fragment
 from tests.fleet.conftest import Clock
-from tests.fleet.identity import enrol, found_authority, key_number
+from tests.fleet.identity import add_claim, enrol, found_authority, key_number
+from tests.fleet.kits import TEMPLATE
 from tests.fleet.test_authorization import sign_in
 from wire.checklist import Check
 from wire.claim import Issued, Waiting
@@ -109,6 +113,7 @@ def test_codes_that_nobody_shows_are_refused_counted_and_leave_nothing(
         ({"code": "7K3Q"}, 422), ({"request_key": ""}, 422), ({"lat": "north"}, 422), ({"lat": "91"}, 422),
         ({"lon": ""}, 422), ({"note": "x" * 501}, 422), ({"gateway": "x"}, 422), ({"site": "nowhere"}, 404),
         ({"template": "none"}, 404), ({"key": "z"}, 422),
+        ({"title": "\0"}, 422), ({"note": "\0"}, 422), ({"lat": "nan"}, 422),
     ],
 )  # fmt: skip
 def test_bad_input_is_refused_and_leaves_nothing(
@@ -117,6 +122,24 @@ def test_bad_input_is_refused_and_leaves_nothing(
     data = {"key": "a" * 64, **form(make_code())} | changes
     assert technician.post("/claim", data=data).status_code == status
     assert rows(services, Claim) == rows(services, Commissioning) == []
+
+
+def test_who_waits_under_the_name_of_a_gateway_in_use_moves_nothing_of_it(
+    app: Flask, services: Services, technician: FlaskClient
+) -> None:
+    door, theirs, mine = app.test_client(), add_claim(services, NAME, site=SITE), make_code()
+    assert isinstance(enrol(door, theirs), Issued)
+    with services.database.writing() as session:
+        templates.add(session, "tank", TEMPLATE, "Tank", "", "admin", services.clock())
+    enrol(door, mine, 2, kind="local")
+    technician.post("/claim", data=form(mine, gateway=NAME))
+    assert enrol(door, mine, 2, kind="local") == Waiting(reason="in-use", retry_s=15.0)
+    again = form(mine, gateway=NAME, request_key="another-request-1", template="tank", **{"var.tank.port": "1"})
+    assert technician.post("/claim", data=again).status_code == 303
+    trial = technician.post("/claim/2/trial", data={"output": "siren"})
+    assert (trial.status_code, "has not come by this claim" in trial.text) == (400, True)
+    (gateway,) = rows(services, Gateway)
+    assert (gateway.lat, gateway.template, rows(services, GatewayCommand)) == (None, "", [])
 
 
 def test_a_report_is_signed_once_by_its_own_enterprise_and_the_audit_log_has_its_hash(
@@ -202,8 +225,19 @@ def test_every_failure_has_words_and_stands_in_the_document() -> None:
     assert {name for name in named if f"`{name}`" not in document} == set()
 
 
+def frame(height: int, width: int) -> bytes:
+    sides = height.to_bytes(2, "big") + width.to_bytes(2, "big")
+    return b"\xff\xc2\x00\x0b\x08" + sides + b"\x01\x01\x11\x00"
+
+
+@pytest.mark.parametrize("sides", [(65_535, 65_535), (8, 10_001), (0, 8)])
+def test_a_photo_that_no_memory_holds_is_refused(sides: tuple[int, int]) -> None:
+    with pytest.raises(InvalidError, match="points"):
+        strip(b"\xff\xd8" + frame(*sides) + b"\xff\xda\x00\x02rest")
+
+
 def test_a_photo_keeps_its_picture_and_loses_what_is_said_of_it() -> None:
-    table = b"\xff\xdb\x00\x04ab"
+    table = b"\xff\xdb\x00\x04ab" + frame(600, 800)
     assert strip(b"\xff\xd8\xff\xe1\x00\x08secret" + table + b"\xff\xda\x00\x02rest") == (
         b"\xff\xd8" + table + b"\xff\xda\x00\x02rest"
     )
@@ -240,3 +274,16 @@ def test_the_first_record_is_looked_for_where_an_index_answers(services: Service
     with services.database.reading() as session:
         row = Commissioning(gateway="gw-none-0001", begun_ns=0)
         assert finding.find_first(session, row, needs_values=True) is None
+
+
+def test_a_report_that_was_signed_by_hand_says_on_whose_phone(
+    app: Flask, technician: FlaskClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn: list[str] = []
+    monkeypatch.setattr("fleet.console.report._text", lambda text: drawn.append(text) or text)
+    code = make_code()
+    enrol(app.test_client(), code, kind="local")
+    technician.post("/claim", data=form(code))
+    assert technician.post("/claim/1/sign", data={"name": "王总"}).status_code == 303
+    name = next(at for at, text in enumerate(drawn) if text.startswith("王总"))
+    assert "li" in drawn[name:]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import msgspec
@@ -23,9 +24,9 @@ from provisioning.kit.documents import CONTENT, GRANT, Content, decode, read_bun
 from provisioning.kit.signed import SIGNER, sign, verify
 from provisioning.signing import make_private_key, read_private_key
 from tests.fleet.conftest import Clock
-from tests.fleet.identity import enrol, found_authority
+from tests.fleet.identity import add_claim, enrol, found_authority
 from tests.fleet.kits import GATEWAY, KIT, LAPTOP_KEY, furnish, headers, make_order, make_parts, wanted
-from wire.claim import Issued
+from wire.claim import Issued, Waiting
 
 DAY_S = 86_400
 
@@ -216,6 +217,28 @@ def test_an_entry_that_the_fleet_cannot_act_on_is_kept_with_the_reason(
     assert put(client, token, entry(code, **detail)).status_code == 200
     (line,) = client.get(f"/api/kits/{KIT}/entries", headers=headers(token)).json
     assert words in line["outcome"]
+
+
+@pytest.mark.parametrize("detail", ['{"x": "\\ud800"}', '{"x": "a\\u0000b"}', '{"\\ud800": 1}'])
+def test_a_detail_that_no_database_takes_is_refused(
+    client: FlaskClient, services: Services, token: str, detail: str
+) -> None:
+    code, *_ = make_parts(services, client, token)
+    body = json.dumps({"entries": [entry(code) | {"detail": "DETAIL"}]}).replace('"DETAIL"', detail)
+    path, kind = f"/api/kits/{KIT}/entries", "application/json"
+    assert client.post(path, data=body, headers=headers(token), content_type=kind).status_code == 422
+    assert client.get(path, headers=headers(token)).json == []
+
+
+def test_who_waits_under_the_name_of_a_gateway_in_use_gives_it_no_configuration(
+    services: Services, client: FlaskClient, token: str
+) -> None:
+    assert isinstance(enrol(client, add_claim(services, GATEWAY)), Issued)
+    code, *_ = make_parts(services, client, token)
+    assert enrol(client, code, 2) == Waiting(reason="in-use", retry_s=15.0)
+    assert put(client, token, entry(code)).status_code == 200
+    with services.database.reading() as session:
+        assert configs.latest(session, GATEWAY) is None
 
 
 def test_an_unknown_kit_takes_no_book(client: FlaskClient, token: str) -> None:

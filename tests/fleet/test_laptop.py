@@ -31,7 +31,7 @@ from provisioning.kit.book import Book
 from provisioning.kit.documents import Bundle, read_bundle
 from provisioning.kit.file import KitFile, Secrets, check_kit, open_secrets, read_kit_file, write_kit
 from provisioning.kit.fleet import BATCH, Fleet, sync
-from provisioning.kit.usb import read_bundle_file
+from provisioning.kit.usb import find_bundles, read_answers, read_bundle_file
 from tests.edge.instruments import tcp_instrument
 from tests.edge.test_local import wait_until
 from tests.fleet.conftest import Clock
@@ -329,3 +329,10 @@ def is_acquiring(port: int) -> bool:
     except httpx.TransportError:
         return False
     return any(line.startswith(GOOD) and not line.endswith(" 0.0") for line in shown.splitlines())
+
+
+def test_links_and_devices_on_a_stick_are_no_bundles(tmp_path: Path) -> None:
+    (tmp_path / "endless.fsb").symlink_to("/dev/zero")
+    (tmp_path / "folder.fsb").mkdir()
+    (tmp_path / "endless.answer.json").symlink_to("/dev/zero")
+    assert find_bundles(tmp_path) == read_answers(tmp_path) == []

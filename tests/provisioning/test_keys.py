@@ -62,3 +62,12 @@ def test_an_encrypted_key_opens_by_its_passphrase_alone() -> None:
 def test_what_is_no_key_is_no_key(text: bytes) -> None:
     with pytest.raises(ValueError, match=r"."):
         parse_key(text)
+
+
+def test_a_link_in_the_drafts_place_is_not_followed(tmp_path: Path) -> None:
+    theirs = tmp_path / "theirs"
+    theirs.write_bytes(b"precious")
+    (tmp_path / ".key.pem.new").symlink_to(theirs)
+    with pytest.raises(KeyFileError):
+        write_file(tmp_path / "key.pem", b"new")
+    assert theirs.read_bytes() == b"precious"
