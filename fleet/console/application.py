@@ -20,6 +20,7 @@ from fleet.console import (
     commissioning,
     configviews,
     notation,
+    openid,
     ownaccount,
     people,
     signing,
@@ -49,7 +50,18 @@ HEADERS = {
     "Cross-Origin-Opener-Policy": "same-origin",
     "Permissions-Policy": "camera=(), microphone=(), geolocation=()",
 }
-PAGES = (alarmviews, claiming, commissioning, configviews, templateviews, ownaccount, people, signing, siteviews)
+PAGES = (
+    alarmviews,
+    claiming,
+    commissioning,
+    configviews,
+    templateviews,
+    openid,
+    ownaccount,
+    people,
+    signing,
+    siteviews,
+)
 """Modules that add their pages to the one blueprint when they are imported."""
 CONFIGURATIONS = (
     "console.configurations", "console.configuration", "console.edit_configuration", "console.preview_configuration",
@@ -77,6 +89,7 @@ def register(app: Flask, services: Services) -> None:
     app.config["PERMANENT_SESSION_LIFETIME"] = timedelta(hours=SESSION_HOURS)
     app.config["BABEL_TRANSLATION_DIRECTORIES"] = str(FOLDER / "translations")
     app.extensions[EXTENSION] = Console(services)
+    app.extensions[openid.EXTENSION] = openid.make_provider(services.settings)
     Babel(app, default_locale=LANGUAGES["zh"], default_timezone=ZONE, locale_selector=find_locale)
     add_filters(app)
     app.context_processor(describe_page)
