@@ -84,8 +84,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """OpenID provider that people may sign in by, as it calls itself, https://sso.example/realms/city; "" for none."""
     oidc_client_id: str = ""
     """What the provider calls this console."""
-    oidc_client_secret_file: str = ""
-    """File with the client's secret, from the data directory; "" for a client without one."""
+    oidc_client_secret_file: str = "oidc.secret"  # noqa: S105 (where it is)
+    """File with the secret that the provider gave this console, from the data directory."""
     oidc_name: str = ""
     """What the button on the sign-in page calls the provider; "" for its host."""
     oidc_role_claim: str = "groups"

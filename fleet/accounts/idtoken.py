@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 from authlib.oidc.core import CodeIDToken
 from joserfc import jwt
-from joserfc.errors import ExpiredTokenError, InvalidClaimError, InvalidTokenError, JoseError, MissingClaimError
+from joserfc.errors import ExpiredTokenError, InvalidClaimError, JoseError, MissingClaimError
 from joserfc.jwk import KeySet
 from joserfc.jws import JWSRegistry
 
@@ -65,8 +65,6 @@ def verify(text: str, keys: KeySet, issuer: str, client_id: str, nonce: str, now
         claims.validate(now=now_s, leeway=LEEWAY_S)
     except ExpiredTokenError as error:
         raise OpenIdError("clock", f"the ID token has expired: {error}") from error
-    except InvalidTokenError as error:
-        raise OpenIdError("clock", f"the ID token is not valid yet: {error}") from error
     except (InvalidClaimError, MissingClaimError) as error:
         reason = "clock" if error.claim in TIME_CLAIMS else REASONS.get(error.claim, "token")
         raise OpenIdError(reason, f"the ID token's claim '{error.claim}' is wrong or missing") from error

@@ -109,11 +109,10 @@ class Provider:
 
     def _ask(self, method: str, address: str, form: dict[str, str] | None = None) -> dict[str, Any]:
         """Ask for a JSON document. One that says ``error`` comes back as it is."""
-        # RFC 6749, 2.3.1: a client with a secret sends both by HTTP Basic, encoded; one without names itself.
-        auth = (quote(self._client_id, ""), quote(self._secret, "")) if form and self._secret else None
-        data = {**form, "client_id": self._client_id} if form and not self._secret else form
+        # RFC 6749, 2.3.1: a client proves itself by HTTP Basic, both parts encoded first.
+        auth = (quote(self._client_id, ""), quote(self._secret, "")) if form else None
         try:
-            answer = httpx.request(method, address, data=data, auth=auth, timeout=WITHIN_S)
+            answer = httpx.request(method, address, data=form, auth=auth, timeout=WITHIN_S)
             document = answer.json()
         except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
             raise OpenIdError("unreachable", f"{address} cannot be reached or gives no JSON: {error}") from error

@@ -51,13 +51,12 @@ def make_provider(settings: Settings) -> Provider | None:
     """Make the provider of the settings, None if none is set. Raises SetupError if its secret cannot be read."""
     if not settings.oidc_issuer:
         return None
-    path, secret = settings.data_dir / settings.oidc_client_secret_file, ""
-    if settings.oidc_client_secret_file:
-        try:
-            secret = path.read_text("utf-8").strip()
-        except (OSError, UnicodeDecodeError) as error:
-            hint = "write the client's secret there, readable by the service alone"
-            raise SetupError(f"oidc_client_secret_file: {path} cannot be read: {error}", hint=hint) from error
+    path = settings.data_dir / settings.oidc_client_secret_file
+    try:
+        secret = path.read_text("utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        hint = "write the client's secret there, readable by the service alone"
+        raise SetupError(f"oidc_client_secret_file: {path} cannot be read: {error}", hint=hint) from error
     return Provider(settings.oidc_issuer, settings.oidc_client_id, secret)
 
 

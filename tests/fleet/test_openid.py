@@ -43,7 +43,7 @@ def issuer() -> Iterator[str]:
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     address = f"http://localhost:{port}"
-    command = [sys.executable, "-m", "oidc_provider_mock", "--port", str(port), "--require-nonce", "true"]
+    command = [sys.executable, "-m", "oidc_provider_mock", "--port", str(port), "-n", "true", "-r", "true"]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as provider:
         try:
             wait_for(address)
@@ -62,6 +62,19 @@ def wait_for(address: str) -> None:
     pytest.fail("the provider does not start")
 
 
+class Client(msgspec.Struct):
+    """What the provider gave the console."""
+
+    client_id: str
+    client_secret: str
+
+
+@pytest.fixture(scope="module")
+def registered(issuer: str) -> Client:
+    body = {"redirect_uris": ["http://localhost/sign-in/provider/return"]}
+    return msgspec.json.decode(httpx.post(f"{issuer}/oauth2/clients", json=body).content, type=Client)
+
+
 MakeServices = Callable[..., Services]
 
 
@@ -70,10 +83,12 @@ def make_services(tmp_path: Path) -> Iterator[MakeServices]:
     """A fleet with the provider set, on the real clock: the provider's tokens tell it."""
     made: list[Services] = []
 
-    def make(issuer: str, clock: Callable[[], int] = time.time_ns, **more: Any) -> Services:
+    def make(issuer: str, client: Client | None = None, clock: Callable[[], int] = time.time_ns) -> Services:
+        client = client or Client(CLIENT, "a secret")
+        (tmp_path / "oidc.secret").write_text(client.client_secret + "\n")
         settings = Settings(
             data_dir=tmp_path, broker_password="service-secret", secret_key="signing-key", oidc_issuer=issuer,
-            oidc_client_id=CLIENT, oidc_roles=ROLES, oidc_sites_claim="sites", oidc_name="区统一认证", **more,
+            oidc_client_id=client.client_id, oidc_roles=ROLES, oidc_sites_claim="sites", oidc_name="区统一认证",
         )  # fmt: skip
         services = bootstrap(settings, clock)
         revisions.upgrade(services.database.engine)
@@ -121,8 +136,10 @@ def list_lines(services: Services) -> list[tuple[str, str, str, str]]:
 
 
 @pytest.mark.peer
-def test_the_provider_signs_somebody_in_whom_it_gives_a_role(issuer: str, make_services: MakeServices) -> None:
-    services = make_services(issuer)
+def test_the_provider_signs_somebody_in_whom_it_gives_a_role(
+    issuer: str, registered: Client, make_services: MakeServices
+) -> None:
+    services = make_services(issuer, registered)
     client = create_app(services).test_client()
     tell_provider(issuer, "s-1", preferred_username="li", groups=["staff", "fs-watch"])
     address = go(client, "/sign-in/provider?next=/gateways")
@@ -142,8 +159,10 @@ def test_the_provider_signs_somebody_in_whom_it_gives_a_role(issuer: str, make_s
 
 
 @pytest.mark.peer
-def test_rights_follow_the_token_and_a_role_taken_away_ends_sessions(issuer: str, make_services: MakeServices) -> None:
-    services = make_services(issuer)
+def test_rights_follow_the_token_and_a_role_taken_away_ends_sessions(
+    issuer: str, registered: Client, make_services: MakeServices
+) -> None:
+    services = make_services(issuer, registered)
     app = create_app(services)
     first, second = app.test_client(), app.test_client()
     tell_provider(issuer, "s-2", preferred_username="wang", groups=["fs-watch"])
@@ -166,8 +185,8 @@ def test_rights_follow_the_token_and_a_role_taken_away_ends_sessions(issuer: str
 
 
 @pytest.mark.peer
-def test_who_has_no_role_gets_no_account(issuer: str, make_services: MakeServices) -> None:
-    services = make_services(issuer)
+def test_who_has_no_role_gets_no_account(issuer: str, registered: Client, make_services: MakeServices) -> None:
+    services = make_services(issuer, registered)
     tell_provider(issuer, "s-3", preferred_username="zhao", groups=["staff"])
     assert sign_in(create_app(services).test_client(), "s-3").status_code == 403
     with services.database.reading() as session:
@@ -176,9 +195,9 @@ def test_who_has_no_role_gets_no_account(issuer: str, make_services: MakeService
 
 @pytest.mark.peer
 def test_a_local_account_is_not_taken_over_until_it_is_linked(
-    issuer: str, make_services: MakeServices, tmp_path: Path
+    issuer: str, registered: Client, make_services: MakeServices, tmp_path: Path
 ) -> None:
-    services = make_services(issuer)
+    services = make_services(issuer, registered)
     save(services.settings)
     client = create_app(services).test_client()
     tell_provider(issuer, "s-4", preferred_username="admin", groups=["fs-admin"])
@@ -190,9 +209,9 @@ def test_a_local_account_is_not_taken_over_until_it_is_linked(
 
 @pytest.mark.peer
 def test_a_return_that_this_browser_did_not_begin_is_refused_and_a_code_works_once(
-    issuer: str, make_services: MakeServices
+    issuer: str, registered: Client, make_services: MakeServices
 ) -> None:
-    app = create_app(make_services(issuer))
+    app = create_app(make_services(issuer, registered))
     tell_provider(issuer, "s-5", preferred_username="qian", groups=["fs-watch"])
     victim, thief = app.test_client(), app.test_client()
     back = httpx.post(go(thief), data={"sub": "s-5"}).headers["Location"]
@@ -205,17 +224,23 @@ def test_a_return_that_this_browser_did_not_begin_is_refused_and_a_code_works_on
 
 
 @pytest.mark.peer
-def test_a_clock_that_is_off_and_another_client_are_named(issuer: str, make_services: MakeServices) -> None:
+def test_a_clock_that_is_off_and_a_wrong_secret_are_named(
+    issuer: str, registered: Client, make_services: MakeServices
+) -> None:
     tell_provider(issuer, "s-6", preferred_username="sun", groups=["fs-watch"])
-    late = make_services(issuer, lambda: time.time_ns() + 2 * 3600 * 10**9)
+    late = make_services(issuer, registered, lambda: time.time_ns() + 2 * 3600 * 10**9)
     assert "时钟" in find_trouble(sign_in(create_app(late).test_client(), "s-6"))
-    early = make_services(issuer, lambda: time.time_ns() - 2 * 3600 * 10**9)
+    wrong = make_services(issuer, Client(registered.client_id, "another"))
+    assert "密钥" in find_trouble(sign_in(create_app(wrong).test_client(), "s-6"))
+    early = make_services(issuer, registered, lambda: time.time_ns() - 2 * 3600 * 10**9)
     assert "时钟" in find_trouble(sign_in(create_app(early).test_client(), "s-6"))
 
 
 @pytest.mark.peer
-def test_who_denies_at_the_provider_comes_back_to_the_page(issuer: str, make_services: MakeServices) -> None:
-    client = create_app(make_services(issuer)).test_client()
+def test_who_denies_at_the_provider_comes_back_to_the_page(
+    issuer: str, registered: Client, make_services: MakeServices
+) -> None:
+    client = create_app(make_services(issuer, registered)).test_client()
     state = parse_qs(urlsplit(go(client)).query)["state"][0]
     answer = client.get(f"/sign-in/provider/return?error=access_denied&state={state}")
     assert (answer.status_code, bool(find_trouble(answer))) == (403, True)
