@@ -16,6 +16,7 @@ from urllib.parse import parse_qs, urlsplit
 import httpx
 import msgspec
 import pytest
+from authlib.oauth2.rfc7636 import create_s256_code_challenge
 from flask.testing import FlaskClient
 from joserfc import jwt
 from joserfc.jwk import KeySet, OctKey, RSAKey
@@ -147,6 +148,8 @@ def test_the_provider_signs_somebody_in_whom_it_gives_a_role(
     assert asked["response_type"] == "code"
     assert asked["code_challenge_method"] == "S256"
     assert asked["redirect_uri"] == "http://localhost/sign-in/provider/return"
+    with client.session_transaction() as kept:
+        assert create_s256_code_challenge(kept["away"]["verifier"]) == asked["code_challenge"]
     assert min(len(asked[key]) for key in ("state", "nonce", "code_challenge")) >= 40
     answer = come_back(client, address, "s-1")
     assert (answer.status_code, answer.headers["Location"]) == (302, "/gateways")
