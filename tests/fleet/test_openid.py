@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import re
-import socket
-import subprocess
-import sys
 import time
 from base64 import urlsafe_b64encode
 from collections.abc import Callable, Iterator
@@ -33,6 +30,8 @@ from fleet.errors import ConflictError, SetupError
 from fleet.migrations import revisions
 from fleet.settings import Settings, load, save
 from fleet.sites import service as sites
+from tests.fleet.provider import Client, providing, register
+from tests.servers import free_port
 
 ISSUER, CLIENT, NONCE, NOW_S = "https://sso.example", "fengsui", "n-1", 1_790_000_000
 ROLES = {"fs-admin": Role.ADMINISTRATOR, "fs-watch": Role.OPERATOR, "fs-firm": Role.ENTERPRISE}
@@ -40,40 +39,13 @@ ROLES = {"fs-admin": Role.ADMINISTRATOR, "fs-watch": Role.OPERATOR, "fs-firm": R
 
 @pytest.fixture(scope="module")
 def issuer() -> Iterator[str]:
-    """The provider, on a free port of this machine."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    address = f"http://localhost:{port}"
-    command = [sys.executable, "-m", "oidc_provider_mock", "--port", str(port), "-n", "true", "-r", "true"]
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as provider:
-        try:
-            wait_for(address)
-            yield address
-        finally:
-            provider.terminate()
-
-
-def wait_for(address: str) -> None:
-    for _ in range(300):
-        try:
-            httpx.get(f"{address}/.well-known/openid-configuration").raise_for_status()
-            return
-        except httpx.HTTPError:
-            time.sleep(0.1)
-    pytest.fail("the provider does not start")
-
-
-class Client(msgspec.Struct):
-    """What the provider gave the console."""
-
-    client_id: str
-    client_secret: str
+    with providing() as issuer:
+        yield issuer
 
 
 @pytest.fixture(scope="module")
 def registered(issuer: str) -> Client:
-    body = {"redirect_uris": ["http://localhost/sign-in/provider/return"]}
-    return msgspec.json.decode(httpx.post(f"{issuer}/oauth2/clients", json=body).content, type=Client)
+    return register(issuer, "http://localhost")
 
 
 MakeServices = Callable[..., Services]
@@ -250,9 +222,7 @@ def test_who_denies_at_the_provider_comes_back_to_the_page(
 
 
 def test_a_provider_out_of_reach_leaves_passwords_working(make_services: MakeServices) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    client = create_app(make_services(f"http://localhost:{port}")).test_client()
+    client = create_app(make_services(f"http://localhost:{free_port()}")).test_client()
     page = client.get("/sign-in").text
     assert "区统一认证" in page
     answer = client.get("/sign-in/provider")
