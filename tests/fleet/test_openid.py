@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import threading
 import time
 from base64 import urlsafe_b64encode
 from collections.abc import Callable, Iterator
@@ -17,11 +18,14 @@ from authlib.oauth2.rfc7636 import create_s256_code_challenge
 from flask.testing import FlaskClient
 from joserfc import jwt
 from joserfc.jwk import KeySet, OctKey, RSAKey
+from werkzeug.serving import make_server
+from werkzeug.wrappers import Request, Response
 
 from fleet.accounts import federation
 from fleet.accounts import service as accounts
 from fleet.accounts.idtoken import Claims, OpenIdError, Person, find_words, read_person, verify
 from fleet.accounts.models import Role
+from fleet.accounts.openid import Provider
 from fleet.app import create_app
 from fleet.audit import service as audit
 from fleet.bootstrap import Services, bootstrap
@@ -292,6 +296,67 @@ def test_a_token_that_is_not_for_us_is_refused(text: str, reason: str) -> None:
     with pytest.raises(OpenIdError) as refused:
         check(text)
     assert refused.value.reason == reason
+
+
+class Scripted:
+    """A provider that says what a test wants, and keeps what it was asked at the token endpoint."""
+
+    def __init__(self) -> None:
+        self.asked: list[Request] = []
+        self.issuer = self.called = self.token = ""
+
+    def __call__(self, environ: Any, start: Any) -> Any:
+        request = Request(environ)
+        documents = {
+            "/.well-known/openid-configuration": {
+                "issuer": self.called, "authorization_endpoint": f"{self.issuer}/authorize?realm=city",
+                "token_endpoint": f"{self.issuer}/token", "jwks_uri": f"{self.issuer}/keys",
+            },
+            "/keys": KEYS.as_dict(private=False),
+            "/token": {"id_token": self.token},
+        }  # fmt: skip
+        if request.path == "/token":
+            request.form.to_dict()  # read while the connection is there
+            self.asked.append(request)
+        return Response(msgspec.json.encode(documents[request.path]), mimetype="application/json")(environ, start)
+
+
+@pytest.fixture
+def scripted() -> Iterator[Scripted]:
+    provider = Scripted()
+    server = make_server("127.0.0.1", 0, provider, threaded=True)
+    provider.issuer = provider.called = f"http://127.0.0.1:{server.server_port}"
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    yield provider
+    server.shutdown()
+    server.server_close()
+    thread.join(timeout=5)
+
+
+def test_the_token_is_asked_for_with_the_verifier_and_the_secret_encoded(scripted: Scripted) -> None:
+    provider = Provider(scripted.issuer, "a:b", "s/ü")
+    address, journey = provider.begin("https://c.example/back", "/now", NOW_S)
+    assert "realm=city&" in address
+    scripted.token = sign(iss=scripted.issuer, aud="a:b", nonce=journey.nonce)
+    assert provider.finish(journey, "c-1", "https://c.example/back", NOW_S)["sub"] == "s"
+    request = scripted.asked[0]
+    assert request.form.to_dict() == {
+        "grant_type": "authorization_code", "code": "c-1", "redirect_uri": "https://c.example/back",
+        "code_verifier": journey.verifier,
+    }  # fmt: skip
+    assert request.authorization is not None
+    assert (request.authorization.username, request.authorization.password) == ("a%3Ab", "s%2F%C3%BC")
+    scripted.token = sign(iss=scripted.issuer, aud="another", nonce=journey.nonce)
+    with pytest.raises(OpenIdError, match="aud"):
+        provider.finish(journey, "c-2", "https://c.example/back", NOW_S)
+
+
+def test_a_provider_of_another_name_is_refused(scripted: Scripted) -> None:
+    scripted.called = "https://evil.example"
+    with pytest.raises(OpenIdError, match="evil") as refused:
+        Provider(scripted.issuer, CLIENT, "s").begin("https://c.example/back", "/now", NOW_S)
+    assert refused.value.reason == "issuer"
 
 
 def test_the_first_role_of_the_mapping_counts_and_dots_lead_into_claims() -> None:
