@@ -91,14 +91,16 @@ def _authenticate(given: Authorization) -> Identity | None:
     return None if account is None or account.second_factor else account
 
 
-def note_failure(name: str, via: str) -> None:
+def note_failure(name: str, via: str, **detail: str) -> None:
     """Count a failure to sign in, and write it down; a name that no account has may be a mistyped password."""
     services, address = find_services(), request.remote_addr or ""
     find_guesses().note_failure(name, address)
     with services.database.writing() as session:
         known = accounts.exists(session, name)
         actor = Actor(name if known else "", via, address)
-        audit.append(session, services.clock(), actor, "sign-in", outcome=audit.FAILED, detail={"known": known})
+        audit.append(
+            session, services.clock(), actor, "sign-in", outcome=audit.FAILED, detail={"known": known, **detail}
+        )
 
 
 def check() -> ResponseReturnValue | None:

@@ -12,10 +12,14 @@ from typing import Annotated
 from urllib.parse import urlsplit
 
 import msgspec
+import tomli_w
 
+from fleet.accounts.models import Role
 from fleet.errors import SetupError
 
 FILE = "fleet.toml"
+HEADING = "# Written by `fengsui-fleet init`. Holds secrets: keep it readable by its owner only."
+LOCAL_HOSTS = frozenset({"localhost", "127.0.0.1", "::1"})
 DATABASE_URL = "FENGSUI_DATABASE_URL"
 """Environment variable that names the database, for what must not stand on a command line."""
 
@@ -76,6 +80,20 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """Send the session cookie over HTTPS only. Set it once a TLS proxy stands in front."""
     certificates: tuple[str, ...] = ()
     """Files of certificates (PEM), from the data directory, whose end is watched: the broker's, the TLS proxy's."""
+    oidc_issuer: str = ""
+    """OpenID provider that people may sign in by, as it calls itself, https://sso.example/realms/city; "" for none."""
+    oidc_client_id: str = ""
+    """What the provider calls this console."""
+    oidc_client_secret_file: str = "oidc.secret"  # noqa: S105 (where it is)
+    """File with the secret that the provider gave this console, from the data directory."""
+    oidc_name: str = ""
+    """What the button on the sign-in page calls the provider; "" for its host."""
+    oidc_role_claim: str = "groups"
+    """Claim of the ID token that gives the role: a word or a list; dots lead into it, realm_access.roles."""
+    oidc_roles: dict[str, Role] = {}
+    """{word of that claim: role}. Of several that apply, the first counts."""
+    oidc_sites_claim: str = ""
+    """Claim that lists the keys of an enterprise's sites; "" for sites that are set here."""
     relay_timeout_s: float = 10.0
     """How long a destination may take to answer before the same keys are sent again."""
     relay_alarm_batch: int = 50
@@ -98,6 +116,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     def database(self) -> str:
         """Return the database URL in effect."""
         return self.database_url or f"sqlite:///{self.data_dir / 'fleet.db'}"
+
+    def provider_name(self) -> str:
+        """Return what the sign-in page calls the OpenID provider, "" if there is none."""
+        return self.oidc_issuer and (self.oidc_name or urlsplit(self.oidc_issuer).hostname or "")
 
     def gateways_broker(self) -> str:
         """Return the URL of the broker for gateways."""
@@ -158,6 +180,7 @@ def load(data_dir: Path, overrides: Mapping[str, str | None] | None = None) -> S
         )
     if bool(settings.http_cert_file) != bool(settings.http_key_file):
         raise SetupError(f"{path}: http_cert_file and http_key_file go together", hint="write both, or neither")
+    _check_provider(settings, path)
     if not settings.cap_sender or any(letter.isspace() or letter in ",<&" for letter in settings.cap_sender):
         raise SetupError(
             f"cap_sender: '{settings.cap_sender}' is no sender", hint="write it without space, comma, < or &"
@@ -165,17 +188,33 @@ def load(data_dir: Path, overrides: Mapping[str, str | None] | None = None) -> S
     return settings
 
 
+def _check_provider(settings: Settings, path: Path) -> None:
+    """Raise SetupError if sign-in by a provider is set by halves, or would go over a wire in the open."""
+    if not settings.oidc_issuer:
+        return
+    parts = urlsplit(settings.oidc_issuer)
+    is_local = parts.scheme == "http" and parts.hostname in LOCAL_HOSTS
+    if not parts.hostname or not (parts.scheme == "https" or is_local):
+        raise SetupError(
+            f"{path}: oidc_issuer '{settings.oidc_issuer}' is not usable",
+            hint="write https://host, as the provider does",
+        )
+    if not settings.oidc_client_id or not settings.oidc_roles:
+        raise SetupError(
+            f"{path}: oidc_issuer needs oidc_client_id and oidc_roles",
+            hint='write oidc_client_id, and at the end of the file [oidc_roles] with lines "group" = "operator"',
+        )
+
+
 def save(settings: Settings) -> Path:
     """Write the settings that differ from their default, readable by the owner only. Returns the file."""
-    lines = ["# Written by `fengsui-fleet init`. Holds secrets: keep it readable by its owner only.", ""]
-    for field in msgspec.structs.fields(settings):
-        value = getattr(settings, field.name)
-        if field.name == "data_dir" or value == field.default:
-            continue
-        # A JSON string, number or boolean is a TOML one as well.
-        lines.append(f"{field.name} = {msgspec.json.encode(value).decode()}")
+    given = {field.name: getattr(settings, field.name) for field in msgspec.structs.fields(settings)}
+    defaults = {field.name: field.default for field in msgspec.structs.fields(settings)} | {"oidc_roles": {}}
+    del given["data_dir"]
+    changed = {name: value for name, value in given.items() if value != defaults[name]}
+    text = tomli_w.dumps(msgspec.to_builtins(changed))
     path = settings.data_dir / FILE
     path.touch(mode=0o600)
     path.chmod(0o600)
-    path.write_text("\n".join(lines) + "\n", "utf-8")
+    path.write_text(f"{HEADING}\n\n{text}", "utf-8")
     return path

@@ -45,6 +45,8 @@ ROUTES: Mapping[str, Permission] = {
     "show_metrics": Permission.FLEET,
     "console.sign_in": Permission.OPEN,
     "console.second_factor": Permission.OPEN,
+    "console.go_to_provider": Permission.OPEN,
+    "console.return_from_provider": Permission.OPEN,
     "console.prefer": Permission.OPEN,
     "console.static": Permission.OPEN,
     # gateways at the door: their claim or key speaks for them

@@ -1,4 +1,4 @@
-"""The command line of accounts: ``fengsui-fleet user add|list|role|sites|password|shut|open|totp|token``."""
+"""The command line of accounts: ``fengsui-fleet user add|list|role|sites|password|subject|shut|open|totp|token``."""
 
 from __future__ import annotations
 
@@ -27,6 +27,8 @@ WithServices = Callable[[argparse.Namespace, Callable[[Services], None]], None]
 Change = Callable[[Session, argparse.Namespace, int], str]
 """Changes something and returns what to print."""
 NS = 1_000_000_000
+TOLD = ("role", "sites", "site", "subject", "title", "scope", "days", "off")
+"""Arguments that the audit log tells."""
 
 
 def add(commands: Actions[argparse.ArgumentParser], make_parser: MakeParser, with_services: WithServices) -> None:
@@ -50,6 +52,8 @@ def add(commands: Actions[argparse.ArgumentParser], make_parser: MakeParser, wit
     parser = action("sites", "say which sites an account of an enterprise sees; sessions end", _set_sites)
     parser.add_argument("sites", nargs="*", metavar="KEY", help="none for no site")
     add_password(action("password", "give a new password; sessions end", _set_password))
+    parser = action("subject", "say what the OpenID provider calls somebody; sessions end", _set_subject)
+    parser.add_argument("subject", nargs="?", metavar="'ISSUER SUB'", help="as the audit log tells it; none to unlink")
     action("shut", "let somebody and their tokens in no longer", _shut)
     action("open", "let somebody in again", _open)
     parser = action("totp", "give a new second factor; sessions end", _set_totp)
@@ -86,8 +90,7 @@ def find_actor() -> Actor:
 
 def _audited(action: str, change: Change, arguments: argparse.Namespace) -> Callable[[Services], None]:
     def work(services: Services) -> None:
-        detail = {key: getattr(arguments, key) for key in ("role", "sites", "site", "title", "scope", "days", "off")
-                  if getattr(arguments, key, None)}  # fmt: skip
+        detail = {key: getattr(arguments, key) for key in TOLD if getattr(arguments, key, None)}
         with services.database.writing() as session:
             told = change(session, arguments, services.clock())
             audit.append(session, services.clock(), find_actor(), f"user.{action}", arguments.name, detail)
@@ -122,6 +125,11 @@ def _set_password(session: Session, arguments: argparse.Namespace, _now_ns: int)
     service.set_password(session, arguments.name, password)
     shown = "" if given is not None else f"\nit is (shown this once): {password}"
     return f"{arguments.name} has a new password; sessions have ended{shown}"
+
+
+def _set_subject(session: Session, arguments: argparse.Namespace, _now_ns: int) -> str:
+    service.set_subject(session, arguments.name, arguments.subject)
+    return f"{arguments.name} is at the provider: {arguments.subject or 'nobody'}; sessions have ended"
 
 
 def _shut(session: Session, arguments: argparse.Namespace, _now_ns: int) -> str:

@@ -25,7 +25,8 @@ class Account(Base):
 
     ``version`` grows with every change of rights or secrets: a session that began with an older one has ended.
     ``totp_secret`` is base 32, "" without a second factor; ``totp_step`` the newest step of 30 s that was used, so that
-    no code works twice. ``subject`` is what an OpenID provider calls this person.
+    no code works twice. ``subject`` is what an OpenID provider calls this person:
+    "issuer sub".
     """
 
     __tablename__ = "account"

@@ -24,7 +24,7 @@ _NOBODY = _hasher.hash("nobody has this password")
 
 
 class Identity(msgspec.Struct, frozen=True):
-    """Who is signed in, in the form that flask-login asks for. ``via``: console, basic or token:<name>."""
+    """Who is signed in, in the form that flask-login asks for. ``via``: console, openid, basic or token:<name>."""
 
     id: int
     name: str
@@ -82,12 +82,6 @@ def find(session: Session, session_id: str) -> Identity | None:
     if account is None or not account.enabled or str(account.version) != version:
         return None
     return identify(account)
-
-
-def find_by_subject(session: Session, subject: str) -> Identity | None:
-    """Return the account that an OpenID provider calls ``subject``, None if there is none."""
-    account = session.scalar(sa.select(Account).where(Account.subject == subject, Account.enabled))
-    return identify(account) if account else None
 
 
 def get(session: Session, name: str) -> Account:

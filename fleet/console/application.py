@@ -21,6 +21,7 @@ from fleet.console import (
     configviews,
     enrolments,
     notation,
+    openid,
     ownaccount,
     people,
     signing,
@@ -57,6 +58,7 @@ PAGES = (
     configviews,
     templateviews,
     enrolments,
+    openid,
     ownaccount,
     people,
     signing,
@@ -93,6 +95,7 @@ def register(app: Flask, services: Services) -> None:
     app.config["PERMANENT_SESSION_LIFETIME"] = timedelta(hours=SESSION_HOURS)
     app.config["BABEL_TRANSLATION_DIRECTORIES"] = str(FOLDER / "translations")
     app.extensions[EXTENSION] = Console(services)
+    app.extensions[openid.EXTENSION] = openid.make_provider(services.settings)
     Babel(app, default_locale=LANGUAGES["zh"], default_timezone=ZONE, locale_selector=find_locale)
     add_filters(app)
     app.context_processor(describe_page)

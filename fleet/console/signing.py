@@ -38,11 +38,7 @@ def sign_in() -> ResponseReturnValue:
     if account is None:
         note_failure(name, "console")
         return _show("sign_in", gettext("User name or password is wrong."), 401, name)
-    if account.second_factor:
-        session.clear()
-        session[HALF] = [account.get_id(), find_services().clock()]
-        return redirect(url_for("console.second_factor", next=target))
-    return let_in(account, target)
+    return admit(account, target)
 
 
 @blueprint.route("/sign-in/code", methods=["GET", "POST"])
@@ -73,6 +69,15 @@ def sign_out() -> ResponseReturnValue:
     logout_user()
     session.clear()
     return redirect(url_for("console.sign_in"))
+
+
+def admit(account: Identity, target: str | None, via: str = "console") -> ResponseReturnValue:
+    """Let somebody in who has proved the first factor, by way of the page for the second where there is one."""
+    if account.second_factor:
+        session.clear()
+        session[HALF] = [account.get_id(), find_services().clock()]
+        return redirect(url_for("console.second_factor", next=target))
+    return let_in(account, target, via)
 
 
 def let_in(account: Identity, target: str | None, via: str = "console") -> ResponseReturnValue:
@@ -106,6 +111,12 @@ def _refuse_guessing(page: str, name: str) -> ResponseReturnValue | None:
     return *_show(page, trouble, 429, name), {"Retry-After": str(int(wait_s) + 1)}
 
 
+def show_sign_in(trouble: str, status: int) -> tuple[str, int]:
+    """Show the page to sign in on, and what went wrong elsewhere."""
+    return _show("sign_in", trouble, status)
+
+
 def _show(page: str, trouble: str = "", status: int = 200, name: str = "") -> tuple[str, int]:
     target = request.args.get("next")
-    return render_template(f"console/{page}.html", target=target, name=name, trouble=trouble), status
+    shown = {"target": target, "name": name, "trouble": trouble, "provider": find_services().settings.provider_name()}
+    return render_template(f"console/{page}.html", **shown), status
