@@ -134,6 +134,8 @@ ROUTES: Mapping[str, Permission] = {
     "api_configs.put_desired": Permission.CONFIGURE,
     "console.decide_enrolment": Permission.CONFIGURE,
     "console.withdraw_claim": Permission.CONFIGURE,
+    "console.change_gateway": Permission.CONFIGURE,
+    "api_gateways.retire_gateway": Permission.CONFIGURE,
     "console.add_site": Permission.CONFIGURE,
     "console.change_site": Permission.CONFIGURE,
     "api_sites.add_site": Permission.CONFIGURE,

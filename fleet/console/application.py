@@ -20,6 +20,7 @@ from fleet.console import (
     commissioning,
     configviews,
     enrolments,
+    gatewaylife,
     notation,
     ownaccount,
     people,
@@ -57,6 +58,7 @@ PAGES = (
     configviews,
     templateviews,
     enrolments,
+    gatewaylife,
     ownaccount,
     people,
     signing,
@@ -68,6 +70,7 @@ CONFIGURATIONS = (
     "console.reopen_configuration", "console.send_configuration", "console.templates", "console.add_template",
     "console.template", "console.preview_template", "console.apply_template",
 )  # fmt: skip
+GATEWAYS = ("console.gateways", "console.gateway", "console.change_gateway", "console.tag")
 MENU = (
     ("now", lazy_gettext("Now"), ("console.now",)),
     ("sites", lazy_gettext("Sites"), ("console.sites", "console.site", "console.add_site", "console.change_site")),

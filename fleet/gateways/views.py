@@ -6,9 +6,10 @@ from typing import Any
 
 from apiflask import Schema
 from apiflask.fields import Boolean, Dict, Float, Integer, List, Nested, Raw, String
+from apiflask.validators import Length
 
-from fleet.api import dump, find_services, make_blueprint, reading
-from fleet.gateways import service
+from fleet.api import changing, dump, find_actor, find_services, make_blueprint, reading
+from fleet.gateways import lifecycle, service
 from fleet.gateways.models import Gateway, Tag
 from wire.sample import quality_class
 
@@ -16,7 +17,7 @@ blueprint = make_blueprint("gateways")
 
 
 class GatewayOut(Schema):
-    """A gateway in a list. Times are UTC in ns since 1970."""
+    """A gateway in a list; a retired one is out of service. Times are UTC in ns since 1970."""
 
     name = String()
     title = String()
@@ -25,6 +26,7 @@ class GatewayOut(Schema):
     last_seen_ns = Integer(allow_none=True)
     clock = String()
     reported_version = Integer(allow_none=True)
+    retired_ns = Integer(allow_none=True)
 
 
 class GatewayDetail(GatewayOut):
@@ -74,6 +76,12 @@ class TagsOut(Schema):
     tags = List(Nested(TagOut))
 
 
+class RetireIn(Schema):
+    """Why a gateway is taken out of service."""
+
+    why = String(required=True, validate=Length(min=1, max=lifecycle.WHY_MOST))
+
+
 class LivesOut(Schema):
     """A gateway's newest values; empty until it speaks after the console's start."""
 
@@ -94,17 +102,7 @@ def list_gateways() -> dict[str, Any]:
 def get_gateway(name: str) -> dict[str, Any]:
     """Show one gateway."""
     with reading() as session:
-        gateway = service.get(session, name)
-        return {
-            **_summary(gateway),
-            "boot": gateway.boot,
-            "machine": gateway.machine,
-            "created_ns": gateway.created_ns,
-            "reported_ns": gateway.reported_ns,
-            "reported": gateway.reported,
-            "health_ns": gateway.health_ns,
-            "health": gateway.health,
-        }
+        return _detail(service.get(session, name))
 
 
 @blueprint.get("/gateways/<name>/tags")
@@ -131,6 +129,15 @@ def get_live(name: str) -> dict[str, Any]:
     return {"version": version, "values": values}
 
 
+@blueprint.post("/gateways/<name>/retire")
+@blueprint.input(RetireIn)
+@blueprint.output(GatewayDetail)
+def retire_gateway(name: str, json_data: dict[str, Any]) -> dict[str, Any]:
+    """Take a gateway out of service: its identity ends, its history stays. Answers 409 if it is retired already."""
+    with changing("gateway.retire", name, why=json_data["why"]) as session:
+        return _detail(lifecycle.retire(session, name, json_data["why"], find_actor().name, find_services().clock()))
+
+
 def _summary(gateway: Gateway) -> dict[str, Any]:
     return {
         "name": gateway.name,
@@ -140,6 +147,20 @@ def _summary(gateway: Gateway) -> dict[str, Any]:
         "last_seen_ns": gateway.last_seen_ns,
         "clock": gateway.clock_quality,
         "reported_version": gateway.reported_version,
+        "retired_ns": gateway.retired_ns,
+    }
+
+
+def _detail(gateway: Gateway) -> dict[str, Any]:
+    return {
+        **_summary(gateway),
+        "boot": gateway.boot,
+        "machine": gateway.machine,
+        "created_ns": gateway.created_ns,
+        "reported_ns": gateway.reported_ns,
+        "reported": gateway.reported,
+        "health_ns": gateway.health_ns,
+        "health": gateway.health,
     }
 
 

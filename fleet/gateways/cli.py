@@ -1,0 +1,41 @@
+"""The command line of what becomes of a gateway."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+from fleet.accounts.cli import find_actor
+from fleet.audit import service as audit
+from fleet.bootstrap import Services
+from fleet.certificates.publishing import Announcer
+from fleet.gateways import lifecycle
+
+MakeParser = Callable[[Any, str, str], argparse.ArgumentParser]
+WithServices = Callable[[argparse.Namespace, Callable[[Services], None]], None]
+Work = Callable[[argparse.Namespace, Services], None]
+
+
+def add(group: Any, make_parser: MakeParser, with_services: WithServices) -> None:
+    """Add the actions to those of ``gateway``."""
+
+    def make(name: str, about: str, work: Work) -> argparse.ArgumentParser:
+        parser = make_parser(group, name, about)
+        parser.add_argument("name")
+        parser.set_defaults(run=lambda arguments: with_services(arguments, lambda services: work(arguments, services)))
+        return parser
+
+    parser = make("retire", "take a gateway out of service; its history stays", _retire)
+    parser.add_argument("--why", required=True, metavar="TEXT", help="the reason, which is kept")
+
+
+def _retire(arguments: argparse.Namespace, services: Services) -> None:
+    name, actor, now_ns = arguments.name, find_actor(), services.clock()
+    with services.database.writing() as session:
+        lifecycle.retire(session, name, arguments.why, actor.name, now_ns)
+        audit.append(session, now_ns, actor, "gateway.retire", name, {"why": arguments.why})
+    print(f"gateway {name} is retired; it comes back by a new claim")
+    if asyncio.run(Announcer(services).announce()):
+        print("brokers were told")

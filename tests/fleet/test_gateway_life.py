@@ -1,0 +1,219 @@
+"""What becomes of a gateway: retired. On both databases."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+from flask.testing import FlaskClient
+
+from fleet.accounts import service as accounts
+from fleet.accounts.models import Role
+from fleet.alarms import own, rates, watch
+from fleet.alarms.models import Alarm, AlarmEvent
+from fleet.app import create_app
+from fleet.audit.models import AuditLine
+from fleet.bootstrap import Services
+from fleet.certificates import service as certificates
+from fleet.claims import journal
+from fleet.cli import main
+from fleet.errors import ConflictError, InvalidError, NotFoundError
+from fleet.gateways import lifecycle
+from fleet.gateways import service as gateways
+from fleet.gateways.models import Gateway
+from fleet.live import Live
+from fleet.overview import service as overview
+from fleet.overview.sources import Sources
+from fleet.overview.trends import Trends
+from fleet.sites import service as sites
+from tests.fleet import edge
+from tests.fleet.conftest import Clock, both_databases
+from tests.fleet.identity import GATEWAY, add_claim, enrol, found_authority, leaf_of, renew
+from tests.fleet.scene import Scene
+from tests.fleet.test_authorization import sign_in
+from wire.claim import Issued, Refusal
+from wire.record import Lane
+
+MINUTE_NS = 60_000_000_000
+WHY = "the tank was torn down"
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.peer)])
+def database_url(request: pytest.FixtureRequest) -> str:
+    return both_databases(request)
+
+
+@pytest.fixture
+def door(services: Services) -> FlaskClient:
+    found_authority(services)
+    return create_app(services).test_client()
+
+
+def find(services: Services, name: str = GATEWAY) -> Gateway:
+    with services.database.reading() as session:
+        return session.get_one(Gateway, name)
+
+
+def retire(services: Services, name: str = GATEWAY, why: str = WHY) -> None:
+    with services.database.writing() as session:
+        lifecycle.retire(session, name, why, "wang", services.clock())
+
+
+def test_a_retired_gateway_is_revoked_and_comes_back_by_a_new_claim_only(services: Services, door: FlaskClient) -> None:
+    leaf_of(enrol(door, used := add_claim(services)))
+    retire(services)
+    row = find(services)
+    assert row.retired_ns == row.barred_ns == services.clock()
+    with services.database.reading() as session:
+        (certificate,) = certificates.list_of_gateway(session, GATEWAY)
+        assert (certificate.revoked_why, certificate.revoked_by) == (WHY, "wang")
+        assert journal.newest(session, GATEWAY)[0].event == "retired"
+    for answer in (enrol(door, used), renew(door)):
+        assert isinstance(answer, Refusal)
+        assert answer.name == "key-revoked"
+    assert isinstance(enrol(door, add_claim(services), 2), Issued)
+    row = find(services)
+    assert (row.retired_ns, row.barred_ns) == (None, None)
+
+
+def test_a_gateway_with_a_token_alone_is_barred(services: Services) -> None:
+    with services.database.writing() as session:
+        _, token = gateways.register(session, GATEWAY, "", None, services.clock())
+    retire(services)
+    with services.database.reading() as session:
+        assert not gateways.check_token(session, GATEWAY, token)
+    assert find(services).barred_ns == services.clock()
+
+
+def test_claims_and_keys_that_waited_for_its_name_do_not_bring_it_back(services: Services, door: FlaskClient) -> None:
+    leaf_of(enrol(door, add_claim(services)))
+    enrol(door, waits := add_claim(services), 2)  # the name is in use, so it waits for somebody's word
+    unused = add_claim(services)
+    retire(services)
+    refused = [enrol(door, waits, 2), enrol(door, unused, 3)]
+    assert [type(answer) for answer in refused] == [Refusal, Refusal]
+    assert find(services).retired_ns is not None
+    assert isinstance(enrol(door, add_claim(services), 4), Issued)
+
+
+def test_retiring_wants_a_reason_a_gateway_and_one_in_service(services: Services) -> None:
+    with services.database.writing() as session:
+        gateways.register(session, GATEWAY, "", None, services.clock())
+    with pytest.raises(InvalidError):
+        retire(services, why=" ")
+    with pytest.raises(NotFoundError):
+        retire(services, "gw-nobody-0001")
+    retire(services)
+    with pytest.raises(ConflictError):
+        retire(services)
+
+
+def test_its_alarms_are_closed_with_the_reason_and_none_is_raised_again(services: Services, clock: Clock) -> None:
+    scene = Scene(services)
+    scene.send(1, edge.alarm(1, "raised"), lane=Lane.ALARMS)
+    clock.advance(120)
+
+    def look() -> None:
+        with services.database.writing() as session:
+            watch.watch(session, clock() - 10 * MINUTE_NS, clock())
+            rates.watch(session, clock())
+
+    def standing() -> dict[str, int]:
+        return dict(tuple(row) for row in scene.rows(sa.select(Alarm.name, Alarm.standing)))
+
+    look()
+    assert own.SILENT.name in standing()
+    assert all(standing().values())
+    retire(services)
+    assert not any(standing().values())
+    lines = scene.rows(
+        sa.select(AlarmEvent.alarm, AlarmEvent.detail, AlarmEvent.by).where(AlarmEvent.kind == "cleared")
+    )
+    assert {tuple(line) for line in lines} == {(name, WHY, "wang") for name in standing()}
+    clock.advance(120)
+    look()
+    assert not any(standing().values())
+
+
+def test_an_alarm_that_came_while_it_was_retired_is_cleared(services: Services, clock: Clock) -> None:
+    scene = Scene(services)
+    retire(services)
+    with services.database.writing() as session:
+        own.raise_alarm(session, GATEWAY, own.SILENT, "31 s", clock())
+        own.raise_alarm(session, GATEWAY, own.DEVICE_RATE, "1 / 9", clock(), "tank-01")
+    with services.database.writing() as session:
+        watch.watch(session, clock(), clock())
+        rates.watch(session, clock())
+    assert scene.count(Alarm, Alarm.active) == 0
+
+
+def test_lists_leave_it_out_and_show_it_when_asked_and_its_page_stays(services: Services) -> None:
+    Scene(services)
+    with services.database.writing() as session:
+        sites.add(session, "yufu", "御府")
+        session.get_one(Gateway, GATEWAY).site_key = "yufu"
+        gateways.register(session, "gw-yufu-0002", "", "yufu", services.clock())
+    retire(services)
+    with services.database.reading() as session:
+        sources = Sources(session, Live(), Trends(), services.clock())
+        usual, retired = overview.find_gateways(sources), overview.find_gateways(sources, state="retired")
+        assert [row.name for row in usual.rows] == ["gw-yufu-0002"]
+        assert [row.name for row in retired.rows] == [GATEWAY]
+        assert dict(usual.states) == {"": 1, "alarm": 0, "silent": 1, "online": 0, "retired": 1}
+        assert overview.find_gateway(sources, GATEWAY).retired_ns == services.clock()
+        assert overview.find_now(sources).gateways_total == 1
+
+
+@pytest.fixture
+def operator(services: Services) -> Any:
+    Scene(services)
+    with services.database.writing() as session:
+        sites.add(session, "yufu", "御府")
+        accounts.add(session, "operator", None, Role.OPERATOR, services.clock())
+    app = create_app(services)
+    app.config["WTF_CSRF_METHODS"] = set()  # what the test of strangers holds
+    return sign_in(app, "operator")
+
+
+def audited(services: Services) -> list[tuple[str, str, str]]:
+    with services.database.reading() as session:
+        rows = session.execute(sa.select(AuditLine.actor, AuditLine.action, AuditLine.target).order_by(AuditLine.id))
+        return [tuple(row) for row in rows if row.action.startswith("gateway.")]
+
+
+def test_the_page_retires_and_shows_it_then(services: Services, operator: Any) -> None:
+    path = f"/gateways/{GATEWAY}"
+    assert 'value="retire"' in operator.get(path).text
+    assert operator.post(path, data={"change": "retire", "why": " "}).status_code == 422
+    assert audited(services) == []
+    assert operator.post(path, data={"change": "retire", "why": WHY}).status_code == 303
+    assert audited(services) == [("operator", "gateway.retire", GATEWAY)]
+    page = operator.get(path).text
+    assert "此网关已退役" in page
+    assert 'value="retire"' not in page
+    assert GATEWAY in operator.get("/gateways?state=retired").text
+    assert operator.get("/sites/yufu").status_code == 200
+    assert operator.post(path, data={"change": "retire", "why": WHY}).status_code == 409
+    assert operator.post(path, data={"change": "paint"}).status_code == 400
+
+
+def test_the_api_retires(services: Services, operator: Any) -> None:
+    path = f"/api/gateways/{GATEWAY}"
+    assert operator.post(f"{path}/retire", json={}).status_code == 422
+    answer = operator.post(f"{path}/retire", json={"why": WHY})
+    assert answer.json["retired_ns"] == operator.get(path).json["retired_ns"] == services.clock()
+    assert operator.post(f"{path}/retire", json={"why": WHY}).status_code == 409
+    assert audited(services) == [("operator", "gateway.retire", GATEWAY)]
+
+
+def test_the_command_line_retires(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    data = str(tmp_path / "fleet")
+    assert main(["init", "--data", data]) == 0
+    assert main(["gateway", "add", GATEWAY, "--data", data]) == 0
+    assert main(["gateway", "retire", GATEWAY, "--why", WHY, "--data", data]) == 0
+    assert main(["gateway", "retire", GATEWAY, "--why", WHY, "--data", data]) == 1
+    assert "comes back by a new claim" in capsys.readouterr().err
+    assert main(["audit", "export", "--data", data]) == 0
+    assert capsys.readouterr().out.count("gateway.retire") == 1
