@@ -10,6 +10,7 @@ from flask_babel import gettext
 from flask_login import current_user
 
 from fleet.api import changing
+from fleet.console.siteviews import read_position
 from fleet.console.state import find_console
 from fleet.console.views import blueprint, show_gateway
 from fleet.errors import ConflictError, FleetError, InvalidError
@@ -37,8 +38,14 @@ def _retire(name: str, form: Form) -> None:
         lifecycle.retire(session, name, why, current_user.name, find_console().services.clock())
 
 
+def _move(name: str, form: Form) -> None:
+    site, (lat, lon) = form.get("site", ""), read_position()
+    with changing("gateway.move", name, site=site) as session:
+        lifecycle.move(session, name, site, lat, lon, current_user.name, find_console().services.clock())
+
+
 def _words(error: FleetError) -> str:
     return f"{error} ({error.hint})" if error.hint else str(error)
 
 
-_CHANGES: dict[str, Callable[[str, Form], None]] = {"retire": _retire}
+_CHANGES: dict[str, Callable[[str, Form], None]] = {"retire": _retire, "move": _move}

@@ -29,6 +29,18 @@ def add(group: Any, make_parser: MakeParser, with_services: WithServices) -> Non
 
     parser = make("retire", "take a gateway out of service; its history stays", _retire)
     parser.add_argument("--why", required=True, metavar="TEXT", help="the reason, which is kept")
+    parser = make("move", "have a gateway stand at another site, which gets its history too", _move)
+    parser.add_argument("--site", required=True, metavar="KEY", help="where it stands from now on")
+    parser.add_argument("--lat", type=float, help="latitude in degrees; unknown if left out")
+    parser.add_argument("--lon", type=float, help="longitude in degrees")
+
+
+def _move(arguments: argparse.Namespace, services: Services) -> None:
+    name, actor, now_ns = arguments.name, find_actor(), services.clock()
+    with services.database.writing() as session:
+        lifecycle.move(session, name, arguments.site, arguments.lat, arguments.lon, actor.name, now_ns)
+        audit.append(session, now_ns, actor, "gateway.move", name, {"site": arguments.site})
+    print(f"gateway {name} stands at {arguments.site}, whose enterprise sees all its history")
 
 
 def _retire(arguments: argparse.Namespace, services: Services) -> None:

@@ -1,4 +1,4 @@
-"""What becomes of a gateway after it got in: it is retired. Its history stays."""
+"""What becomes of a gateway after it got in: it moves, and is retired. Its history stays."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ from fleet.claims.models import Claim, Enrolment
 from fleet.errors import ConflictError, InvalidError
 from fleet.gateways import service
 from fleet.gateways.models import Gateway
+from fleet.sites import service as sites
+from fleet.sites.service import check_position
 
 WHY_MOST = 500
 
@@ -35,6 +37,23 @@ def retire(session: Session, name: str, why: str, by: str, now_ns: int) -> Gatew
     _refuse_who_waits(session, name, by, now_ns)
     closing.close_all(session, name, why, by, now_ns)
     journal.note(session, "retired", now_ns, gateway=name, by=by, detail=why)
+    session.flush()
+    return gateway
+
+
+def move(session: Session, name: str, site: str, lat: float | None, lon: float | None, by: str, now_ns: int) -> Gateway:
+    """Have a gateway stand at another site, at this position in degrees or one yet unknown. All its history goes along.
+
+    Raises NotFoundError, InvalidError, or ConflictError if it stands there already or is retired.
+    """
+    check_position(lat, lon)
+    gateway = find_in_service(session, name)
+    sites.get(session, site)
+    if gateway.site_key == site:
+        raise ConflictError(f"gateway '{name}' stands at '{site}' already")
+    before = gateway.site_key or "no site"
+    gateway.site_key, gateway.lat, gateway.lon = site, lat, lon
+    journal.note(session, "moved", now_ns, gateway=name, by=by, detail=f"{before} -> {site}")
     session.flush()
     return gateway
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from apiflask import Schema
 from apiflask.fields import Boolean, Dict, Float, Integer, List, Nested, Raw, String
-from apiflask.validators import Length
+from apiflask.validators import Length, Range
 
 from fleet.api import changing, dump, find_actor, find_services, make_blueprint, reading
 from fleet.gateways import lifecycle, service
@@ -82,6 +82,14 @@ class RetireIn(Schema):
     why = String(required=True, validate=Length(min=1, max=lifecycle.WHY_MOST))
 
 
+class MoveIn(Schema):
+    """The site where a gateway is to stand, and its position there in degrees (WGS 84), null if unknown."""
+
+    site = String(required=True, validate=Length(min=1, max=63))
+    lat = Float(load_default=None, allow_none=True, validate=Range(-90, 90))
+    lon = Float(load_default=None, allow_none=True, validate=Range(-180, 180))
+
+
 class LivesOut(Schema):
     """A gateway's newest values; empty until it speaks after the console's start."""
 
@@ -136,6 +144,18 @@ def retire_gateway(name: str, json_data: dict[str, Any]) -> dict[str, Any]:
     """Take a gateway out of service: its identity ends, its history stays. Answers 409 if it is retired already."""
     with changing("gateway.retire", name, why=json_data["why"]) as session:
         return _detail(lifecycle.retire(session, name, json_data["why"], find_actor().name, find_services().clock()))
+
+
+@blueprint.put("/gateways/<name>/site")
+@blueprint.input(MoveIn)
+@blueprint.output(GatewayDetail)
+def move_gateway(name: str, json_data: dict[str, Any]) -> dict[str, Any]:
+    """Have a gateway stand at another site, whose enterprise sees all its history from then on.
+
+    Answers 409 if it stands there already or is retired.
+    """
+    with changing("gateway.move", name, **json_data) as session:
+        return _detail(lifecycle.move(session, name, **json_data, by=find_actor().name, now_ns=find_services().clock()))
 
 
 def _summary(gateway: Gateway) -> dict[str, Any]:

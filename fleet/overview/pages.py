@@ -122,6 +122,7 @@ class GatewayPage(msgspec.Struct, frozen=True, kw_only=True):
     """One gateway. ``rows`` are the tags shown, ``tags`` all of them; ``states``: (key, how many).
 
     ``command_names`` are the commands that it carries out, ``commands`` the newest that it was sent.
+    ``sites`` are where it could stand instead: (key, title).
     """
 
     name: str
@@ -148,6 +149,7 @@ class GatewayPage(msgspec.Struct, frozen=True, kw_only=True):
     command_names: tuple[str, ...] = ()
     commands: tuple[CommandLine, ...] = ()
     retired_ns: int | None = None
+    sites: tuple[tuple[str, str], ...] = ()
 
     @property
     def states(self) -> tuple[tuple[str, int], ...]:

@@ -197,7 +197,13 @@ def find_gateway(sources: Sources, name: str, show: str = "") -> GatewayPage:
         command_names=commands.names(sources.session, name),
         commands=list_commands(sources, name),
         retired_ns=row.retired_ns,
+        sites=_list_other_sites(sources, row.site_key),
     )
+
+
+def _list_other_sites(sources: Sources, here: str | None) -> tuple[tuple[str, str], ...]:
+    rows = sources.session.execute(sa.select(Site.key, Site.title).order_by(Site.title))
+    return tuple((key, title or key) for key, title in rows if key != here)
 
 
 def _find_start(health: Health | None, health_ns: int | None) -> int | None:

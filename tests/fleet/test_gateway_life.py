@@ -1,4 +1,4 @@
-"""What becomes of a gateway: retired. On both databases."""
+"""What becomes of a gateway: moved, retired. On both databases."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import pytest
 import sqlalchemy as sa
 from flask.testing import FlaskClient
 
+from fleet.accounts import scope
 from fleet.accounts import service as accounts
 from fleet.accounts.models import Role
 from fleet.alarms import own, rates, watch
@@ -27,6 +28,7 @@ from fleet.live import Live
 from fleet.overview import service as overview
 from fleet.overview.sources import Sources
 from fleet.overview.trends import Trends
+from fleet.readings.models import Record
 from fleet.sites import service as sites
 from tests.fleet import edge
 from tests.fleet.conftest import Clock, both_databases
@@ -166,6 +168,55 @@ def test_lists_leave_it_out_and_show_it_when_asked_and_its_page_stays(services: 
         assert overview.find_now(sources).gateways_total == 1
 
 
+def move(services: Services, site: str, lat: float | None = None, lon: float | None = None) -> None:
+    with services.database.writing() as session:
+        lifecycle.move(session, GATEWAY, site, lat, lon, "wang", services.clock())
+
+
+def test_a_move_takes_the_history_to_whoever_sees_the_new_site(services: Services) -> None:
+    Scene(services).send(1, edge.scan(1, 50.0, 20.5))
+    enterprises = {}
+    with services.database.writing() as session:
+        for site in ("old", "new"):
+            sites.add(session, site, site)
+            accounts.add(session, site, None, Role.ENTERPRISE, services.clock())
+            accounts.set_sites(session, site, [site])
+            enterprises[site] = accounts.get(session, site).id
+
+    def seen() -> dict[str, int]:
+        found = {}
+        for site, account in enterprises.items():
+            with scope.reading(services.database, account) as session:
+                found[site] = session.scalar(sa.select(sa.func.count()).select_from(Record)) or 0
+        return found
+
+    move(services, "old", 29.7, 106.6)
+    before = seen()
+    assert before["old"] > 0 == before["new"]
+    assert find(services).lat == 29.7
+    move(services, "new")
+    assert seen() == {"old": 0, "new": before["old"]}
+    assert (find(services).lat, find(services).lon) == (None, None)
+    with services.database.reading() as session:
+        assert journal.newest(session, GATEWAY)[0].detail == "old -> new"
+
+
+def test_a_move_wants_another_site_and_a_gateway_in_service(services: Services) -> None:
+    with services.database.writing() as session:
+        gateways.register(session, GATEWAY, "", None, services.clock())
+        sites.add(session, "yufu", "御府")
+    with pytest.raises(NotFoundError):
+        move(services, "nowhere")
+    with pytest.raises(InvalidError):
+        move(services, "yufu", 29.7)
+    move(services, "yufu")
+    with pytest.raises(ConflictError):
+        move(services, "yufu")
+    retire(services)
+    with pytest.raises(ConflictError):
+        move(services, "yufu")
+
+
 @pytest.fixture
 def operator(services: Services) -> Any:
     Scene(services)
@@ -199,6 +250,21 @@ def test_the_page_retires_and_shows_it_then(services: Services, operator: Any) -
     assert operator.post(path, data={"change": "paint"}).status_code == 400
 
 
+def test_page_and_api_move(services: Services, operator: Any) -> None:
+    path = f"/gateways/{GATEWAY}"
+    assert operator.post(path, data={"change": "move", "site": "yufu", "lat": "north"}).status_code == 422
+    assert operator.post(path, data={"change": "move", "site": "nowhere"}).status_code == 404
+    assert operator.put(f"/api{path}/site", json={"site": "yufu", "lat": 29.7}).status_code == 422
+    assert audited(services) == []
+    assert operator.post(path, data={"change": "move", "site": "yufu"}).status_code == 303
+    assert find(services).site_key == "yufu"
+    assert operator.put(f"/api{path}/site", json={"site": "yufu"}).status_code == 409
+    with services.database.writing() as session:
+        sites.add(session, "tanks", "罐区")
+    assert operator.put(f"/api{path}/site", json={"site": "tanks"}).json["site"] == "tanks"
+    assert audited(services) == [("operator", "gateway.move", GATEWAY)] * 2
+
+
 def test_the_api_retires(services: Services, operator: Any) -> None:
     path = f"/api/gateways/{GATEWAY}"
     assert operator.post(f"{path}/retire", json={}).status_code == 422
@@ -208,12 +274,15 @@ def test_the_api_retires(services: Services, operator: Any) -> None:
     assert audited(services) == [("operator", "gateway.retire", GATEWAY)]
 
 
-def test_the_command_line_retires(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_command_line_moves_and_retires(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     data = str(tmp_path / "fleet")
     assert main(["init", "--data", data]) == 0
     assert main(["gateway", "add", GATEWAY, "--data", data]) == 0
+    assert main(["site", "add", "yufu", "--data", data]) == 0
+    assert main(["gateway", "move", GATEWAY, "--site", "yufu", "--data", data]) == 0
     assert main(["gateway", "retire", GATEWAY, "--why", WHY, "--data", data]) == 0
     assert main(["gateway", "retire", GATEWAY, "--why", WHY, "--data", data]) == 1
     assert "comes back by a new claim" in capsys.readouterr().err
     assert main(["audit", "export", "--data", data]) == 0
-    assert capsys.readouterr().out.count("gateway.retire") == 1
+    told = capsys.readouterr().out
+    assert told.count("gateway.retire") == told.count("gateway.move") == 1
