@@ -136,6 +136,7 @@ ROUTES: Mapping[str, Permission] = {
     "console.withdraw_claim": Permission.CONFIGURE,
     "console.change_gateway": Permission.CONFIGURE,
     "api_gateways.retire_gateway": Permission.CONFIGURE,
+    "api_gateways.replace_gateway": Permission.CONFIGURE,
     "api_gateways.move_gateway": Permission.CONFIGURE,
     "console.add_site": Permission.CONFIGURE,
     "console.change_site": Permission.CONFIGURE,

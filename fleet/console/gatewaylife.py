@@ -10,11 +10,14 @@ from flask_babel import gettext
 from flask_login import current_user
 
 from fleet.api import changing
+from fleet.claims import service as claims
+from fleet.claims.service import Intended
 from fleet.console.siteviews import read_position
 from fleet.console.state import find_console
 from fleet.console.views import blueprint, show_gateway
 from fleet.errors import ConflictError, FleetError, InvalidError
 from fleet.gateways import lifecycle
+from provisioning.codes import hash_code, make_code
 
 Form = Mapping[str, str]
 
@@ -22,7 +25,10 @@ Form = Mapping[str, str]
 @blueprint.post("/gateways/<name>")
 def change_gateway(name: str) -> ResponseReturnValue:
     """Do what one of the page's forms asks for, and show the page."""
-    change = _CHANGES.get(request.form.get("change", ""))
+    chosen = request.form.get("change", "")
+    if chosen == "replace":
+        return _replace(name)
+    change = _CHANGES.get(chosen)
     if change is None:
         raise InvalidError(gettext("There is no such command."))
     try:
@@ -30,6 +36,18 @@ def change_gateway(name: str) -> ResponseReturnValue:
     except (InvalidError, ConflictError) as error:
         return show_gateway(name, _words(error)), error.status
     return redirect(url_for("console.gateway", name=name), 303)
+
+
+def _replace(name: str) -> ResponseReturnValue:
+    """Make the claim, and show its code this once."""
+    code, by = make_code(), request.form.get("by", "").strip()
+    intended = Intended(gateway=by, replaces=name)
+    try:
+        with changing("claim.replace", name, by=by) as session:
+            claims.add(session, hash_code(code), intended, current_user.name, find_console().services.clock())
+    except (InvalidError, ConflictError) as error:
+        return show_gateway(name, _words(error)), error.status
+    return show_gateway(name, code=code, by=by)
 
 
 def _retire(name: str, form: Form) -> None:

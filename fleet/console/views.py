@@ -121,11 +121,12 @@ def gateway(name: str) -> str:
     return show_gateway(name)
 
 
-def show_gateway(name: str, trouble: str = "") -> str:
-    """Draw the page of a gateway, with what went wrong with a form of it."""
+def show_gateway(name: str, trouble: str = "", code: str = "", by: str = "") -> str:
+    """Draw the page of a gateway, with what went wrong with a form of it, or the code for who is to replace it."""
     with find_console().reading() as sources:
         page = overview.find_gateway(sources, name, request.args.get("show", ""))
-        address = url_for("console.gateway_events", name=name)
+        # A page that shows a code is not read anew, for the code would go.
+        address = "" if code else url_for("console.gateway_events", name=name)
         return render_template(
             "console/gateway.html",
             page=page,
@@ -133,6 +134,8 @@ def show_gateway(name: str, trouble: str = "") -> str:
             events=address,
             presets=PRESETS,
             trouble=trouble,
+            code=code,
+            by=by,
         )
 
 

@@ -60,9 +60,7 @@ def move(session: Session, name: str, site: str, lat: float | None, lon: float |
 
 def find_in_service(session: Session, name: str) -> Gateway:
     """Return a gateway that nobody else changes meanwhile. Raises NotFoundError, or ConflictError if it is retired."""
-    service.get(session, name)
-    gateway = service.find_to_change(session, [name])[name]
-    session.refresh(gateway)  # who came before may have changed it while we waited
+    gateway = service.get_to_change(session, name)
     if gateway.retired_ns is not None:
         raise ConflictError(f"gateway '{name}' is retired", hint="it comes back by a new claim")
     return gateway

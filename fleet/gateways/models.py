@@ -20,7 +20,7 @@ class Gateway(Base):
     and machines that said hello before, newest first; ``alternated_ns`` is when one of them last came back.
     ``template`` and ``variables`` are what its configuration was last made of; its position is in degrees, WGS 84. A
     retired gateway is out of service until a new claim brings it back; a barred one had its last identity revoked, and
-    nothing of it is taken.
+    nothing of it is taken. ``replaced_by`` is the gateway that took its place last.
     """
 
     __tablename__ = "gateway"
@@ -33,6 +33,7 @@ class Gateway(Base):
     template: Mapped[str] = mapped_column(default="")
     variables: Mapped[dict[str, Any]] = mapped_column(default=dict)
     retired_ns: Mapped[int | None]
+    replaced_by: Mapped[str] = mapped_column(default="", server_default="")
     barred_ns: Mapped[int | None]
     token_hash: Mapped[str]
     created_ns: Mapped[int]

@@ -9,8 +9,11 @@ from apiflask.fields import Boolean, Dict, Float, Integer, List, Nested, Raw, St
 from apiflask.validators import Length, Range
 
 from fleet.api import changing, dump, find_actor, find_services, make_blueprint, reading
+from fleet.claims import service as claims
+from fleet.claims.service import Intended
 from fleet.gateways import lifecycle, service
 from fleet.gateways.models import Gateway, Tag
+from provisioning.codes import hash_code, make_code
 from wire.sample import quality_class
 
 blueprint = make_blueprint("gateways")
@@ -27,6 +30,7 @@ class GatewayOut(Schema):
     clock = String()
     reported_version = Integer(allow_none=True)
     retired_ns = Integer(allow_none=True)
+    replaced_by = String()
 
 
 class GatewayDetail(GatewayOut):
@@ -90,6 +94,20 @@ class MoveIn(Schema):
     lon = Float(load_default=None, allow_none=True, validate=Range(-180, 180))
 
 
+class ReplaceIn(Schema):
+    """The new gateway's name, and in how many days its claim expires; null for never."""
+
+    by = String(required=True, validate=Length(min=1, max=63))
+    days = Float(load_default=None, allow_none=True)
+
+
+class ReplaceOut(Schema):
+    """The claim to the other's place. Its code is shown this once."""
+
+    claim = Integer()
+    code = String()
+
+
 class LivesOut(Schema):
     """A gateway's newest values; empty until it speaks after the console's start."""
 
@@ -146,6 +164,22 @@ def retire_gateway(name: str, json_data: dict[str, Any]) -> dict[str, Any]:
         return _detail(lifecycle.retire(session, name, json_data["why"], find_actor().name, find_services().clock()))
 
 
+@blueprint.post("/gateways/<name>/replace")
+@blueprint.input(ReplaceIn)
+@blueprint.output(ReplaceOut, status_code=201)
+def replace_gateway(name: str, json_data: dict[str, Any]) -> dict[str, Any]:
+    """Make a new gateway the claim to this one's place, which is retired when the new one gets in.
+
+    Answers 409 if there is such a claim, or another took its place already.
+    """
+    code, intended = make_code(), Intended(gateway=json_data["by"], replaces=name)
+    with changing("claim.replace", name, by=json_data["by"]) as session:
+        claim = claims.add(
+            session, hash_code(code), intended, find_actor().name, find_services().clock(), json_data["days"]
+        )
+        return {"claim": claim.id, "code": code}
+
+
 @blueprint.put("/gateways/<name>/site")
 @blueprint.input(MoveIn)
 @blueprint.output(GatewayDetail)
@@ -168,6 +202,7 @@ def _summary(gateway: Gateway) -> dict[str, Any]:
         "clock": gateway.clock_quality,
         "reported_version": gateway.reported_version,
         "retired_ns": gateway.retired_ns,
+        "replaced_by": gateway.replaced_by,
     }
 
 

@@ -123,6 +123,7 @@ class GatewayPage(msgspec.Struct, frozen=True, kw_only=True):
 
     ``command_names`` are the commands that it carries out, ``commands`` the newest that it was sent.
     ``sites`` are where it could stand instead: (key, title).
+    It took the place of those that it ``replaced``.
     """
 
     name: str
@@ -150,6 +151,8 @@ class GatewayPage(msgspec.Struct, frozen=True, kw_only=True):
     commands: tuple[CommandLine, ...] = ()
     retired_ns: int | None = None
     sites: tuple[tuple[str, str], ...] = ()
+    replaced_by: str = ""
+    replaced: tuple[str, ...] = ()
 
     @property
     def states(self) -> tuple[tuple[str, int], ...]:

@@ -198,7 +198,14 @@ def find_gateway(sources: Sources, name: str, show: str = "") -> GatewayPage:
         commands=list_commands(sources, name),
         retired_ns=row.retired_ns,
         sites=_list_other_sites(sources, row.site_key),
+        replaced_by="".join(_find_names(sources, Gateway.name == row.replaced_by)),
+        replaced=_find_names(sources, Gateway.replaced_by == name),
     )
+
+
+def _find_names(sources: Sources, which: sa.ColumnElement[bool]) -> tuple[str, ...]:
+    """Names of gateways, as far as whoever asks may see them."""
+    return tuple(sources.session.scalars(sa.select(Gateway.name).where(which).order_by(Gateway.name)))
 
 
 def _list_other_sites(sources: Sources, here: str | None) -> tuple[tuple[str, str], ...]:

@@ -1,7 +1,9 @@
-"""What becomes of a gateway: moved, retired. On both databases."""
+"""What becomes of a gateway: moved, replaced, retired. On both databases."""
 
 from __future__ import annotations
 
+import re
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +20,14 @@ from fleet.app import create_app
 from fleet.audit.models import AuditLine
 from fleet.bootstrap import Services
 from fleet.certificates import service as certificates
-from fleet.claims import journal
+from fleet.claims import enrolment, journal
+from fleet.claims import service as claims
+from fleet.claims.enrolment import TurnedAway
+from fleet.claims.models import Claim
+from fleet.claims.service import Intended
 from fleet.cli import main
+from fleet.configs import service as configs
+from fleet.configs import templates
 from fleet.errors import ConflictError, InvalidError, NotFoundError
 from fleet.gateways import lifecycle
 from fleet.gateways import service as gateways
@@ -30,12 +38,13 @@ from fleet.overview.sources import Sources
 from fleet.overview.trends import Trends
 from fleet.readings.models import Record
 from fleet.sites import service as sites
+from provisioning.codes import hash_code, make_code
 from tests.fleet import edge
 from tests.fleet.conftest import Clock, both_databases
-from tests.fleet.identity import GATEWAY, add_claim, enrol, found_authority, leaf_of, renew
+from tests.fleet.identity import GATEWAY, add_claim, csr, enrol, found_authority, leaf_of, renew
 from tests.fleet.scene import Scene
 from tests.fleet.test_authorization import sign_in
-from wire.claim import Issued, Refusal
+from wire.claim import Enrol, Issued, Refusal
 from wire.record import Lane
 
 MINUTE_NS = 60_000_000_000
@@ -217,6 +226,133 @@ def test_a_move_wants_another_site_and_a_gateway_in_service(services: Services) 
         move(services, "yufu")
 
 
+NEW, THIRD = "gw-yufu-0009", "gw-yufu-0010"
+TEMPLATE = """
+[variable.plc]
+title = "address"
+
+[[bus]]
+name = "plc"
+kind = "modbus"
+url = "tcp://${plc}:502"
+"""
+
+
+def claim_place(services: Services, name: str = NEW, **more: Any) -> str:
+    """Make a claim to the place of GATEWAY, and return its code."""
+    code = make_code()
+    with services.database.writing() as session:
+        intended = Intended(gateway=name, replaces=GATEWAY, **more)
+        claims.add(session, hash_code(code), intended, "wang", services.clock())
+    return code
+
+
+@pytest.fixture
+def old(services: Services, door: FlaskClient) -> str:
+    """A gateway in service that the fleet has configured by a template, and then by hand."""
+    leaf_of(enrol(door, add_claim(services)))
+    with services.database.writing() as session:
+        sites.add(session, "yufu", "御府")
+        row = session.get_one(Gateway, GATEWAY)
+        row.title, row.site_key, row.lat, row.lon = "罐区", "yufu", 29.7, 106.6
+        templates.add(session, "tank", TEMPLATE, "", "", "wang", services.clock())
+        templates.apply(session, GATEWAY, "tank", {"plc": "10.0.0.7"}, "wang", services.clock())
+        configs.put(session, GATEWAY, {"device": []}, 1, "wang", services.clock())
+    return GATEWAY
+
+
+def test_a_new_gateway_takes_over_when_it_gets_in_and_the_old_one_is_retired_then(
+    services: Services, door: FlaskClient, old: str
+) -> None:
+    code = claim_place(services)
+    assert find(services, old).retired_ns is None
+    leaf_of(enrol(door, code, 2))
+    new, retired = find(services, NEW), find(services, old)
+    assert (new.title, new.site_key, new.lat, new.lon) == ("罐区", "yufu", 29.7, 106.6)
+    assert (new.template, new.variables) == ("tank", {"plc": "10.0.0.7"})
+    assert (retired.retired_ns, retired.replaced_by) == (services.clock(), NEW)
+    with services.database.reading() as session:
+        (first,) = configs.history(session, NEW)
+        assert (first.version, first.config) == (1, {"device": []})
+        assert len(configs.history(session, old)) == 2
+        assert certificates.list_of_gateway(session, old)[0].revoked_ns is not None
+        sources = Sources(session, Live(), Trends(), services.clock())
+        assert overview.find_gateway(sources, NEW).replaced == (old,)
+        assert overview.find_gateway(sources, old).replaced_by == NEW
+    assert audited(services) == [("wang", "gateway.replace", old)]
+
+
+def test_asked_again_it_is_the_same_answer_even_after_the_old_one_came_back(
+    services: Services, door: FlaskClient, old: str
+) -> None:
+    first = leaf_of(enrol(door, code := claim_place(services), 2))
+    leaf_of(enrol(door, add_claim(services), 3))
+    assert leaf_of(enrol(door, code, 2)) == first
+    assert find(services, old).retired_ns is None
+    assert len(audited(services)) == 1
+
+
+def test_what_the_claim_says_goes_first(services: Services, door: FlaskClient, old: str) -> None:
+    assert old
+    with services.database.writing() as session:
+        sites.add(session, "tanks", "罐区")
+    leaf_of(enrol(door, claim_place(services, site="tanks", title="新罐区", lat=1.0, lon=2.0), 2))
+    new = find(services, NEW)
+    assert (new.title, new.site_key, new.lat, new.lon) == ("新罐区", "tanks", 1.0, 2.0)
+
+
+def test_a_retired_gateway_can_be_replaced_later(services: Services, door: FlaskClient, old: str) -> None:
+    retire(services, old)
+    leaf_of(enrol(door, claim_place(services), 2))
+    assert find(services, old).replaced_by == NEW
+    with pytest.raises(ConflictError, match="has replaced"):
+        claim_place(services, THIRD)
+
+
+def test_claims_to_a_place_that_cannot_be_are_not_made(services: Services, old: str) -> None:
+    for name in ("", old):
+        with pytest.raises(InvalidError):
+            claim_place(services, name)
+    claim_place(services)
+    with pytest.raises(ConflictError, match="waits to replace"):
+        claim_place(services, THIRD)
+    with services.database.writing() as session:
+        gateways.register(session, THIRD, "", None, services.clock())
+        claims.withdraw(session, session.scalars(sa.select(Claim.id).where(Claim.gateway == NEW)).one(), "wang", 0)
+    with pytest.raises(ConflictError, match="registered already"):
+        claim_place(services, THIRD)
+    claim_place(services)
+
+
+def test_of_two_claims_that_replace_one_gateway_at_once_one_gets_in(services: Services, old: str) -> None:
+    codes = [claim_place(services), make_code()]
+    with services.database.writing() as session:  # as if both had been made in the same moment
+        row = {"kind": "label", "gateway": THIRD, "replaces": old, "made_by": "li", "made_ns": services.clock()}
+        session.add(Claim(secret_hash=hash_code(codes[1]), **row))
+    outcomes: dict[int, str] = {}
+    start = threading.Barrier(2)
+
+    def present(number: int) -> None:
+        asked = Enrol(claim=codes[number], csr=csr(number + 2))
+        start.wait()
+        with services.database.writing() as session:
+            outcome = enrolment.enrol(session, services.authority, asked, "192.0.2.1", services.clock())
+            outcomes[number] = outcome.name if isinstance(outcome, TurnedAway) else "in"
+
+    threads = [threading.Thread(target=present, args=(number,)) for number in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(outcomes.values()) == ["already-replaced", "in"]
+    winner = (NEW, THIRD)[next(number for number, word in outcomes.items() if word == "in")]
+    assert find(services, old).replaced_by == winner
+    with services.database.reading() as session:
+        assert set(session.scalars(sa.select(Gateway.name))) == {old, winner}
+        assert [line.event for line in journal.newest(session, old)].count("retired") == 1
+    assert len(audited(services)) == 1
+
+
 @pytest.fixture
 def operator(services: Services) -> Any:
     Scene(services)
@@ -265,6 +401,26 @@ def test_page_and_api_move(services: Services, operator: Any) -> None:
     assert audited(services) == [("operator", "gateway.move", GATEWAY)] * 2
 
 
+def test_page_and_api_make_the_claim_to_a_place(services: Services, operator: Any) -> None:
+    path = f"/gateways/{GATEWAY}"
+    assert operator.post(path, data={"change": "replace", "by": "x"}).status_code == 422
+    assert operator.post(path, data={"change": "replace", "by": GATEWAY}).status_code == 422
+    page = operator.post(path, data={"change": "replace", "by": NEW}).text
+    with services.database.reading() as session:
+        claim = session.scalars(sa.select(Claim)).one()
+    assert (claim.gateway, claim.replaces, claim.made_by) == (NEW, GATEWAY, "operator")
+    (shown,) = re.findall(r'<b class="code nowrap">([^<]+)</b>', page)
+    assert hash_code(shown) == claim.secret_hash
+    assert "data-events" not in page, "read anew it would lose the code"
+    assert operator.post(f"/api{path}/replace", json={"by": THIRD}).status_code == 409
+    with services.database.writing() as session:
+        claims.withdraw(session, claim.id, "wang", 0)
+    made = operator.post(f"/api{path}/replace", json={"by": THIRD})
+    assert made.status_code == 201
+    with services.database.reading() as session:
+        assert session.get_one(Claim, made.json["claim"]).secret_hash == hash_code(made.json["code"])
+
+
 def test_the_api_retires(services: Services, operator: Any) -> None:
     path = f"/api/gateways/{GATEWAY}"
     assert operator.post(f"{path}/retire", json={}).status_code == 422
@@ -274,15 +430,18 @@ def test_the_api_retires(services: Services, operator: Any) -> None:
     assert audited(services) == [("operator", "gateway.retire", GATEWAY)]
 
 
-def test_the_command_line_moves_and_retires(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_command_line_moves_replaces_and_retires(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     data = str(tmp_path / "fleet")
     assert main(["init", "--data", data]) == 0
     assert main(["gateway", "add", GATEWAY, "--data", data]) == 0
     assert main(["site", "add", "yufu", "--data", data]) == 0
     assert main(["gateway", "move", GATEWAY, "--site", "yufu", "--data", data]) == 0
+    assert main(["gateway", "replace", GATEWAY, "--by", NEW, "--data", data]) == 0
+    assert main(["claim", "add", "--gateway", THIRD, "--replaces", GATEWAY, "--data", data]) == 1
+    assert "waits to replace" in capsys.readouterr().err
     assert main(["gateway", "retire", GATEWAY, "--why", WHY, "--data", data]) == 0
     assert main(["gateway", "retire", GATEWAY, "--why", WHY, "--data", data]) == 1
     assert "comes back by a new claim" in capsys.readouterr().err
     assert main(["audit", "export", "--data", data]) == 0
     told = capsys.readouterr().out
-    assert told.count("gateway.retire") == told.count("gateway.move") == 1
+    assert told.count("gateway.retire") == told.count("gateway.move") == told.count("claim.replace") == 1
