@@ -170,8 +170,8 @@ def _admit(
 def _speaks_by_token(session: Session, name: str) -> bool:
     """Tell whether a gateway of an earlier release has that name: whoever makes a claim for it would replace it."""
     gateway = session.get(Gateway, name)
-    has_spoken = gateway is not None and gateway.last_seen_ns is not None
-    return has_spoken and not certificates.list_of_gateway(session, name)
+    speaks = gateway is not None and gateway.last_seen_ns is not None and gateway.retired_ns is None
+    return speaks and not certificates.list_of_gateway(session, name)
 
 
 def furnish(session: Session, claim: Claim, name: str, now_ns: int) -> None:

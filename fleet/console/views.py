@@ -134,6 +134,7 @@ def show_gateway(name: str, trouble: str = "", code: str = "", by: str = "") -> 
             events=address,
             presets=PRESETS,
             trouble=trouble,
+            change=request.form.get("change", ""),
             code=code,
             by=by,
         )

@@ -98,6 +98,15 @@ def test_a_gateway_with_a_token_alone_is_barred(services: Services) -> None:
     assert find(services).barred_ns == services.clock()
 
 
+def test_a_gateway_that_spoke_by_its_token_comes_back_by_a_claim_without_approval(
+    services: Services, door: FlaskClient
+) -> None:
+    Scene(services)
+    retire(services)
+    assert isinstance(enrol(door, add_claim(services)), Issued)
+    assert find(services).retired_ns is None
+
+
 def test_claims_and_keys_that_waited_for_its_name_do_not_bring_it_back(services: Services, door: FlaskClient) -> None:
     leaf_of(enrol(door, add_claim(services)))
     enrol(door, waits := add_claim(services), 2)  # the name is in use, so it waits for somebody's word
