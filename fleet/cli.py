@@ -23,6 +23,7 @@ from fleet.commands import cli as cli_commands
 from fleet.commands.keys import PUBLIC_FILE, write_public
 from fleet.configs import cli as cli_configs
 from fleet.errors import FleetError, SetupError
+from fleet.gateways import cli as cli_gateways
 from fleet.gateways import service as gateways
 from fleet.notifications import cli as cli_notifications
 from fleet.relay import service as destinations
@@ -148,7 +149,8 @@ def _run_program(arguments: argparse.Namespace) -> None:
 
 
 def _add_gateway(commands: Commands[argparse.ArgumentParser]) -> None:
-    group = commands.add_parser("gateway", help="register gateways").add_subparsers(metavar="ACTION", required=True)
+    about = "register gateways, and say what becomes of them"
+    group = commands.add_parser("gateway", help=about).add_subparsers(metavar="ACTION", required=True)
     parser = _command(group, "add", "register a gateway and make its token")
     parser.add_argument("name", help="7 to 63 of a-z, 0-9 and '-'")
     parser.add_argument("--title", default="", help="its name for people")
@@ -160,6 +162,7 @@ def _add_gateway(commands: Commands[argparse.ArgumentParser]) -> None:
         help=f"write the token there instead of printing it, and {PUBLIC_FILE} beside it",
     )
     parser.set_defaults(run=_gateway_add)
+    cli_gateways.add(group, _command, _with_services)
 
 
 def _gateway_add(arguments: argparse.Namespace) -> None:

@@ -83,6 +83,9 @@ def watch(session: Session, now_ns: int) -> None:
     sites: dict[str, dict[tuple[str, str], Count]] = {}
     unheard: set[str] = set()
     for gateway in session.scalars(sa.select(Gateway)).all():
+        if gateway.retired_ns is not None:
+            _judge(session, gateway.name, own.DEVICE_RATE, {}, now_ns)
+            continue
         if gateway.health is None or gateway.health_ns is None or _is_silent(gateway, now_ns):
             unheard.add(gateway.site_key or "")
             continue  # a silent gateway is an alarm by itself, and tells nothing of its devices

@@ -20,14 +20,20 @@ GRACE_NS = 60 * NS
 """How long after the fleet's own start nobody counts as silent: gateways come back with pauses between their tries."""
 SPOOL_FULL, SPOOL_EASED = 0.8, 0.7
 """The share of its room at which a spool is filling, and below which it no longer is."""
+WATCHED = (own.SILENT, own.CLOCK, own.SPOOL)
+"""The alarms that are raised and cleared here."""
 
 
 class Seen(msgspec.Struct, frozen=True, kw_only=True):
-    """What the fleet knows of a gateway. ``seen_ns``: its last word; ``health`` a document (`wire.health.Health`)."""
+    """What the fleet knows of a gateway. ``seen_ns``: its last word; ``health`` a document (`wire.health.Health`).
+
+    A retired gateway is out of service.
+    """
 
     seen_ns: int | None
     clock: str
     health: Mapping[str, Any] | None
+    is_retired: bool = False
 
 
 def judge(seen: Seen, up: frozenset[str], watching_ns: int, now_ns: int) -> dict[own.Own, str | None]:
@@ -35,6 +41,8 @@ def judge(seen: Seen, up: frozenset[str], watching_ns: int, now_ns: int) -> dict
 
     ``up`` are the names of those that are active, ``watching_ns`` since when the fleet listens.
     """
+    if seen.is_retired:
+        return dict.fromkeys(WATCHED)  # nobody waits for it, and one alarm may have come just then
     if seen.seen_ns is None:
         return {}  # it was registered, and has never spoken
     # What was said at a time yet to come was said before the clock went back, and the watch began anew then.
@@ -66,10 +74,12 @@ def watch(session: Session, watching_ns: int, now_ns: int) -> None:
         sa.select(Alarm.gateway, Alarm.name).where(Alarm.active, Alarm.tag == own.TAG)
     ):
         up.setdefault(gateway, set()).add(name)
-    rows = sa.select(Gateway.name, Gateway.last_seen_ns, Gateway.clock_quality, Gateway.health)
-    for name, seen_ns, clock, health in session.execute(rows).all():
+    rows = sa.select(
+        Gateway.name, Gateway.last_seen_ns, Gateway.clock_quality, Gateway.health, Gateway.retired_ns.is_not(None)
+    )
+    for name, seen_ns, clock, health, is_retired in session.execute(rows).all():
         names = frozenset(up.get(name, ()))
-        seen = Seen(seen_ns=seen_ns, clock=clock, health=health)
+        seen = Seen(seen_ns=seen_ns, clock=clock, health=health, is_retired=is_retired)
         for alarm, detail in judge(seen, names, watching_ns, now_ns).items():
             if detail is not None and alarm.name not in names:
                 own.raise_alarm(session, name, alarm, detail, now_ns)

@@ -44,7 +44,8 @@ def issue(
         pem=issuing.to_pem([made, *issuer.intermediates]).decode(),
     )
     session.add(row)
-    gateways.get(session, gateway).barred_ns = None
+    holder = gateways.get(session, gateway)
+    holder.barred_ns = holder.retired_ns = None
     session.flush()
     return row
 

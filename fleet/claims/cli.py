@@ -50,6 +50,7 @@ def _add_claim(parser: argparse.ArgumentParser, make: Make) -> None:
     actions = parser.add_subparsers(metavar="ACTION", required=True)
     parser = make(actions, "add", "make the claim of one gateway", _claim_add)
     _add_intended(parser)
+    _add_replaces(parser)
     _add_days(parser)
     parser = make(actions, "import", "take the claims of many labels, from CSV", _claim_import)
     parser.add_argument("file", type=Path, help=f"its first line names the columns: {','.join(service.COLUMNS)}")
@@ -58,6 +59,7 @@ def _add_claim(parser: argparse.ArgumentParser, make: Make) -> None:
     parser.add_argument("code")
     parser.add_argument("key", help="the fingerprint that it shows beside the code")
     _add_intended(parser)
+    _add_replaces(parser)
     parser = make(actions, "withdraw", "let a claim that nobody has used expire", _claim_withdraw)
     parser.add_argument("number", type=int)
 
@@ -96,6 +98,11 @@ def _add_intended(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--lon", type=float, help="longitude in degrees")
 
 
+def _add_replaces(parser: argparse.ArgumentParser) -> None:
+    about = "the gateway whose place it takes; that one is retired when it gets in"
+    parser.add_argument("--replaces", default="", metavar="NAME", help=about)
+
+
 def _add_days(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--days", type=float, metavar="N", help="how long it may be used; without end if left out")
 
@@ -109,6 +116,7 @@ def _intended(arguments: argparse.Namespace) -> Intended:
         variables=dict(_read_variable(text) for text in arguments.variables),
         lat=arguments.lat,
         lon=arguments.lon,
+        replaces=getattr(arguments, "replaces", ""),
     )
 
 

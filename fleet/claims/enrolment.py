@@ -17,7 +17,7 @@ from fleet.alarms import own
 from fleet.authority.store import Authority
 from fleet.certificates import service as certificates
 from fleet.certificates.models import Certificate
-from fleet.claims import journal, service
+from fleet.claims import journal, replacing, service
 from fleet.claims.models import Claim, Enrolment, Kind
 from fleet.commissioning import checks as commissioning
 from fleet.configs import service as configs
@@ -68,6 +68,9 @@ CLAIM_USED = TurnedAway(
 )
 CLAIM_EXPIRED = TurnedAway("claim-expired", "this claim has expired", "make the gateway a new claim")
 KEY_REVOKED = TurnedAway("key-revoked", "this key was revoked", "remove the gateway's identity and make it a new claim")
+REPLACED = TurnedAway(
+    "already-replaced", "another gateway took the place that this claim is for", "make the gateway a new claim"
+)
 REFUSED = TurnedAway("refused", "somebody decided that this gateway does not get in", "ask whoever runs the fleet")
 
 
@@ -82,8 +85,13 @@ def enrol(session: Session, authority: Authority, asked: Enrol, address: str, no
     if claim is None or claim.kind != asked.kind:
         raise RequestError("claim-unknown", UNKNOWN, hint=UNKNOWN_HINT)
     turned_away = _is_unwanted(session, name) or _bind(session, claim, name, address, now_ns)
-    outcome = turned_away or _admit(session, authority, claim, key, address, now_ns)
+    due = None if turned_away else replacing.find_due(session, claim, name)
+    if due is not None and replacing.is_replaced(due, claim.gateway or ""):
+        turned_away = REPLACED
+    outcome = turned_away or _admit(session, authority, claim, key, address, now_ns, due)
     _tell_technician(session, claim, asked, outcome, now_ns)
+    if due is not None and isinstance(outcome, Certificate):
+        replacing.tell(session, claim, address, now_ns)
     return outcome
 
 
@@ -131,7 +139,13 @@ def _note_contest(session: Session, claim: Claim, key: str, address: str, now_ns
 
 
 def _admit(
-    session: Session, authority: Authority, claim: Claim, key: EllipticCurvePublicKey, address: str, now_ns: int
+    session: Session,
+    authority: Authority,
+    claim: Claim,
+    key: EllipticCurvePublicKey,
+    address: str,
+    now_ns: int,
+    replaced: Gateway | None,
 ) -> Outcome:
     name = fingerprint(key)
     if not claim.gateway:
@@ -143,6 +157,8 @@ def _admit(
         return _queue(session, waits, address, now_ns)
     if session.get(Gateway, claim.gateway) is None:
         gateways.register(session, claim.gateway, claim.title, claim.site_key, now_ns)
+    if replaced is not None:
+        replacing.take_over(session, replaced, claim, now_ns)
     furnish(session, claim, claim.gateway, now_ns)
     if others:
         certificates.revoke(session, claim.gateway, "replaced by a new identity", address, now_ns, keep_key=name)
@@ -154,8 +170,8 @@ def _admit(
 def _speaks_by_token(session: Session, name: str) -> bool:
     """Tell whether a gateway of an earlier release has that name: whoever makes a claim for it would replace it."""
     gateway = session.get(Gateway, name)
-    has_spoken = gateway is not None and gateway.last_seen_ns is not None
-    return has_spoken and not certificates.list_of_gateway(session, name)
+    speaks = gateway is not None and gateway.last_seen_ns is not None and gateway.retired_ns is None
+    return speaks and not certificates.list_of_gateway(session, name)
 
 
 def furnish(session: Session, claim: Claim, name: str, now_ns: int) -> None:

@@ -24,7 +24,7 @@ class Claim(Base):
     ``gateway``, ``title``, ``site_key``, its position, and ``template`` with ``variables`` are what the gateway is to
     be; without a ``gateway`` somebody has to say so when it asks. ``key`` is the fingerprint of the only key that may
     use it: of a local code from its beginning, of a label from its first use. ``contested_ns`` is when another key
-    last presented it.
+    last presented it. ``replaces`` is the gateway whose place it is to take, empty for none.
     """
 
     __tablename__ = "claim"
@@ -40,6 +40,7 @@ class Claim(Base):
     lon: Mapped[float | None]
     template: Mapped[str] = mapped_column(default="")
     variables: Mapped[dict[str, Any]] = mapped_column(default=dict)
+    replaces: Mapped[str] = mapped_column(default="", server_default="")
     note: Mapped[str] = mapped_column(default="")
     made_ns: Mapped[int]
     made_by: Mapped[str] = mapped_column(default="")

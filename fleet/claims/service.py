@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from fleet.certificates import service as certificates
-from fleet.claims import journal
+from fleet.claims import journal, replacing
 from fleet.claims.models import Claim, Enrolment, Kind
 from fleet.configs import templates
 from fleet.errors import ConflictError, InvalidError, NotFoundError
@@ -35,7 +35,8 @@ HASH_PATTERN = re.compile(r"[0-9a-f]{64}")
 class Intended(msgspec.Struct, frozen=True, kw_only=True):
     """What a gateway is to become. Without a name somebody says so when it asks.
 
-    ``template`` and ``variables`` make its first configuration; its position is in degrees, WGS 84.
+    ``template`` and ``variables`` make its first configuration; its position is in degrees, WGS 84. It takes
+    the place of the one that it ``replaces`` (`fleet.claims.replacing`).
     """
 
     gateway: str = ""
@@ -46,13 +47,14 @@ class Intended(msgspec.Struct, frozen=True, kw_only=True):
     lat: float | None = None
     lon: float | None = None
     note: str = ""
+    replaces: str = ""
 
 
 def add(
     session: Session, secret_hash: str, intended: Intended, by: str, now_ns: int, days: float | None = None
 ) -> Claim:
     """Add the claim of a label. Raises InvalidError, NotFoundError or ConflictError, whose text names the mistake."""
-    _check(session, secret_hash, intended)
+    _check(session, secret_hash, intended, now_ns)
     if days is not None and not 0 < days <= DAYS_MOST:
         raise InvalidError(f"{days:g} days is no time to live", hint=f"up to {DAYS_MOST}")
     claim = _make(Kind.LABEL, secret_hash, None, intended, by, now_ns)
@@ -73,7 +75,7 @@ def scan_local(session: Session, code: str, key: str, intended: Intended, by: st
     known = find(session, secret_hash)
     if known is not None and (known.kind, known.key, known.gateway) == (Kind.LOCAL, key, intended.gateway):
         return known
-    _check(session, secret_hash, intended)
+    _check(session, secret_hash, intended, now_ns)
     return _keep(session, _make(Kind.LOCAL, secret_hash, key, intended, by, now_ns), now_ns)
 
 
@@ -98,6 +100,7 @@ def _make(kind: Kind, secret_hash: str, key: str | None, intended: Intended, by:
         lat=intended.lat,
         lon=intended.lon,
         note=intended.note,
+        replaces=intended.replaces,
         made_ns=now_ns,
         made_by=by,
     )
@@ -110,7 +113,7 @@ def _keep(session: Session, claim: Claim, now_ns: int) -> Claim:
     return claim
 
 
-def _check(session: Session, secret_hash: str, intended: Intended) -> None:
+def _check(session: Session, secret_hash: str, intended: Intended, now_ns: int) -> None:
     if not HASH_PATTERN.fullmatch(secret_hash):
         raise InvalidError(
             "the hash of the code is not a SHA-256", hint="64 of 0-9 and a-f, as the label's file has it"
@@ -120,6 +123,8 @@ def _check(session: Session, secret_hash: str, intended: Intended) -> None:
         raise ConflictError("there is a claim with this code already", hint="each label is imported once")
     if intended.gateway:
         check_free(session, intended.gateway)
+    if intended.replaces:
+        replacing.check(session, intended.gateway, intended.replaces, now_ns)
 
 
 def check_free(session: Session, gateway: str) -> None:

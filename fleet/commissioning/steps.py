@@ -20,6 +20,7 @@ WAITS = {
     "claim-used": "door-claim-used",
     "claim-expired": "door-claim-expired",
     "key-revoked": "door-key-revoked",
+    "already-replaced": "door-already-replaced",
     "refused": "door-refused",
 }
 """Why a gateway waits at the door or is turned away (`fleet.claims.enrolment`): the name of the failure."""

@@ -20,6 +20,7 @@ from fleet.console import (
     commissioning,
     configviews,
     enrolments,
+    gatewaylife,
     notation,
     openid,
     ownaccount,
@@ -59,6 +60,7 @@ PAGES = (
     templateviews,
     enrolments,
     openid,
+    gatewaylife,
     ownaccount,
     people,
     signing,
@@ -70,6 +72,7 @@ CONFIGURATIONS = (
     "console.reopen_configuration", "console.send_configuration", "console.templates", "console.add_template",
     "console.template", "console.preview_template", "console.apply_template",
 )  # fmt: skip
+GATEWAYS = ("console.gateways", "console.gateway", "console.change_gateway", "console.tag")
 MENU = (
     ("now", lazy_gettext("Now"), ("console.now",)),
     ("sites", lazy_gettext("Sites"), ("console.sites", "console.site", "console.add_site", "console.change_site")),

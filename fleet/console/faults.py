@@ -57,6 +57,10 @@ FAULTS: dict[str, tuple[LazyString, LazyString]] = {
         lazy_gettext("The gateway's key was revoked."),
         lazy_gettext("Remove its folder identity, restart it, and scan the new code."),
     ),
+    "door-already-replaced": (
+        lazy_gettext("Another gateway took the place that this code is for."),
+        lazy_gettext("Ask an operator for a new label."),
+    ),
     "door-refused": (
         lazy_gettext("An operator keeps this gateway out."),
         lazy_gettext("Ask an operator."),

@@ -32,7 +32,7 @@ def add_site() -> ResponseReturnValue:
     key = form.get("key", "").strip()
     try:
         with changing("site.add", key) as session:
-            service.add(session, key, form.get("title", "").strip(), form.get("sector", ""), *_read_position())
+            service.add(session, key, form.get("title", "").strip(), form.get("sector", ""), *read_position())
     except FleetError as error:
         return _show_sites(trouble=_words(error)), error.status
     return redirect(url_for("console.site", key=key))
@@ -56,7 +56,7 @@ def change_site(key: str) -> ResponseReturnValue:
                 service.set_expected(session, key, _read_list(), find_console().services.clock())
             else:
                 title, sector = (request.form.get(name, "").strip() for name in ("title", "sector"))
-                service.change(session, key, title, sector, *_read_position())
+                service.change(session, key, title, sector, *read_position())
     except InvalidError as error:
         return _show_site(key, trouble=_words(error)), error.status
     return redirect(url_for("console.site", key=key))
@@ -70,7 +70,8 @@ def _read_list() -> str:
         raise InvalidError(gettext("The file is not UTF-8."), hint=gettext("save it as CSV in UTF-8")) from error
 
 
-def _read_position() -> tuple[float | None, float | None]:
+def read_position() -> tuple[float | None, float | None]:
+    """Read a form's position in degrees, None where it is left empty. Raises InvalidError."""
     numbers = []
     for name in ("lat", "lon"):
         text = request.form.get(name, "").strip()

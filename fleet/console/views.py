@@ -118,11 +118,25 @@ def gateways() -> str:
 @blueprint.get("/gateways/<name>")
 def gateway(name: str) -> str:
     """One gateway and its tags."""
+    return show_gateway(name)
+
+
+def show_gateway(name: str, trouble: str = "", code: str = "", by: str = "") -> str:
+    """Draw the page of a gateway, with what went wrong with a form of it, or the code for who is to replace it."""
     with find_console().reading() as sources:
         page = overview.find_gateway(sources, name, request.args.get("show", ""))
-        address = url_for("console.gateway_events", name=name)
+        # A page that shows a code is not read anew, for the code would go.
+        address = "" if code else url_for("console.gateway_events", name=name)
         return render_template(
-            "console/gateway.html", page=page, now_ns=sources.now_ns, events=address, presets=PRESETS
+            "console/gateway.html",
+            page=page,
+            now_ns=sources.now_ns,
+            events=address,
+            presets=PRESETS,
+            trouble=trouble,
+            change=request.form.get("change", ""),
+            code=code,
+            by=by,
         )
 
 

@@ -131,6 +131,7 @@ STATES = {
     "alarm": lazy_gettext("In alarm"),
     "silent": lazy_gettext("Silent"),
     "online": lazy_gettext("Online"),
+    "retired": lazy_gettext("Retired"),
     **CLASSES,
 }
 MODES = {

@@ -19,7 +19,8 @@ class Gateway(Base):
     not beside each cursor, so that a lane that has its first record later needs no new hello. ``former`` are the boots
     and machines that said hello before, newest first; ``alternated_ns`` is when one of them last came back.
     ``template`` and ``variables`` are what its configuration was last made of; its position is in degrees, WGS 84. A
-    retired gateway has no identity any more; a barred one had its last one revoked, and nothing of it is taken.
+    retired gateway is out of service until a new claim brings it back; a barred one had its last identity revoked, and
+    nothing of it is taken. ``replaced_by`` is the gateway that took its place last.
     """
 
     __tablename__ = "gateway"
@@ -32,6 +33,7 @@ class Gateway(Base):
     template: Mapped[str] = mapped_column(default="")
     variables: Mapped[dict[str, Any]] = mapped_column(default=dict)
     retired_ns: Mapped[int | None]
+    replaced_by: Mapped[str] = mapped_column(default="", server_default="")
     barred_ns: Mapped[int | None]
     token_hash: Mapped[str]
     created_ns: Mapped[int]

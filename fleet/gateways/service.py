@@ -79,6 +79,14 @@ def find_to_change(session: Session, names: Iterable[str]) -> dict[str, Gateway]
     return {gateway.name: gateway for gateway in session.scalars(query.with_for_update(key_share=True))}
 
 
+def get_to_change(session: Session, name: str) -> Gateway:
+    """Return a gateway as it is once nobody else changes it any more, until the end. Raises NotFoundError."""
+    get(session, name)
+    gateway = find_to_change(session, [name])[name]
+    session.refresh(gateway)  # who came before may have changed it while we waited
+    return gateway
+
+
 def tags(session: Session, gateway: str, *, listed_only: bool = True) -> Sequence[Tag]:
     """Return a gateway's tags in the order in which it reports them."""
     query = sa.select(Tag).where(Tag.gateway == gateway).order_by(Tag.position, Tag.name)

@@ -6,17 +6,21 @@ from typing import Any
 
 from apiflask import Schema
 from apiflask.fields import Boolean, Dict, Float, Integer, List, Nested, Raw, String
+from apiflask.validators import Length, Range
 
-from fleet.api import dump, find_services, make_blueprint, reading
-from fleet.gateways import service
+from fleet.api import changing, dump, find_actor, find_services, make_blueprint, reading
+from fleet.claims import service as claims
+from fleet.claims.service import Intended
+from fleet.gateways import lifecycle, service
 from fleet.gateways.models import Gateway, Tag
+from provisioning.codes import hash_code, make_code
 from wire.sample import quality_class
 
 blueprint = make_blueprint("gateways")
 
 
 class GatewayOut(Schema):
-    """A gateway in a list. Times are UTC in ns since 1970."""
+    """A gateway in a list; a retired one is out of service. Times are UTC in ns since 1970."""
 
     name = String()
     title = String()
@@ -25,6 +29,8 @@ class GatewayOut(Schema):
     last_seen_ns = Integer(allow_none=True)
     clock = String()
     reported_version = Integer(allow_none=True)
+    retired_ns = Integer(allow_none=True)
+    replaced_by = String()
 
 
 class GatewayDetail(GatewayOut):
@@ -74,6 +80,34 @@ class TagsOut(Schema):
     tags = List(Nested(TagOut))
 
 
+class RetireIn(Schema):
+    """Why a gateway is taken out of service."""
+
+    why = String(required=True, validate=Length(min=1, max=lifecycle.WHY_MOST))
+
+
+class MoveIn(Schema):
+    """The site where a gateway is to stand, and its position there in degrees (WGS 84), null if unknown."""
+
+    site = String(required=True, validate=Length(min=1, max=63))
+    lat = Float(load_default=None, allow_none=True, validate=Range(-90, 90))
+    lon = Float(load_default=None, allow_none=True, validate=Range(-180, 180))
+
+
+class ReplaceIn(Schema):
+    """The new gateway's name, and in how many days its claim expires; null for never."""
+
+    by = String(required=True, validate=Length(min=1, max=63))
+    days = Float(load_default=None, allow_none=True)
+
+
+class ReplaceOut(Schema):
+    """The claim to the other's place. Its code is shown this once."""
+
+    claim = Integer()
+    code = String()
+
+
 class LivesOut(Schema):
     """A gateway's newest values; empty until it speaks after the console's start."""
 
@@ -94,17 +128,7 @@ def list_gateways() -> dict[str, Any]:
 def get_gateway(name: str) -> dict[str, Any]:
     """Show one gateway."""
     with reading() as session:
-        gateway = service.get(session, name)
-        return {
-            **_summary(gateway),
-            "boot": gateway.boot,
-            "machine": gateway.machine,
-            "created_ns": gateway.created_ns,
-            "reported_ns": gateway.reported_ns,
-            "reported": gateway.reported,
-            "health_ns": gateway.health_ns,
-            "health": gateway.health,
-        }
+        return _detail(service.get(session, name))
 
 
 @blueprint.get("/gateways/<name>/tags")
@@ -131,6 +155,43 @@ def get_live(name: str) -> dict[str, Any]:
     return {"version": version, "values": values}
 
 
+@blueprint.post("/gateways/<name>/retire")
+@blueprint.input(RetireIn)
+@blueprint.output(GatewayDetail)
+def retire_gateway(name: str, json_data: dict[str, Any]) -> dict[str, Any]:
+    """Take a gateway out of service: its identity ends, its history stays. Answers 409 if it is retired already."""
+    with changing("gateway.retire", name, why=json_data["why"]) as session:
+        return _detail(lifecycle.retire(session, name, json_data["why"], find_actor().name, find_services().clock()))
+
+
+@blueprint.post("/gateways/<name>/replace")
+@blueprint.input(ReplaceIn)
+@blueprint.output(ReplaceOut, status_code=201)
+def replace_gateway(name: str, json_data: dict[str, Any]) -> dict[str, Any]:
+    """Make a new gateway the claim to this one's place, which is retired when the new one gets in.
+
+    Answers 409 if there is such a claim, or another took its place already.
+    """
+    code, intended = make_code(), Intended(gateway=json_data["by"], replaces=name)
+    with changing("claim.replace", name, by=json_data["by"]) as session:
+        claim = claims.add(
+            session, hash_code(code), intended, find_actor().name, find_services().clock(), json_data["days"]
+        )
+        return {"claim": claim.id, "code": code}
+
+
+@blueprint.put("/gateways/<name>/site")
+@blueprint.input(MoveIn)
+@blueprint.output(GatewayDetail)
+def move_gateway(name: str, json_data: dict[str, Any]) -> dict[str, Any]:
+    """Have a gateway stand at another site, whose enterprise sees all its history from then on.
+
+    Answers 409 if it stands there already or is retired.
+    """
+    with changing("gateway.move", name, **json_data) as session:
+        return _detail(lifecycle.move(session, name, **json_data, by=find_actor().name, now_ns=find_services().clock()))
+
+
 def _summary(gateway: Gateway) -> dict[str, Any]:
     return {
         "name": gateway.name,
@@ -140,6 +201,21 @@ def _summary(gateway: Gateway) -> dict[str, Any]:
         "last_seen_ns": gateway.last_seen_ns,
         "clock": gateway.clock_quality,
         "reported_version": gateway.reported_version,
+        "retired_ns": gateway.retired_ns,
+        "replaced_by": gateway.replaced_by,
+    }
+
+
+def _detail(gateway: Gateway) -> dict[str, Any]:
+    return {
+        **_summary(gateway),
+        "boot": gateway.boot,
+        "machine": gateway.machine,
+        "created_ns": gateway.created_ns,
+        "reported_ns": gateway.reported_ns,
+        "reported": gateway.reported,
+        "health_ns": gateway.health_ns,
+        "health": gateway.health,
     }
 
 

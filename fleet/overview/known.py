@@ -27,6 +27,7 @@ class Known(msgspec.Struct, frozen=True, kw_only=True):
     release: str
     seen_ns: int | None
     health: Health | None
+    retired_ns: int | None = None
 
     def online(self, now_ns: int) -> bool:
         """Whether it was heard lately."""
@@ -43,19 +44,21 @@ class Known(msgspec.Struct, frozen=True, kw_only=True):
         return sum(lane.tombstoned for lane in self.health.lanes.values()) if self.health else 0
 
 
-def list_known(sources: Sources) -> list[Known]:
-    """All gateways that are in service, by name, with what they last said of themselves."""
+def list_known(sources: Sources, *, with_retired: bool = False) -> list[Known]:
+    """All gateways that are in service, by name, with what they last said of themselves; or also the retired ones."""
+    chosen = sa.true() if with_retired else Gateway.retired_ns.is_(None)
     query = (
         sa.select(
             Gateway.name, Gateway.title, Gateway.site_key, Site.title, Site.sector, Gateway.release,
-            Gateway.last_seen_ns, Gateway.health_ns, Gateway.health,
+            Gateway.last_seen_ns, Gateway.health_ns, Gateway.health, Gateway.retired_ns,
         )
         .outerjoin(Site, Site.key == Gateway.site_key)
-        .where(Gateway.retired_ns.is_(None))
+        .where(chosen)
         .order_by(Gateway.name)
     )  # fmt: skip
     known = []
-    for name, title, key, site, sector, release, seen, health_ns, document in sources.session.execute(query):
+    rows = sources.session.execute(query)
+    for name, title, key, site, sector, release, seen, health_ns, document, retired_ns in rows:
         newest = sources.live.health(name)
         heard = [at for at in (seen, health_ns, newest.received_ns if newest else None) if at is not None]
         known.append(
@@ -67,6 +70,7 @@ def list_known(sources: Sources) -> list[Known]:
                 release=release,
                 seen_ns=max(heard, default=None),
                 health=read_health(newest.document if newest else document),
+                retired_ns=retired_ns,
             )
         )
     return known

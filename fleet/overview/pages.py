@@ -39,6 +39,7 @@ class GatewayLine(msgspec.Struct, frozen=True, kw_only=True):
     worst: int = 0
     access: Access
     pending: int = 0
+    retired_ns: int | None = None
 
 
 class NowPage(msgspec.Struct, frozen=True, kw_only=True):
@@ -63,7 +64,10 @@ class NowPage(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class GatewaysPage(msgspec.Struct, frozen=True, kw_only=True):
-    """The list of gateways, filtered, sorted and cut into pages. ``states``: (key, how many)."""
+    """The list of gateways, filtered, sorted and cut into pages. ``states``: (key, how many).
+
+    ``total`` are those in service.
+    """
 
     rows: tuple[GatewayLine, ...]
     total: int
@@ -118,6 +122,8 @@ class GatewayPage(msgspec.Struct, frozen=True, kw_only=True):
     """One gateway. ``rows`` are the tags shown, ``tags`` all of them; ``states``: (key, how many).
 
     ``command_names`` are the commands that it carries out, ``commands`` the newest that it was sent.
+    ``sites`` are where it could stand instead: (key, title).
+    It took the place of those that it ``replaced``.
     """
 
     name: str
@@ -143,6 +149,10 @@ class GatewayPage(msgspec.Struct, frozen=True, kw_only=True):
     link: LinkHealth | None = None
     command_names: tuple[str, ...] = ()
     commands: tuple[CommandLine, ...] = ()
+    retired_ns: int | None = None
+    sites: tuple[tuple[str, str], ...] = ()
+    replaced_by: str = ""
+    replaced: tuple[str, ...] = ()
 
     @property
     def states(self) -> tuple[tuple[str, int], ...]:

@@ -41,8 +41,8 @@ from fleet.readings.models import Quarantined
 from fleet.sites.models import Site
 from wire.health import Health
 
-GATEWAY_STATES = ("", "alarm", "silent", "online")
-"""What gateways can be filtered by; empty for all."""
+GATEWAY_STATES = ("", "alarm", "silent", "online", "retired")
+"""What gateways can be filtered by; empty for all that are in service."""
 GATEWAYS_PAGE = 100
 NOW_MOST = 20
 """Active alarms on the first page; how many there are stands beside them."""
@@ -89,7 +89,7 @@ def find_gateways(
     sources: Sources, *, state: str = "", sector: str = "", q: str = "", sort: str = "", number: int = 1
 ) -> GatewaysPage:
     """Gather the list of gateways. An order or a state that we do not know counts as not given."""
-    known = list_known(sources)
+    known = list_known(sources, with_retired=True)
     access = measure_access(sources, known)
     counts = count_by_gateway(sources.session)
     lines = [_line(row, access[row.name], sources.now_ns, counts.get(row.name, (0, 0))) for row in known]
@@ -110,7 +110,7 @@ def find_gateways(
     number = min(max(number, 1), pages)
     return GatewaysPage(
         rows=tuple(chosen[(number - 1) * GATEWAYS_PAGE : number * GATEWAYS_PAGE]),
-        total=len(lines),
+        total=sum(_stands("", line) for line in lines),
         states=tuple((each, sum(_stands(each, line) for line in matching)) for each in GATEWAY_STATES),
         sectors=tuple(sorted({line.sector for line in lines if line.sector})),
         state=state,
@@ -124,6 +124,8 @@ def find_gateways(
 
 
 def _stands(state: str, line: GatewayLine) -> bool:
+    if state == "retired" or line.retired_ns is not None:
+        return state == "retired" and line.retired_ns is not None
     if state == "alarm":
         return line.alarms > 0
     return not state or line.online == (state == "online")
@@ -155,6 +157,7 @@ def _line(row: Known, access: Access, now_ns: int, alarms: tuple[int, int] = (0,
         worst=alarms[1],
         access=access,
         pending=row.pending,
+        retired_ns=row.retired_ns,
     )
 
 
@@ -193,7 +196,21 @@ def find_gateway(sources: Sources, name: str, show: str = "") -> GatewayPage:
         link=health.link if health else None,
         command_names=commands.names(sources.session, name),
         commands=list_commands(sources, name),
+        retired_ns=row.retired_ns,
+        sites=_list_other_sites(sources, row.site_key),
+        replaced_by="".join(_find_names(sources, Gateway.name == row.replaced_by)),
+        replaced=_find_names(sources, Gateway.replaced_by == name),
     )
+
+
+def _find_names(sources: Sources, which: sa.ColumnElement[bool]) -> tuple[str, ...]:
+    """Names of gateways, as far as whoever asks may see them."""
+    return tuple(sources.session.scalars(sa.select(Gateway.name).where(which).order_by(Gateway.name)))
+
+
+def _list_other_sites(sources: Sources, here: str | None) -> tuple[tuple[str, str], ...]:
+    rows = sources.session.execute(sa.select(Site.key, Site.title).order_by(Site.title))
+    return tuple((key, title or key) for key, title in rows if key != here)
 
 
 def _find_start(health: Health | None, health_ns: int | None) -> int | None:

@@ -210,6 +210,7 @@ def count_missing(session: Session) -> dict[str, int]:
         sa.select(Tag.id)
         .join(Gateway, Gateway.name == Tag.gateway)
         .where(Gateway.site_key == ExpectedDevice.site_key, Tag.device == ExpectedDevice.name, Tag.listed)
+        .where(Gateway.retired_ns.is_(None))
         .exists()
     )
     query = (
@@ -271,8 +272,8 @@ def _measure(
 
 def _gateways_by_site(sources: Sources) -> dict[str, list[str]]:
     found: dict[str, list[str]] = {}
-    query = sa.select(Gateway.site_key, Gateway.name).where(Gateway.site_key.is_not(None)).order_by(Gateway.name)
-    for key, name in sources.session.execute(query):
+    query = sa.select(Gateway.site_key, Gateway.name).where(Gateway.site_key.is_not(None), Gateway.retired_ns.is_(None))
+    for key, name in sources.session.execute(query.order_by(Gateway.name)):
         found.setdefault(str(key), []).append(name)
     return found
 
