@@ -14,11 +14,12 @@ import sys
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from amqtt.adapters import ReaderAdapter, WriterAdapter
 from amqtt.broker import Broker as AmqttBroker
-from amqtt.contexts import Action, BaseContext, BrokerConfig, ListenerConfig
+from amqtt.contexts import Action, BaseContext, BrokerConfig, ListenerConfig, ListenerType
 from amqtt.errors import AMQTTError, BrokerError, MQTTError, NoDataError
 from amqtt.mqtt.protocol.broker_handler import BrokerProtocolHandler
 from amqtt.plugins.base import BaseAuthPlugin, BaseTopicPlugin
@@ -35,7 +36,7 @@ from fleet.certificates import service as certificates
 from fleet.errors import SetupError
 from fleet.gateways import service as gateways
 from fleet.gateways.models import Gateway
-from fleet.settings import Settings, load
+from fleet.settings import PACKET_MOST_OCTETS, Settings, load
 from provisioning.authority import Purpose
 from wire.errors import WireError
 from wire.topics import ROOT, is_gateway, may_publish, may_subscribe, parse_topic
@@ -43,6 +44,7 @@ from wire.topics import ROOT, is_gateway, may_publish, may_subscribe, parse_topi
 log = logging.getLogger(__name__)
 
 CONNECT_WITHIN_S = 10.0
+"""For the TLS handshake, and again for the CONNECT after it."""
 LOOK_EVERY_S = 5.0
 """Between two looks at who was refused, and whose certificate was revoked: a live connection ends within that."""
 HOW_TO_CERTIFY = "run: fengsui-fleet ca init, and: fengsui-fleet ca server HOST --out DIR/broker"
@@ -193,6 +195,24 @@ def _services(config: PluginConfig) -> Services:
     return bootstrap(load(Path(config.data_dir), {"mqtt": config.mqtt, "database_url": config.database_url}))
 
 
+class BoundedReader(ReaderAdapter):  # type: ignore[misc]
+    """Reads no packet that is larger than any of ours: its connection ends before its octets take up memory."""
+
+    def __init__(self, reader: ReaderAdapter) -> None:
+        self._reader = reader
+
+    async def read(self, n: int = -1) -> bytes:
+        """Read so many octets. Raises AMQTTError for more than a packet may have, which ends the connection."""
+        if n > PACKET_MOST_OCTETS:
+            log.warning("a packet of more than %d octets: its connection is closed", PACKET_MOST_OCTETS)
+            raise AMQTTError("packet too large")
+        return await self._reader.read(n)  # type: ignore[no-any-return]
+
+    def feed_eof(self) -> None:
+        """Tell that nothing more comes."""
+        self._reader.feed_eof()
+
+
 class Broker(AmqttBroker):  # type: ignore[misc]
     """amqtt, less three ways for a stranger to harm a gateway whose name he knows.
 
@@ -235,7 +255,25 @@ class Broker(AmqttBroker):  # type: ignore[misc]
     async def _client_connected(self, listener_name: str, reader: ReaderAdapter, writer: WriterAdapter) -> None:
         # A connection reset in the handshake would otherwise be an unhandled exception of its task.
         with suppress(ConnectionError):
-            await super()._client_connected(listener_name, reader, writer)
+            await super()._client_connected(listener_name, BoundedReader(reader), writer)
+
+    async def _create_server_instance(
+        self,
+        listener_name: str,
+        _listener_type: ListenerType,
+        address: str | None,
+        port: int,
+        ssl_context: ssl.SSLContext | None,
+    ) -> asyncio.Server:
+        """Listen. amqtt's own way leaves a minute for a TLS handshake, which a crowd of strangers can hold open."""
+        return await asyncio.start_server(
+            partial(self.stream_connected, listener_name=listener_name),
+            address,
+            port,
+            reuse_address=True,
+            ssl=ssl_context,
+            ssl_handshake_timeout=CONNECT_WITHIN_S if ssl_context else None,
+        )
 
     @staticmethod
     def _create_ssl_context(listener: ListenerConfig) -> ssl.SSLContext:

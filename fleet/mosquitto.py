@@ -16,7 +16,7 @@ from fleet.authority.store import find
 from fleet.bootstrap import Services
 from fleet.certificates.publishing import publish_crl
 from fleet.errors import SetupError
-from fleet.settings import Settings, split_address
+from fleet.settings import PACKET_MOST_OCTETS, Settings, split_address
 from provisioning.authority import Purpose
 from provisioning.errors import KeyFileError
 from provisioning.keys import PUBLIC, write_file
@@ -26,10 +26,6 @@ FOLDER, PID_FILE = "mosquitto", "pid"
 WHERE = ("/usr/sbin", "/usr/local/sbin")
 """Where programs of the system lie that a user's path may not name."""
 HASH_WITHIN_S = 30.0
-PACKET_MOST_OCTETS = 1024 * 1024
-"""A batch has 512 KiB at most, and its topic."""
-
-
 GATEWAYS_MAY = "pattern write fs/1/%u/up/#\npattern read fs/1/%u/down/#\n"
 """All else is denied. The user name is the CN; a file of its own, for who is called like a service is none."""
 

@@ -18,6 +18,8 @@ from fleet.accounts.models import Role
 from fleet.errors import SetupError
 
 FILE = "fleet.toml"
+PACKET_MOST_OCTETS = 1024 * 1024
+"""Of an MQTT packet at any broker: a batch has 512 KiB at most, and its topic."""
 HEADING = "# Written by `fengsui-fleet init`. Holds secrets: keep it readable by its owner only."
 LOCAL_HOSTS = frozenset({"localhost", "127.0.0.1", "::1"})
 DATABASE_URL = "FENGSUI_DATABASE_URL"

@@ -22,7 +22,7 @@ from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.x509.oid import NameOID
 
-from fleet import mosquitto
+from fleet import broker, mosquitto
 from fleet.authority.store import to_datetime
 from fleet.bootstrap import Services, bootstrap
 from fleet.certificates import publishing
@@ -357,6 +357,65 @@ async def test_message_that_is_too_large_harms_nobody(site: Site) -> None:
         async with site.gateway(context) as gateway:
             await gateway.publish(format_topic(edge.GATEWAY, Up.HELLO), b"well", qos=1)
         assert (await receive(fleet)).payload == b"well"
+
+
+async def send_beginning_of_a_giant(site: Site) -> None:
+    async with site.gateway(site.issue(edge.GATEWAY)) as gateway:
+        topic = format_topic(edge.GATEWAY, Up.BATCH).encode()
+        # PUBLISH, a remaining length of 256 MiB (MQTT 3.1.1, 2.2.3), the topic, and then nothing
+        gateway._client.socket().send(b"\x30\xff\xff\xff\x7f" + len(topic).to_bytes(2, "big") + topic)
+        await receive(gateway, timeout_s=10)
+
+
+async def test_packet_that_says_it_is_too_large_ends_its_connection_before_its_octets_come(site: Site) -> None:
+    async with site.gateway(site.issue(OTHER), OTHER) as other:
+        await other.subscribe(down_filter(OTHER), qos=1)
+        with pytest.raises(aiomqtt.MqttError):
+            await send_beginning_of_a_giant(site)
+        async with site.service() as fleet:
+            await fleet.publish(format_topic(OTHER, Down.GREET), b"still there", qos=1)
+            assert (await receive(other)).payload == b"still there"
+
+
+async def test_a_stranger_who_never_begins_the_handshake_is_sent_away(
+    services: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(broker, "CONNECT_WITHIN_S", 0.3)
+    made = make_services(services)
+    brokers.save(made.settings)
+    ready = asyncio.Event()
+    running = asyncio.create_task(broker.run(made.settings, ready))
+    try:
+        await asyncio.wait_for(ready.wait(), 20)
+        host, port = made.settings.mqtts.split(":")
+        reader, writer = await asyncio.open_connection(host, int(port))
+        assert await asyncio.wait_for(reader.read(), 10) == b""
+        writer.close()
+    finally:
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+        made.close()
+
+
+async def test_a_token_opens_nothing_once_tokens_are_switched_off(services: Services) -> None:
+    made = make_services(services)
+    with made.database.writing() as session:
+        _, token = gateways.register(session, "gw-token-0001", "", None, made.clock())
+    try:
+        for is_open in (True, False):
+            settings = msgspec.structs.replace(made.settings, gateway_tokens=is_open)
+            with brokers.own_broker(settings):
+                let_in = True
+                try:
+                    async with client(settings, "gw-token-0001", token):
+                        pass
+                except aiomqtt.MqttError:
+                    let_in = False
+                assert let_in is is_open
+                async with client(settings, settings.broker_user, settings.broker_password, "fleet:test"):
+                    pass
+    finally:
+        made.close()
 
 
 async def test_crowd_that_never_says_who_it_is_keeps_no_gateway_out(site: Site) -> None:
