@@ -33,7 +33,7 @@ from fleet.upkeep import Upkeep
 from provisioning.authority import Purpose
 from provisioning.codes import make_code
 from provisioning.keys import fingerprint
-from tests.fleet.conftest import Clock, both_databases
+from tests.fleet.conftest import START_NS, Clock, both_databases
 from tests.fleet.identity import (
     GATEWAY,
     ROOT_PASSPHRASE,
@@ -409,6 +409,24 @@ def test_a_revoked_key_gets_nothing_more_by_renewal_or_claim(services: Services,
     assert turned_away(services) == [("192.0.2.1", GATEWAY, '{"refusal":"key-revoked"}')] * 3
     assert get_claim(services, another).used_ns is None
     assert isinstance(enrol(client, add_claim(services, "gw-yufu-0003"), 3), Issued)
+
+
+@pytest.mark.parametrize("behind_s", [365 * DAY_S, START_NS / 1e9], ids=["a year behind", "1970"])
+@pytest.mark.parametrize("was_right", [False, True], ids=["from its start", "all at once"])
+def test_a_fleet_whose_clock_is_far_behind_gives_no_certificate_and_spends_no_claim(
+    services: Services, client: FlaskClient, clock: Clock, behind_s: float, was_right: bool
+) -> None:
+    code = add_claim(services)
+    if was_right:
+        assert isinstance(enrol(client, add_claim(services, "gw-yufu-0002"), 2), Issued)
+    clock.advance(-behind_s)
+    refused = enrol(client, code)
+    assert isinstance(refused, Refusal)
+    assert refused.name == "no-authority"
+    assert "is the clock right?" in refused.hint
+    assert get_claim(services, code).used_ns is None
+    clock.advance(behind_s)
+    assert isinstance(enrol(client, code), Issued)
 
 
 def test_more_at_once_than_there_is_room_for_are_asked_to_come_again(services: Services, client: FlaskClient) -> None:
