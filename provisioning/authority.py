@@ -206,6 +206,10 @@ def _issue(
     issuer: Issuer, subject: x509.Name, key: EllipticCurvePublicKey, now: datetime, lifetime: timedelta
 ) -> x509.CertificateBuilder:
     above = issuer.certificate
+    if now < above.not_valid_before_utc:
+        raise AuthorityError(
+            f"'{_shown(above)}' is valid from {above.not_valid_before_utc} only", hint="is the clock right?"
+        )
     if now >= above.not_valid_after_utc:
         raise AuthorityError(f"'{_shown(above)}' expired at {above.not_valid_after_utc}", hint="import a newer one")
     end = min(now + lifetime, above.not_valid_after_utc)

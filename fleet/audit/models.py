@@ -10,7 +10,8 @@ from fleet.db import Base, BigId
 class AuditLine(Base):
     """One thing that somebody did, or tried to. ``id`` counts 1, 2, 3 ... without a hole.
 
-    ``actor`` is an account's name, "" for a stranger; ``via`` how they came: console, basic, token:<name> or cli.
+    ``actor`` is an account's name, "" for a stranger; ``via`` how they came: console, basic, token:<name>,
+    cli, or enrol for a gateway at the door.
     ``action`` and ``target`` say what was done with what, ``outcome`` is done, refused or failed, ``detail`` is JSON.
     ``hash`` is SHA-256 (hex) over the hash before it and this line's other columns (`fleet.audit.chain`).
     """

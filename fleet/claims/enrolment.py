@@ -7,7 +7,7 @@ RequestError only where nothing has changed.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import sqlalchemy as sa
 from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
@@ -46,19 +46,25 @@ UNKNOWN_HINT = "compare it with the label; was the label imported into this flee
 
 @dataclass(frozen=True)
 class Waits:
-    """Somebody has to act first. ``key`` is the fingerprint of a stranger's key, who is kept nowhere else."""
+    """Somebody has to act first. ``key`` is the fingerprint of a stranger's key, who is kept nowhere else.
+
+    ``has_begun``: nobody was told of it before; ``gateway`` is the name that it waits for, "" if none.
+    """
 
     reason: str
     key: str = ""
+    gateway: str = ""
+    has_begun: bool = False
 
 
 @dataclass(frozen=True)
 class TurnedAway:
-    """No way in. ``name`` is the word for the reason."""
+    """No way in. ``name`` is the word for the reason, ``gateway`` whose name the claim or the key has, "" if none."""
 
     name: str
     message: str
     hint: str
+    gateway: str = ""
 
 
 Outcome = Certificate | Waits | TurnedAway
@@ -88,6 +94,8 @@ def enrol(session: Session, authority: Authority, asked: Enrol, address: str, no
     due = None if turned_away else replacing.find_due(session, claim, name)
     if due is not None and replacing.is_replaced(due, claim.gateway or ""):
         turned_away = REPLACED
+    if turned_away is not None:
+        turned_away = replace(turned_away, gateway=claim.gateway or "")
     outcome = turned_away or _admit(session, authority, claim, key, address, now_ns, due)
     _tell_technician(session, claim, asked, outcome, now_ns)
     if due is not None and isinstance(outcome, Certificate):
@@ -211,6 +219,7 @@ def _issue(
 def _queue(session: Session, asks: Enrolment, address: str, now_ns: int) -> Waits:
     """Have a key wait for somebody's word; one that waits already only moves its time."""
     row = session.scalar(sa.select(Enrolment).where(Enrolment.key == asks.key))
+    has_begun = row is None or row.reason != asks.reason
     if row is None:
         row = asks
         row.asked_ns = now_ns
@@ -222,7 +231,7 @@ def _queue(session: Session, asks: Enrolment, address: str, now_ns: int) -> Wait
         row.verdict, row.decided_by, row.decided_ns = "", "", None
     row.reason, row.address, row.seen_ns = asks.reason, address[:64], now_ns
     session.flush()
-    return Waits(row.reason)
+    return Waits(row.reason, gateway=row.gateway or "", has_begun=has_begun)
 
 
 def renew(session: Session, authority: Authority, asked: Renew, address: str, now_ns: int) -> Outcome:
@@ -236,7 +245,7 @@ def renew(session: Session, authority: Authority, asked: Renew, address: str, no
     if known is None or known.gateway != asked.gateway:
         raise RequestError("key-unknown", "this key has no identity here", hint="enrol by a claim")
     if (turned_away := _is_unwanted(session, name)) is not None:
-        return turned_away
+        return replace(turned_away, gateway=asked.gateway)
     if now_ns >= known.not_after_ns + certificates.RENEWABLE_FOR_NS and not _is_approved(session, name, LAPSED):
         return _queue(session, Enrolment(key=name, gateway=asked.gateway, reason=LAPSED), address, now_ns)
     return _issue(session, authority, asked.gateway, key, address, now_ns)

@@ -18,6 +18,8 @@ from sqlalchemy.orm import Session
 from werkzeug.exceptions import RequestEntityTooLarge
 
 from fleet.api import find_services
+from fleet.audit import service as audit
+from fleet.audit.service import Actor
 from fleet.bootstrap import Services
 from fleet.certificates.models import Certificate
 from fleet.claims import enrolment, journal
@@ -41,7 +43,9 @@ FAILURES_MOST = 20
 INSIDE_MOST = 8
 """Requests that are worked on or wait for their turn; more are asked to come again, so that the console stays quick."""
 NOTED_MOST = 30
-"""Refusals of strangers within five minutes that the journal takes down."""
+"""Refusals of strangers within five minutes that journal and audit log take down."""
+VIA = "enrol"
+"""How those at the door come, as the audit log names it."""
 WAIT_S = 15.0
 """When to ask again."""
 QUICK_S = 3.0
@@ -59,7 +63,7 @@ Work = Callable[[Session, Services, Asked, str], Outcome]
 
 
 class Doorkeeper:
-    """Counts refusals by address, and those that the journal has taken down; lets in a few at a time; knows who waits.
+    """Counts refusals by address, and those that were taken down; lets in a few at a time; knows who waits.
 
     They take turns: the database has one writer, and those who waited for it longest would not get it first.
     """
@@ -148,8 +152,7 @@ def _decide(keeper: Doorkeeper, kind: type[Asked], work: Work[Asked]) -> Respons
         asked = _read(kind)
         with services.database.writing() as session:
             outcome = work(session, services, asked, address)
-            if isinstance(outcome, TurnedAway):
-                journal.note(session, "refused", services.clock(), by=address, detail=outcome.name)
+            _note_outcome(session, outcome, address, services.clock())
     except RequestError as error:
         _note_stranger(services, keeper, error.name, address)
         status = STATUS.get(error.name, 422)
@@ -158,6 +161,20 @@ def _decide(keeper: Doorkeeper, kind: type[Asked], work: Work[Asked]) -> Respons
         log.error("nobody can enrol: %s", error)
         return _json(503, Refusal(name="no-authority", error=str(error), hint=error.hint))
     return _tell(services, keeper, outcome, address)
+
+
+def _note_outcome(session: Session, outcome: Outcome, address: str, now_ns: int) -> None:
+    """Write down who gets no certificate, of those whose claim or key is known."""
+    match outcome:
+        case TurnedAway(name=name, gateway=gateway):
+            journal.note(session, "refused", now_ns, gateway=gateway, by=address, detail=name)
+            _audit(session, address, now_ns, gateway, refusal=name)
+        case Waits(reason=reason, gateway=gateway, has_begun=True):
+            _audit(session, address, now_ns, gateway, waits=reason)
+
+
+def _audit(session: Session, address: str, now_ns: int, gateway: str = "", **detail: str) -> None:
+    audit.append(session, now_ns, Actor("", VIA, address), "enrol", gateway, detail, audit.REFUSED)
 
 
 def _read(kind: type[Asked]) -> Asked:
@@ -178,6 +195,7 @@ def _note_stranger(services: Services, keeper: Doorkeeper, name: str, address: s
         keeper.noted.note_failure("")
         with services.database.writing() as session:
             journal.note(session, "refused", services.clock(), by=address, detail=name)
+            _audit(session, address, services.clock(), refusal=name)
 
 
 def _tell(services: Services, keeper: Doorkeeper, outcome: Outcome, address: str) -> Response:

@@ -15,6 +15,7 @@ from flask.testing import FlaskClient
 from fleet.alarms import own
 from fleet.alarms.models import Alarm
 from fleet.app import create_app
+from fleet.audit import service as audit
 from fleet.authority import offline, store
 from fleet.bootstrap import Services, bootstrap
 from fleet.certificates import service as certificates
@@ -23,7 +24,7 @@ from fleet.claims import journal
 from fleet.claims import service as claims
 from fleet.claims.models import Enrolment
 from fleet.claims.service import Intended
-from fleet.claims.views import EXTENSION, FAILURES_MOST, INSIDE_MOST
+from fleet.claims.views import EXTENSION, FAILURES_MOST, INSIDE_MOST, NOTED_MOST
 from fleet.errors import ConflictError, InvalidError, NotFoundError
 from fleet.gateways import service as gateways
 from fleet.gateways.models import Gateway
@@ -32,7 +33,7 @@ from fleet.upkeep import Upkeep
 from provisioning.authority import Purpose
 from provisioning.codes import make_code
 from provisioning.keys import fingerprint
-from tests.fleet.conftest import Clock, both_databases
+from tests.fleet.conftest import START_NS, Clock, both_databases
 from tests.fleet.identity import (
     GATEWAY,
     ROOT_PASSPHRASE,
@@ -66,6 +67,15 @@ def client(services: Services) -> FlaskClient:
 def events(services: Services) -> list[tuple[str, str]]:
     with services.database.reading() as session:
         return [(line.event, line.detail) for line in reversed(journal.newest(session))]
+
+
+def turned_away(services: Services) -> list[tuple[str, str, str]]:
+    """(address, gateway, what) of each line about the door in the audit log, oldest first."""
+    with services.database.reading() as session:
+        lines = [line for line in reversed(audit.list_lines(session, action="enrol")) if line.via == "enrol"]
+        assert audit.check(session) == ()
+    assert {(line.actor, line.outcome) for line in lines} <= {("", audit.REFUSED)}
+    return [(line.address, line.target, line.detail) for line in lines]
 
 
 def gateway_names(services: Services) -> list[str]:
@@ -129,6 +139,7 @@ def test_the_same_claim_and_another_key_are_refused_and_alarmed(services: Servic
         assert certificates.newest_of_key(session, fingerprint(key_number(2).public_key())) is None
     assert ("refused", "claim-used") in events(services)
     assert "claim-contested" in dict(events(services))
+    assert turned_away(services) == [("192.0.2.1", GATEWAY, '{"refusal":"claim-used"}')]
     assert leaf_of(enrol(client, code)) == first  # who was first goes on as before
 
 
@@ -201,6 +212,13 @@ def test_what_is_wrong_is_refused_by_name_and_leaves_the_claim_alone(
     assert get_claim(services, code).used_ns is None
     assert gateway_names(services) == []
     assert ("refused", name) in events(services)
+    assert turned_away(services) == [("192.0.2.1", "", f'{{"refusal":"{name}"}}')]
+
+
+def test_strangers_cannot_fill_the_audit_log(services: Services, client: FlaskClient) -> None:
+    for number in range(NOTED_MOST + 10):
+        enrol(client, make_code(), address=f"192.0.2.{number}")
+    assert len(turned_away(services)) == NOTED_MOST
 
 
 @pytest.mark.parametrize("body", [b"", b"{", b"[]", b"\xff", b'{"claim": 1}', b"[" * 5000, b'{"claim":"\\ud800"}'])
@@ -226,6 +244,7 @@ def test_an_expired_claim_is_refused_and_one_used_in_time_goes_on(
     refused = enrol(client, unused, 2)
     assert isinstance(refused, Refusal)
     assert refused.name == "claim-expired"
+    assert turned_away(services) == [("192.0.2.1", "gw-yufu-0002", '{"refusal":"claim-expired"}')]
     assert isinstance(enrol(client, used), Issued)
 
 
@@ -254,6 +273,7 @@ def test_a_claim_without_a_gateway_waits_for_somebody_to_say_which(services: Ser
     code = add_claim(services, "")
     for _ in range(3):
         assert enrol(client, code) == Waiting(reason="unassigned", retry_s=3.0)
+    assert turned_away(services) == [("192.0.2.1", "", '{"waits":"unassigned"}')], "once, however often it asks"
     with services.database.writing() as session:
         (row,) = claims.waiting(session)
         assert row.address == "192.0.2.1"
@@ -307,6 +327,10 @@ def test_a_live_identity_is_replaced_only_after_approval_and_then_revoked(
     refused = renew(client)
     assert isinstance(refused, Refusal)
     assert refused.name == "key-revoked"
+    assert turned_away(services) == [
+        ("192.0.2.1", GATEWAY, '{"waits":"in-use"}'),
+        ("192.0.2.1", GATEWAY, '{"refusal":"key-revoked"}'),
+    ]
     with services.database.reading() as session:
         assert f"{first.serial_number:x}" in [row.serial for row in certificates.list_of_gateway(session, GATEWAY)]
 
@@ -358,6 +382,7 @@ def test_a_key_that_was_away_for_too_long_waits_for_approval(
     assert isinstance(renew(client), Issued)
     clock.advance(211 * DAY_S)
     assert renew(client) == Waiting(reason="lapsed", retry_s=15.0)  # once is not for ever
+    assert turned_away(services) == [("192.0.2.1", GATEWAY, '{"waits":"lapsed"}')] * 2
 
 
 @pytest.mark.parametrize("by", ["a stranger's key", "another gateway's key"])
@@ -368,6 +393,7 @@ def test_nobody_renews_for_another(services: Services, client: FlaskClient, by: 
     refused = renew(client, 2)
     assert isinstance(refused, Refusal)
     assert refused.name == "key-unknown"
+    assert turned_away(services) == [("192.0.2.1", "", '{"refusal":"key-unknown"}')]
 
 
 def test_a_revoked_key_gets_nothing_more_by_renewal_or_claim(services: Services, client: FlaskClient) -> None:
@@ -380,8 +406,27 @@ def test_a_revoked_key_gets_nothing_more_by_renewal_or_claim(services: Services,
     for refused in (renew(client), enrol(client, code), enrol(client, another)):
         assert isinstance(refused, Refusal)
         assert refused.name == "key-revoked"
+    assert turned_away(services) == [("192.0.2.1", GATEWAY, '{"refusal":"key-revoked"}')] * 3
     assert get_claim(services, another).used_ns is None
     assert isinstance(enrol(client, add_claim(services, "gw-yufu-0003"), 3), Issued)
+
+
+@pytest.mark.parametrize("behind_s", [365 * DAY_S, START_NS / 1e9], ids=["a year behind", "1970"])
+@pytest.mark.parametrize("was_right", [False, True], ids=["from its start", "all at once"])
+def test_a_fleet_whose_clock_is_far_behind_gives_no_certificate_and_spends_no_claim(
+    services: Services, client: FlaskClient, clock: Clock, behind_s: float, was_right: bool
+) -> None:
+    code = add_claim(services)
+    if was_right:
+        assert isinstance(enrol(client, add_claim(services, "gw-yufu-0002"), 2), Issued)
+    clock.advance(-behind_s)
+    refused = enrol(client, code)
+    assert isinstance(refused, Refusal)
+    assert refused.name == "no-authority"
+    assert "is the clock right?" in refused.hint
+    assert get_claim(services, code).used_ns is None
+    clock.advance(behind_s)
+    assert isinstance(enrol(client, code), Issued)
 
 
 def test_more_at_once_than_there_is_room_for_are_asked_to_come_again(services: Services, client: FlaskClient) -> None:
