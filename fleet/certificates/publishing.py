@@ -99,13 +99,22 @@ class Announcer:
             await asyncio.sleep(EVERY_S)
 
     async def announce(self) -> int:
-        """Tell once. Returns how many gateways were cut off. Raises SetupError, or SQLAlchemyError."""
+        """Tell once. Returns how many gateways were to be cut off.
+
+        Raises SetupError for one that was not, once all others were tried; or SQLAlchemyError.
+        """
         untold = await asyncio.to_thread(self._find)
         if untold:
             await asyncio.to_thread(publish_crl, self._services)
+        failed: SetupError | None = None
         for gateway, serials in untold.items():
-            await take_over(self._services, gateway)
-            await asyncio.to_thread(self._note, serials)
+            try:
+                await take_over(self._services, gateway)
+                await asyncio.to_thread(self._note, serials)
+            except SetupError as error:
+                failed = error
+        if failed is not None:
+            raise failed
         return len(untold)
 
     def _find(self) -> dict[str, list[str]]:

@@ -28,6 +28,7 @@ from fleet.bootstrap import Services, bootstrap
 from fleet.certificates import publishing
 from fleet.certificates import service as certificates
 from fleet.certificates.publishing import Announcer
+from fleet.errors import SetupError
 from fleet.gateways import service as gateways
 from fleet.mosquitto import Doors
 from provisioning import authority
@@ -426,3 +427,22 @@ async def test_crowd_that_never_says_who_it_is_keeps_no_gateway_out(site: Site) 
     finally:
         for one in idle:
             one.close()
+
+
+async def test_one_that_cannot_be_cut_off_keeps_no_other_from_it(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in (edge.GATEWAY, OTHER):
+        site.issue(name)
+        site.revoke(name)
+    tried = []
+
+    async def take_over(_services: Services, gateway: str) -> None:
+        tried.append(gateway)
+        if gateway == edge.GATEWAY:
+            raise SetupError("the broker is away", hint="")
+
+    monkeypatch.setattr(publishing, "take_over", take_over)
+    with pytest.raises(SetupError):
+        await Announcer(site.services).announce()
+    assert sorted(tried) == sorted((edge.GATEWAY, OTHER))
+    with site.services.database.reading() as session:
+        assert set(certificates.find_untold(session)) == {edge.GATEWAY}, "it is tried again"
