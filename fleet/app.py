@@ -12,12 +12,13 @@ from flask import Response, jsonify
 from prometheus_client import CollectorRegistry, Gauge
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from sqlalchemy.exc import SQLAlchemyError
+from werkzeug.routing import IntegerConverter, Map
 
 from fleet import console, guard
 from fleet.accounts.guesses import Guesses
 from fleet.alarms import service as alarms
 from fleet.alarms import views as _alarms
-from fleet.api import EXTENSION, PREFIX, add_error_mapper
+from fleet.api import EXTENSION, INT_MAX, PREFIX, add_error_mapper
 from fleet.bootstrap import Services
 from fleet.claims import views as enrolment
 from fleet.commands import views as _commands
@@ -45,6 +46,13 @@ BLUEPRINTS = (
 )  # fmt: skip
 
 
+class RowNumber(IntegerConverter):
+    """The ``int`` of an address. No row has a larger number than a column holds, so there is no page of it either."""
+
+    def __init__(self, url_map: Map) -> None:
+        super().__init__(url_map, max=INT_MAX)
+
+
 def create_app(services: Services, feed: LiveFeed | None = None) -> APIFlask:
     """Make the application. ``feed`` fills ``services.live``; without one /healthz says nothing of the broker."""
     app = APIFlask(
@@ -56,6 +64,7 @@ def create_app(services: Services, feed: LiveFeed | None = None) -> APIFlask:
         json_errors=False,
         static_folder=None,  # type: ignore[arg-type]
     )
+    app.url_map.converters["int"] = RowNumber
     app.config["OPENAPI_VERSION"] = "3.1.0"
     app.config["SECRET_KEY"] = services.settings.secret_key
     app.config["MAX_CONTENT_LENGTH"] = REQUEST_MAX_OCTETS

@@ -22,7 +22,7 @@ from fleet.console import faults
 from fleet.console.report import Signature, draw, gather
 from fleet.console.state import find_console
 from fleet.console.streams import Held, stream_looks
-from fleet.console.views import blueprint
+from fleet.console.views import blueprint, read_field
 from fleet.errors import NotFoundError
 
 PDF = "application/pdf"
@@ -93,7 +93,7 @@ def try_output(number: int) -> ResponseReturnValue:
 @blueprint.post("/claim/<int:number>/seen")
 def note_seen(number: int) -> ResponseReturnValue:
     """Take whether the output was seen or heard."""
-    trial, was_seen = request.form.get("trial", 0, type=int), request.form.get("seen") == "yes"
+    trial, was_seen = read_field("trial"), request.form.get("seen") == "yes"
     with changing("commissioning.seen", str(number), trial=trial, seen=was_seen) as db:
         service.note_seen(db, number, trial, was_seen, find_services().clock())
     return _back(number)

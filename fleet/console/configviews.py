@@ -16,7 +16,7 @@ from fleet.configs import drift, sending
 from fleet.configs.digest import digest
 from fleet.configs.sending import Chosen, Preview, write_toml
 from fleet.console.state import find_console
-from fleet.console.views import blueprint, read_number
+from fleet.console.views import blueprint, read_field, read_number
 from fleet.errors import ConflictError, FleetError, InvalidError
 from fleet.overview.configuration import find_configuration, list_variables, start_text
 
@@ -78,7 +78,7 @@ def reopen_configuration(name: str) -> str:
 def send_configuration(name: str) -> ResponseReturnValue:
     """Send what was looked at, on top of the version that was seen."""
     services = find_console().services
-    expected = request.form.get("version", type=int) or 0
+    expected = read_field("version")
     try:
         with changing("config.put", name, after=expected) as db:
             chosen = _choose_seen(db, name)
@@ -94,7 +94,7 @@ def _choose(db: Session, name: str) -> Chosen:
     """Read from the form what is to be sent: an earlier version, a template with its variables, or a text."""
     form = request.form
     if form.get("restore"):
-        return sending.choose_earlier(db, name, min(form.get("restore", type=int) or 0, INT_MAX))
+        return sending.choose_earlier(db, name, read_field("restore"))
     if form.get("template"):
         return sending.choose_template(db, form["template"], read_variables(VARIABLE))
     return Chosen(config=sending.read_toml(form.get("text", "")))
@@ -142,7 +142,7 @@ def _show_preview(db: Session, name: str, trouble: str = "") -> str:
 def _show_form_again(name: str, error: FleetError) -> str:
     if template := request.form.get("template"):
         return _show_variables(name, template, say(error))
-    return _show_text(name, request.form.get("text", ""), request.form.get("version", type=int) or 0, say(error))
+    return _show_text(name, request.form.get("text", ""), read_field("version"), say(error))
 
 
 def _show_text(name: str, text: str, version: int, trouble: str = "") -> str:

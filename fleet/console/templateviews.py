@@ -15,7 +15,7 @@ from fleet.configs import applying, templates
 from fleet.configs.applying import Target
 from fleet.console.configviews import VARIABLE, describe, read_variables, say
 from fleet.console.state import find_console
-from fleet.console.views import blueprint, read_number
+from fleet.console.views import blueprint, read_field, read_number
 from fleet.errors import ConflictError, FleetError, InvalidError
 from fleet.overview.configuration import find_template, list_variables
 
@@ -86,7 +86,7 @@ def apply_template(key: str) -> ResponseReturnValue:
     try:
         _require_seen(targets)
         with changing("template.apply", key, gateways=[target.gateway for target in targets]) as db:
-            version = request.form.get("template_version", type=int) or 0
+            version = read_field("template_version")
             data_dir = services.settings.data_dir
             applying.apply(db, key, version, targets, current_user.name, services.clock(), data_dir)
     except FleetError as error:
@@ -105,7 +105,7 @@ def _require_seen(targets: list[Target]) -> None:
 def _read_targets() -> list[Target]:
     form = request.form
     return [
-        Target(name, read_variables(f"{VARIABLE}{name}:"), form.get(f"version:{name}", type=int) or 0)
+        Target(name, read_variables(f"{VARIABLE}{name}:"), read_field(f"version:{name}"))
         for name in dict.fromkeys(form.getlist("gateway"))
     ]
 

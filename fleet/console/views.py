@@ -84,6 +84,12 @@ def read_number(name: str, most: int) -> int | None:
     return number if number is not None and 0 <= number <= most else None
 
 
+def read_field(name: str) -> int:
+    """A number of the form, from 0 to what a database column holds; 0 for anything else."""
+    number = request.form.get(name, 0, type=int)
+    return number if 0 <= number <= INT_MAX else 0
+
+
 # pages
 
 

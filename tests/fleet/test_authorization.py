@@ -130,6 +130,21 @@ def test_a_route_that_nobody_declared_is_shut_to_administrators() -> None:
     assert not allows(GRANTS[Role.ADMINISTRATOR], "console.forgotten")
 
 
+@pytest.mark.parametrize("number", [2**63, 2**64, 10**300])
+def test_a_number_that_no_column_holds_is_nothing_anywhere(app: Flask, number: int) -> None:
+    client = sign_in(app, Role.ADMINISTRATOR.value)
+    app.config["WTF_CSRF_METHODS"] = set()
+    numbered = [
+        (method, rule.rule.replace("<int:number>", str(number)).replace("<name>", OWN))
+        for rule in app.url_map.iter_rules()
+        if "<int:number>" in rule.rule
+        for method in sorted((rule.methods or set()) - {"HEAD", "OPTIONS"})
+    ]
+    assert len(numbered) >= 12
+    for method, path in numbered:
+        assert client.open(path, method=method).status_code == 404, path
+
+
 @pytest.mark.parametrize("role", list(Role))
 def test_every_route_by_role_and_site(app: Flask, role: Role) -> None:
     """Refused exactly where the table says so; and an enterprise finds nothing of a foreign site anywhere."""
