@@ -78,7 +78,8 @@ async def _broker(folder: Path, broker_program: str, count: int) -> AsyncIterato
     child = Child("the broker", folder.with_suffix(".log"))
     await child.start([program("fengsui-fleet"), "broker", "--data", str(folder)])
     try:
-        await asyncio.to_thread(wait_for_port, secure, UP_S)
+        for port in (secure, plain):  # a broker opens one after the other
+            await asyncio.to_thread(wait_for_port, port, UP_S)
         yield services, names
     finally:
         await child.stop()
