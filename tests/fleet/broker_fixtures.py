@@ -53,7 +53,8 @@ def mosquitto(settings: Settings, tokens: dict[str, str]) -> Iterator[Settings]:
 def _running(command: list[str], settings: Settings) -> Iterator[subprocess.Popen[bytes]]:
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
-        wait_for_port(int(settings.mqtt.rpartition(":")[2]), timeout_s=20)
+        for address in filter(None, (settings.mqtt, settings.mqtts)):  # it opens one after the other
+            wait_for_port(int(address.rpartition(":")[2]), timeout_s=20)
         yield process
     finally:
         process.terminate()
