@@ -32,6 +32,7 @@ from fleet.ledger import service as ledger
 from fleet.readings import minutes, store
 from fleet.readings.items import Item, Unreadable, escape_text, is_storable, read_items, unstorable
 from fleet.readings.values import Values
+from fleet.rollouts.offering import note_progress
 from wire.checklist import Checklist
 from wire.codec import KINDS, decode
 from wire.conversation import Ack, Batch, Greet, Hello, Refused, Tombstone, Welcome
@@ -41,6 +42,7 @@ from wire.parts import Part
 from wire.record import Layout, ScanRecord, WaveformRecord, layout_id
 from wire.topics import Down, Up, parse_topic
 from wire.twin import Reported
+from wire.update import Progress
 
 log = logging.getLogger(__name__)
 
@@ -71,7 +73,7 @@ class _Message(msgspec.Struct, frozen=True):
 
     gateway: str
     kind: Up
-    body: Hello | Batch | Reported | Health | Checklist | None
+    body: Hello | Batch | Reported | Health | Checklist | Progress | None
     reason: str
     payload: bytes
     received_ns: int
@@ -314,6 +316,8 @@ class _Work:
                     gateways.note_health(gateway, health, message.received_ns)
             case Checklist() as told:
                 checklists.note_reported(self._session, gateway.name, told.checks, message.received_ns)
+            case Progress() as progress:
+                note_progress(self._session, gateway.name, progress, message.received_ns)
             case _:
                 self._spoiled(message, message.reason)
         return None

@@ -59,6 +59,8 @@ def load_models() -> None:
     from fleet.notifications import models as notifications
     from fleet.readings import models as readings
     from fleet.relay import models as relay
+    from fleet.releases import models as releases
+    from fleet.rollouts import models as rollouts
     from fleet.sites import models as sites
 
     _ = (
@@ -76,6 +78,8 @@ def load_models() -> None:
         notifications,
         readings,
         relay,
+        releases,
+        rollouts,
         sites,
     )
 

@@ -30,6 +30,7 @@ from fleet.configs import service as configs
 from fleet.counts import Counts
 from fleet.db import parse_url
 from fleet.metrics import IngestMetrics
+from fleet.rollouts.offering import Offerer
 from fleet.shard import Shard
 from fleet.worker import Answer
 from wire.codec import decode, encode
@@ -48,7 +49,7 @@ RECONNECT_MAX_S = 10.0
 DESIRED_POLL_S = 1.0
 DESIRED_AGAIN_NS = 30_000_000_000
 T = TypeVar("T")
-SUBSCRIPTIONS = [(live_filter(kind), 1) for kind in (Up.HELLO, Up.BATCH, Up.REPORTED, Up.PART)]
+SUBSCRIPTIONS = [(live_filter(kind), 1) for kind in (Up.HELLO, Up.BATCH, Up.REPORTED, Up.PART, Up.PROGRESS)]
 
 
 class Ingest:
@@ -67,6 +68,7 @@ class Ingest:
         self._client: aiomqtt.Client | None = None
         self._parts = Assembler()
         self._courier = Courier(services, self._in_thread)
+        self._offerer = Offerer(services, self._in_thread)
         self._sent_ns: dict[tuple[str, int], int] = {}
         self._desired_fault = ""
         self._database_up = True
@@ -127,6 +129,7 @@ class Ingest:
         async with asyncio.TaskGroup() as group:
             group.create_task(self._offer_desired(client), name="desired")
             group.create_task(self._courier.run(client), name="commands")
+            group.create_task(self._offerer.run(client), name="targets")
             # Not a task: one that fails while the group waits for it at its end leaves us counted as cancelled.
             await self._read(client)
 
@@ -173,6 +176,7 @@ class Ingest:
         welcomed = {answer.gateway for answer in answers if answer.kind is Down.WELCOME}
         self._sent_ns = {key: at for key, at in self._sent_ns.items() if key[0] not in welcomed}
         self._courier.greet(welcomed)
+        self._offerer.greet(welcomed)
         sends = (client.publish(format_topic(a.gateway, a.kind), a.payload, qos=1) for a in answers)
         with suppress(aiomqtt.MqttError):  # the task that reads ends with the same error, and connects again
             await asyncio.gather(*sends)

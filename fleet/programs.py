@@ -66,16 +66,18 @@ def _relay(services: Services) -> None:
 
 def _upkeep(services: Services) -> None:
     from fleet.certificates.publishing import Announcer
+    from fleet.rollouts.engine import Engine
     from fleet.upkeep import Upkeep
     from fleet.watcher import Watcher
 
-    program, watcher, announcer = Upkeep(services), Watcher(services), Announcer(services)
+    program, watcher, announcer, engine = Upkeep(services), Watcher(services), Announcer(services), Engine(services)
 
     async def all_of_it() -> None:
         async with asyncio.TaskGroup() as group:
             group.create_task(program.run(), name="upkeep")
             group.create_task(watcher.run(), name="watcher")
             group.create_task(announcer.run(), name="announcer")
+            group.create_task(engine.run(), name="rollouts")
 
     with _metrics(services.settings.upkeep_metrics, program.registry, program.health):
         _until_told(all_of_it)

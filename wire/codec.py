@@ -22,9 +22,24 @@ from wire.record import LANES, Lane
 from wire.sample import Live
 from wire.topics import Down, Up
 from wire.twin import Desired, Reported
+from wire.update import Progress, Target
 
 Message = (
-    Hello | Welcome | Batch | Ack | Refused | Greet | Live | Reported | Desired | Health | Part | Checklist | Command
+    Hello
+    | Welcome
+    | Batch
+    | Ack
+    | Refused
+    | Greet
+    | Live
+    | Reported
+    | Desired
+    | Health
+    | Part
+    | Checklist
+    | Command
+    | Progress
+    | Target
 )
 M = TypeVar("M")
 
@@ -36,12 +51,14 @@ KINDS: dict[Up | Down, type[Message]] = {
     Up.HEALTH: Health,
     Up.PART: Part,
     Up.CHECKLIST: Checklist,
+    Up.PROGRESS: Progress,
     Down.WELCOME: Welcome,
     Down.ACK: Ack,
     Down.REFUSED: Refused,
     Down.GREET: Greet,
     Down.DESIRED: Desired,
     Down.COMMAND: Command,
+    Down.TARGET: Target,
 }
 """The message that each topic carries: the one table from which schemas, docs and dispatch are made."""
 

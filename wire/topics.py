@@ -30,6 +30,7 @@ class Up(StrEnum):
     HEALTH = "health"
     PART = "part"
     CHECKLIST = "checklist"
+    PROGRESS = "progress"
 
 
 class Down(StrEnum):
@@ -41,6 +42,7 @@ class Down(StrEnum):
     GREET = "greet"
     DESIRED = "desired"
     COMMAND = "command"
+    TARGET = "target"
 
 
 class Topic(msgspec.Struct, frozen=True):

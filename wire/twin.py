@@ -65,6 +65,9 @@ class Reported(msgspec.Struct, frozen=True, kw_only=True):
     ``trial`` is how the newest trial of a configuration stands: ``on``, ``kept``, ``returned`` (to the last good one),
     or empty if there was none. ``tried`` is the version tried, ``trial_ns`` since when it stands so (UTC; None if the
     time was not known), ``unanswered`` names the buses and devices that never answered in it.
+
+    ``installs`` are the kinds of release that the gateway takes (`wire.update`), none if it has no updater;
+    ``hardware`` is the machine they have to be made for, as `platform.machine` names it.
     """
 
     version: int
@@ -83,3 +86,5 @@ class Reported(msgspec.Struct, frozen=True, kw_only=True):
     tried: int | None = None
     trial_ns: int | None = None
     unanswered: tuple[str, ...] = ()
+    installs: tuple[str, ...] = ()
+    hardware: str = ""

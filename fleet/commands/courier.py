@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Collection
+from typing import Generic, TypeVar
 
 import aiomqtt
 from sqlalchemy.exc import SQLAlchemyError
@@ -20,19 +21,20 @@ log = logging.getLogger(__name__)
 POLL_S = 1.0
 AGAIN_FIRST_NS = 10_000_000_000
 AGAIN_MOST_NS = 300_000_000_000
+M = TypeVar("M")
 Outstanding = list[tuple[str, str, Command]]
 """Gateway, id of the command, and what is sent."""
 InThread = Callable[[Callable[[], Outstanding]], Awaitable[Outstanding]]
 
 
-class Turns:
-    """When each command is due again. Pure; forgets those that are no longer outstanding."""
+class Turns(Generic[M]):
+    """When each message to a gateway is due again. Pure; forgets those that are no longer outstanding."""
 
     def __init__(self) -> None:
         self._sent: dict[str, tuple[int, int]] = {}
         self._returned: set[str] = set()
 
-    def take_due(self, outstanding: Outstanding, now_ns: int) -> Outstanding:
+    def take_due(self, outstanding: list[tuple[str, str, M]], now_ns: int) -> list[tuple[str, str, M]]:
         """Return those to send now, and note that they are sent."""
         self._sent = {
             key: self._sent[key]
@@ -63,7 +65,7 @@ class Courier:
     def __init__(self, services: Services, in_thread: InThread) -> None:
         self._services = services
         self._in_thread = in_thread
-        self._turns = Turns()
+        self._turns: Turns[Command] = Turns()
         self._database_up = True
 
     def greet(self, gateways: Collection[str]) -> None:

@@ -24,6 +24,7 @@ from wire.record import (
 from wire.sample import Live, Quality
 from wire.topics import Down, Up
 from wire.twin import AlarmInfo, Desired, DeviceInfo, Reported, TagInfo
+from wire.update import Progress, Target
 
 EPOCH = "00000001-0123456789abcdef0123456789abcdef"
 MONO_NS = 5_000_000_000
@@ -155,6 +156,17 @@ MESSAGES = {
             ),
         ),
     ),
+    Up.PROGRESS: Progress(
+        action="41",
+        kind="agent",
+        version="0.2.0",
+        step="downloading",
+        detail="link lost, goes on",
+        done=4096,
+        of=9000,
+        at_ns=WALL_NS,
+    ),
+    Down.TARGET: Target(action="41", kind="agent", version="0.2.0", until_ns=WALL_NS, budget_bytes_per_s=50_000),
     Down.WELCOME: Welcome(
         session="7",
         window=65536,

@@ -61,6 +61,8 @@ def test_every_message_and_record_of_the_first_release_is_kept() -> None:
         "part",
         "checklist",
         "command",
+        "progress",
+        "target",
     }
 
 

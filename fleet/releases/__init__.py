@@ -1,0 +1,1 @@
+"""Releases: what gateways may be given to run, and who has signed it."""

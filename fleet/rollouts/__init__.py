@@ -1,0 +1,1 @@
+"""Rollouts: which gateway gets which release, when, and what became of it."""
