@@ -11,7 +11,7 @@ import random
 import socket
 import time
 import tomllib
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
@@ -23,6 +23,7 @@ from edge.checklist import check_clock, check_step
 from edge.clock import SystemClock
 from edge.errors import ConfigurationError, EdgeError
 from edge.identity import IdentityError, IdentityFolder
+from edge.probing import Answer, Probe
 from edge.trust import make_context
 from provisioning.client import DoorError, ask, fetch_ca, is_certificate, read_url
 from provisioning.codes import read_code
@@ -44,6 +45,11 @@ LOOK_S = 30.0
 """Between two looks whether a renewal is due."""
 RENEWED_PAUSE_S = 21_600.0
 """After a renewal the next comes no sooner, whatever a clock says."""
+PROBE_S = 1800.0
+"""A broker that is not reached is asked so long whether it takes a renewed certificate."""
+SETTLE_S = 300.0
+"""Within that time the uplink must be connected by a new certificate, or the one before is used again."""
+SETTLE_LOOK_S = 5.0
 DOWN_S = 3600.0
 """Cut off from the broker for so long, the gateway renews: the broker may know better what time it is."""
 SAY_AGAIN_S = 3600.0
@@ -192,8 +198,10 @@ class Keeper:
         jitter: random.Random,
         say: Callable[[str, str], None],
         gateway: str = "",
+        probe: Callable[[Issued], tuple[Answer, str]] = lambda _: (Answer.TAKEN, ""),
     ) -> None:
         self._door = door
+        self._probe = probe
         self._identity = identity
         self._clock = clock
         self._jitter = jitter
@@ -206,7 +214,9 @@ class Keeper:
 
     async def enrol(self) -> Issued:
         """Ask until there is an identity, and keep it."""
-        return await self._ask_until_given("enrolled", self._door.enrol)
+        issued = await self._ask_until_given("enrolled", self._door.enrol, _take_unseen)
+        assert issued is not None
+        return issued
 
     async def run(self, take: Callable[[Issued], None], is_connected: Callable[[], bool]) -> None:
         """Enrol if need be, then renew in time, until cancelled. ``take`` is told of each new identity."""
@@ -216,9 +226,46 @@ class Keeper:
             take(issued)
         while True:
             await self._wait_until_due(issued, is_connected)
-            issued = await self._ask_until_given("renewed", partial(self._door.renew, issued.gateway))
-            take(issued)
+            issued = await self._renew(issued, take, is_connected)
             await asyncio.sleep(RENEWED_PAUSE_S * (0.5 + self._jitter.random()))
+
+    async def _renew(self, before: Issued, take: Callable[[Issued], None], is_connected: Callable[[], bool]) -> Issued:
+        """Return the identity that is in use afterwards: the new one, or the one before if that alone opens."""
+        renewed = await self._ask_until_given("renewed", partial(self._door.renew, before.gateway), self._is_taken)
+        if renewed is None:
+            return before
+        was_connected = is_connected()
+        take(renewed)
+        if not was_connected or await self._connects(is_connected):
+            return renewed
+        try:
+            await asyncio.to_thread(self._identity.keep, before, self._gateway)
+        except IdentityError as error:
+            self._tell("enrolment-fails", f"{error}. {error.hint}")
+            return renewed
+        self._tell("renewal-returned", "the broker did not let this gateway in by the new certificate")
+        take(before)
+        return before
+
+    async def _is_taken(self, renewed: Issued) -> bool:
+        """Ask the broker; one that is not reached for long is signed in at without being asked."""
+        end = time.monotonic() + PROBE_S
+        answer, why = await asyncio.to_thread(self._probe, renewed)
+        while answer is Answer.UNKNOWN and time.monotonic() < end:
+            await asyncio.sleep(LOOK_S * (0.5 + self._jitter.random()))
+            answer, why = await asyncio.to_thread(self._probe, renewed)
+        if answer is Answer.REFUSED:
+            self._tell("renewal-refused", f"the broker does not take the new certificate, the old one goes on: {why}")
+        return answer is not Answer.REFUSED
+
+    async def _connects(self, is_connected: Callable[[], bool]) -> bool:
+        """Whether the uplink, told to connect anew, has done so in time."""
+        end = time.monotonic() + SETTLE_S
+        while time.monotonic() < end:
+            await asyncio.sleep(SETTLE_LOOK_S)
+            if is_connected():
+                return True
+        return False
 
     async def _wait_until_due(self, issued: Issued, is_connected: Callable[[], bool]) -> None:
         connected = time.monotonic()
@@ -234,12 +281,18 @@ class Keeper:
         mono_ns = self._clock.mono_ns()
         return max(self._clock.newest_at(mono_ns), issued.time_ns + mono_ns - self._began_ns)
 
-    async def _ask_until_given(self, event: str, question: Callable[[], Issued | Waiting]) -> Issued:
+    async def _ask_until_given(
+        self, event: str, question: Callable[[], Issued | Waiting], is_taken: Callable[[Issued], Awaitable[bool]]
+    ) -> Issued | None:
+        """Return what was given and is kept now, None if it must not be used."""
         pace = Pace(self._jitter)
         while True:
             try:
                 answer = await asyncio.to_thread(question)
                 if isinstance(answer, Issued):
+                    self._identity.check(answer, self._gateway)
+                    if not await is_taken(answer):
+                        return None
                     await asyncio.to_thread(self._identity.keep, answer, self._gateway)
                     self._clock.tell(answer.time_ns)
                     self._tell(event, f"as {answer.gateway}")
@@ -264,6 +317,11 @@ class Keeper:
             self._say(event, detail)
 
 
+async def _take_unseen(_issued: Issued) -> bool:
+    """A first certificate has none before it to fall back to."""
+    return True
+
+
 class Enrolment:
     """How this gateway gets in: what ``enrol.toml`` says, and the identity on its disk."""
 
@@ -276,7 +334,8 @@ class Enrolment:
         """Make what asks the fleet. ``gateway`` is the name that the configuration gives."""
         jitter = random.Random()  # noqa: S311 - spreads questions, guards nothing
         door = Door(self._settings, self._folder, self.identity, clock)
-        return Keeper(door, self.identity, clock, jitter, say, gateway)
+        probe = Probe(self.identity, lambda: clock.state().quality == "synced")
+        return Keeper(door, self.identity, clock, jitter, say, gateway, probe.ask)
 
     @property
     def shows_code(self) -> bool:

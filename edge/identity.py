@@ -4,6 +4,7 @@
 - ``certificate.pem``: the certificate and its issuer's, for TLS
 - ``ca.pem``: whom the gateway trusts; ``door-ca.pem``: at the fleet's door
 - ``command.pub``: the key by which it knows the fleet's commands
+- ``probed-certificate.pem``, ``probed-ca.pem``: a renewed one while the broker is asked whether it takes it
 - ``on-site.json``: what a technician's laptop gave before there was a link
 - ``identity.json``: all that the fleet gave, written last: what is not in it was never given
 """
@@ -52,6 +53,8 @@ class IdentityFolder:
         self.ca_file = folder / "ca.pem"
         self.command_key_file = folder / "command.pub"
         self.door_ca_file = folder / "door-ca.pem"
+        self.probed_cert_file = folder / "probed-certificate.pem"
+        self.probed_ca_file = folder / "probed-ca.pem"
         self._code_file = folder / "local-code"
         self._record = folder / "identity.json"
         self._on_site = folder / "on-site.json"
@@ -129,7 +132,7 @@ class IdentityFolder:
 
         Raises IdentityError; then all is as before.
         """
-        self._check(issued, gateway)
+        self.check(issued, gateway)
         try:
             for path, text in self._files(issued):
                 write_file(path, text.encode(), PUBLIC)
@@ -137,7 +140,8 @@ class IdentityFolder:
         except KeyFileError as error:
             raise IdentityError(str(error), hint=error.hint) from error
 
-    def _check(self, issued: Issued, gateway: str) -> None:
+    def check(self, issued: Issued, gateway: str = "") -> None:
+        """Look whether what the fleet gave is for this gateway and its key. Raises IdentityError."""
         try:
             leaf = x509.load_pem_x509_certificates(issued.certificate.encode())[0]
             names = [str(name.value) for name in leaf.subject.get_attributes_for_oid(NameOID.COMMON_NAME)]
