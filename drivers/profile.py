@@ -2,8 +2,9 @@
 
 A profile holds device defaults, scan groups and tags in the form a configuration file uses, so that a device that
 names a profile reads as if its author had written the profile's lines there. An operator's own profiles lie in a
-folder ``profiles`` beside the configuration file. A configuration names a profile and never a path, and of two with
-one name the installed one is meant: a configuration that came over the network reads no file but those listed here.
+folder ``profiles`` beside the configuration file, and those of a later release of ours in a folder of the agent's data.
+A configuration names a profile and never a path, and of two with one name the released one is meant before the
+installed one, and that before the operator's: a configuration that came over the network reads no file but those.
 """
 
 from __future__ import annotations
@@ -23,6 +24,8 @@ SUFFIX = ".toml"
 
 OWN_FOLDER = "profiles"
 """What the folder of an operator's own profiles is called, beside the configuration file."""
+RELEASED_FOLDER = "profiles"
+"""What the folder of released profiles is called, in the agent's data."""
 
 Category = Literal[
     "gas", "level", "flow", "pressure", "climate", "weather", "water", "ground", "power", "output", "fire", "other"
@@ -56,9 +59,19 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     derived: Annotated[list[dict[str, Any]], Meta(description="tags computed from those of the groups")] = []
 
 
-def names(folder: Path | None = None) -> tuple[str, ...]:
-    """List the profiles that are installed and those in a folder of the operator's own."""
-    return tuple(sorted({*installed(), *_own(folder)}))
+class Shelf(msgspec.Struct, frozen=True):
+    """Where profiles lie beside those that are installed: the operator's ``own``, and those ``released`` since."""
+
+    own: Path | None = None
+    released: Path | None = None
+
+
+INSTALLED_ONLY = Shelf()
+
+
+def names(shelf: Shelf = INSTALLED_ONLY) -> tuple[str, ...]:
+    """List the profiles that a configuration may name."""
+    return tuple(sorted({*_found(shelf.released), *installed(), *_found(shelf.own)}))
 
 
 def installed() -> tuple[str, ...]:
@@ -67,18 +80,19 @@ def installed() -> tuple[str, ...]:
     return tuple(sorted(name.removesuffix(SUFFIX) for name in files if name.endswith(SUFFIX)))
 
 
-def load(name: str, folder: Path | None = None) -> Profile:
-    """Read an installed profile, or else one from ``folder``.
+def load(name: str, shelf: Shelf = INSTALLED_ONLY) -> Profile:
+    """Read a released profile, or else an installed one, or else one of the operator's own.
 
     Raises SettingsError if there is none of that name or it is malformed.
     """
-    if name in installed():
+    file = _found(shelf.released).get(name)
+    if file is None and name in installed():
         return parse(resources.files("drivers.profiles").joinpath(name + SUFFIX).read_text("utf-8"), name)
-    own = _own(folder)
-    if name not in own:
-        raise SettingsError(f"there is no profile '{name}'", hint=f"use one of: {', '.join(names(folder))}")
+    file = file or _found(shelf.own).get(name)
+    if file is None:
+        raise SettingsError(f"there is no profile '{name}'", hint=f"use one of: {', '.join(names(shelf))}")
     try:
-        return parse(own[name].read_text("utf-8-sig"), name)
+        return parse(file.read_text("utf-8-sig"), name)
     except (OSError, UnicodeDecodeError) as error:
         raise SettingsError(f"profile '{name}' cannot be read: {error}", hint="save it as UTF-8") from error
 
@@ -93,7 +107,7 @@ def parse(text: str, name: str) -> Profile:
         raise SettingsError(f"profile '{name}': {error}", hint) from error
 
 
-def _own(folder: Path | None) -> dict[str, Path]:
+def _found(folder: Path | None) -> dict[str, Path]:
     """Find the files of a folder by the names of their profiles; no folder that can be read, no profiles."""
     if folder is None or not folder.is_dir() or not os.access(folder, os.R_OK | os.X_OK):
         return {}

@@ -17,6 +17,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
+import platform
 import random
 import signal
 import time
@@ -28,7 +29,6 @@ from pathlib import Path
 import msgspec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-from drivers.profile import OWN_FOLDER
 from edge.acquisition import Acquisition
 from edge.applying import Applying
 from edge.arriving import find_arrival
@@ -55,6 +55,8 @@ from edge.store import Store
 from edge.supervise import end, supervise
 from edge.trial import Sight
 from edge.twin import Twin
+from edge.updates.opening import Updates, find_shelf
+from edge.updates.updater import Updater
 from edge.uplink import Uplink
 from provisioning.signing import read_public_key
 from wire.claim import Issued
@@ -89,6 +91,7 @@ class Agent:
         folder: Path,
         keeper: Keeper | None,
         find_arrival: Callable[[], Arrival | None] = lambda: None,
+        updates: Updates | None = None,
     ) -> None:
         self._boot = boot
         self._keeper = keeper
@@ -104,8 +107,16 @@ class Agent:
         self._means = make_means(boot, folder)
         self._acquisition: Acquisition | None = None
         self._applying = Applying(
-            seed, twin, store, clock, folder / OWN_FOLDER, window_s=boot.twin.trial_s, sights=self._see
+            seed,
+            twin,
+            store,
+            clock,
+            find_shelf(folder, data),
+            window_s=boot.twin.trial_s,
+            sights=self._see,
         )
+        self._stop = asyncio.Event()
+        self._updater = self._make_updater(updates) if updates is not None else None
         self._knows_standings = False
         self._before: dict[str, Remembered] = {}
         uplink = boot.uplink
@@ -123,6 +134,7 @@ class Agent:
             report=self.report,
             take_desired=self.take_desired,
             take_command=self.take_command,
+            updater=self._updater,
             jitter=self._jitter,
             checks=lambda: self._inspection.look(),
         )
@@ -140,8 +152,19 @@ class Agent:
             return None
         return acquisition.sights()
 
+    def _make_updater(self, updates: Updates) -> Updater:
+        return updates.make_updater(
+            self._applying,
+            self._clock,
+            say=self._store.put_audit,
+            has_session=lambda: self.uplink.has_session,
+            is_acknowledged=self._store.is_acknowledged,
+            leave=lambda: self._stop.set(),
+        )
+
     async def run(self, stop: asyncio.Event) -> None:
         """Run until ``stop`` is set."""
+        self._stop = stop
         async with AsyncExitStack() as stack:
             if (address := self._boot.health.address) is not None:
                 server = HealthServer(self.health, self.state)
@@ -157,6 +180,9 @@ class Agent:
                 )
                 trial = tasks.create_task(supervise("trial", self._watch_trial, self._store.put_audit), name="trial")
                 identity = [tasks.create_task(self._keep_identity(), name="identity")] if self._keeper else []
+                if self._updater is not None:
+                    work = supervise("update", self._updater.run, self._store.put_audit)
+                    identity.append(tasks.create_task(work, name="update"))
                 acquire = tasks.create_task(self._acquire(), name="acquire")
                 await stop.wait()
                 log.info("stopping")
@@ -316,6 +342,8 @@ class Agent:
             tried=outcome.version,
             trial_ns=outcome.since_ns,
             unanswered=outcome.unanswered,
+            installs=self._updater.installs if self._updater else (),
+            hardware=platform.machine(),
         )
 
     def health(self) -> Health:

@@ -10,8 +10,11 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Mapping
-from pathlib import Path
+from typing import Any
 
+import msgspec
+
+from drivers.profile import Shelf
 from edge.clock import SystemClock
 from edge.configuration import read_desired
 from edge.errors import DocumentError
@@ -42,7 +45,7 @@ class Applying:
         twin: Twin,
         store: Store,
         clock: SystemClock,
-        own_profiles: Path,
+        shelf: Shelf,
         *,
         window_s: float,
         sights: Sights,
@@ -51,7 +54,7 @@ class Applying:
         self._twin = twin
         self._store = store
         self._clock = clock
-        self._own_profiles = own_profiles
+        self._shelf = shelf
         self._window_s = window_s
         self._sights = sights
         self._count_start()
@@ -83,7 +86,7 @@ class Applying:
         if config is None:
             return self._seed
         mistakes = Mistakes()
-        configuration = read_desired(config, mistakes, self._own_profiles)
+        configuration = read_desired(config, mistakes, self._shelf)
         if configuration is not None:
             return configuration
         reason = describe(mistakes)
@@ -91,12 +94,35 @@ class Applying:
         self._store.put_audit("configuration-refused", reason)
         return self._seed
 
+    @property
+    def is_on_trial(self) -> bool:
+        """Whether a configuration is being judged."""
+        return self._twin.trial is not None
+
+    def running_document(self) -> dict[str, Any]:
+        """Return the running configuration in the form of `Desired.config`."""
+        document: dict[str, Any] = msgspec.msgpack.decode(self.configuration.document)
+        return document
+
+    def sights(self) -> Mapping[str, Sight] | None:
+        """How buses and devices look under the running configuration, None while it does not run."""
+        return self._sights(self.configuration)
+
+    def read_anew(self) -> None:
+        """Run the same configuration with the profiles as they are now. What does not run with them changes nothing."""
+        mistakes = Mistakes()
+        configuration = read_desired(self.running_document(), mistakes, self._shelf)
+        if configuration is None:
+            log.error("the running configuration cannot be read anew: %s", describe(mistakes))
+            return
+        self._run(configuration)
+
     def take(self, desired: Desired) -> bool:
         """Try a desired configuration, or refuse it whole with the reason. Returns whether there is news to report."""
         if not self._twin.is_news(desired.version):
             return True
         mistakes = Mistakes()
-        configuration = read_desired(desired.config, mistakes, self._own_profiles)
+        configuration = read_desired(desired.config, mistakes, self._shelf)
         try:
             if configuration is None:
                 reason = describe(mistakes)

@@ -12,6 +12,7 @@ from pathlib import Path
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
+from drivers.profile import Shelf
 from edge.configuration import read_desired
 from edge.errors import EdgeError
 from edge.identity import IdentityFolder, OnSite
@@ -37,9 +38,7 @@ def find_anchor(ca_sha256: str, ca_file: Path | None) -> str:
     return hashlib.sha256(octets).hexdigest()
 
 
-def take(
-    bundle: Bundle, anchor: str, identity: IdentityFolder, gateway: str, now_ns: int, own_profiles: Path | None
-) -> Order:
+def take(bundle: Bundle, anchor: str, identity: IdentityFolder, gateway: str, now_ns: int, shelf: Shelf) -> Order:
     """Check a bundle and keep it; durable when this returns. ``gateway`` is this one's name, "" if it has none.
 
     Raises RequestError whose name is the word of the refusal, or IdentityError; then all is as before.
@@ -54,22 +53,22 @@ def take(
         raise RequestError("enrolled", "the fleet runs this gateway", hint="change its configuration in the fleet")
     if not grant.broker:
         raise RequestError("broker", "the kit names no broker", hint="set gateways_broker_url in the fleet")
-    _check_configuration(order, own_profiles)
+    _check_configuration(order, shelf)
     taken = (*(before.taken if before else ()), order.id)
     identity.keep_on_site(OnSite(order=order, broker=grant.broker, taken=taken))
     return order
 
 
-def _check_configuration(order: Order, own_profiles: Path | None) -> None:
+def _check_configuration(order: Order, shelf: Shelf) -> None:
     mistakes = Mistakes()
-    if order.config and read_desired(order.config, mistakes, own_profiles) is None:
+    if order.config and read_desired(order.config, mistakes, shelf) is None:
         said = "; ".join(f"{format_place(m.place)}: {m.message}" for m in mistakes.found[:MISTAKES_MOST])
         raise RequestError("configuration", f"this release does not run it: {said}", hint="correct the variables")
 
 
-def find_seed(identity: IdentityFolder, own_profiles: Path) -> Configuration | None:
+def find_seed(identity: IdentityFolder, shelf: Shelf) -> Configuration | None:
     """Return the configuration that a laptop gave: it runs until the fleet gives one. None if none was given."""
     given = identity.on_site()
     if given is None or not given.order.config:
         return None
-    return read_desired(given.order.config, Mistakes(), own_profiles)
+    return read_desired(given.order.config, Mistakes(), shelf)

@@ -12,13 +12,13 @@ from pathlib import Path
 from typing import IO, Any
 
 from drivers.errors import DriverError, SettingsError
-from drivers.profile import OWN_FOLDER
 from edge.bundles import find_seed
 from edge.enrolment import find_enrolment
 from edge.errors import ConfigurationError, EdgeError
 from edge.release import RELEASE
 from edge.tools.document import UNKNOWN, UNKNOWN_ID, UNKNOWN_URL, explain, load
 from edge.tools.terminal import add_json, note, print_json
+from edge.updates.opening import find_shelf
 
 EXIT_OK, EXIT_FAULT, EXIT_WRONG_USE = 0, 1, 2
 
@@ -136,7 +136,7 @@ def _run(options: argparse.Namespace) -> int:
     from edge import agent, arriving
     from edge.tools import enrol
 
-    boot, seed = load(options.config, UNKNOWN if options.enrol else None)
+    boot, seed = load(options.config, UNKNOWN if options.enrol else None, options.data)
     enrolment = find_enrolment(options.config, options.enrol, options.data)
     with _lock(options.data), asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         if enrolment is not None:
@@ -144,8 +144,8 @@ def _run(options: argparse.Namespace) -> int:
             is_unknown = boot.gateway.id == UNKNOWN_ID or boot.uplink.url == UNKNOWN_URL
             if is_unknown and enrolment.identity.on_site() is None:
                 runner.run(arriving.arrive(enrolment, boot, options.data, options.config.parent, _say))
-            boot, seed = load(options.config, enrolment.identity.defaults())
-            seed = find_seed(enrolment.identity, options.config.parent / OWN_FOLDER) or seed
+            boot, seed = load(options.config, enrolment.identity.defaults(), options.data)
+            seed = find_seed(enrolment.identity, find_shelf(options.config.parent, options.data)) or seed
         runner.run(agent.run(boot, seed, options.data, options.config.parent, enrolment))
     return EXIT_OK
 

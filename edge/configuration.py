@@ -6,11 +6,11 @@ document -> tables (profile merged in, driver models) -> draft -> references che
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import msgspec
 
+from drivers.profile import INSTALLED_ONLY, Shelf
 from edge.draft import Draft, TagDraft
 from edge.local.settings import LocalSettings
 from edge.mistakes import Mistakes, read_struct, suggest
@@ -27,6 +27,7 @@ from edge.settings import (
     HealthSettings,
     SpoolSettings,
     TwinSettings,
+    UpdateSettings,
     UplinkSettings,
 )
 from edge.tables import read_alarm, read_bus, read_device, read_output, read_template, tables_of
@@ -39,6 +40,7 @@ BOOT_TABLES: Mapping[str, type[msgspec.Struct]] = {
     "outputs": OutputSettings,
     "local": LocalSettings,
     "twin": TwinSettings,
+    "update": UpdateSettings,
 }
 FLEET_TABLES = ("bus", "device", "template", "alarm", "output")
 """The tables that the fleet's desired configuration may hold; the others are boot settings."""
@@ -70,13 +72,13 @@ def read_boot(document: Mapping[str, Any], mistakes: Mistakes) -> BootSettings |
 
 
 def read_configuration(
-    document: Mapping[str, Any], mistakes: Mistakes, own_profiles: Path | None = None
+    document: Mapping[str, Any], mistakes: Mistakes, shelf: Shelf = INSTALLED_ONLY
 ) -> Configuration | None:
     """Read what is to be acquired. Returns None if anything was wrong; what, is in ``mistakes``.
 
-    ``own_profiles`` is the folder of profiles that a device may name beside the installed ones.
+    ``shelf`` has the profiles that a device may name beside the installed ones.
     """
-    draft = Draft(mistakes, own_profiles)
+    draft = Draft(mistakes, shelf)
     for name, read in READERS.items():
         for place, table in tables_of(document, name, (), draft):
             read(table, place, draft)
@@ -89,13 +91,13 @@ def read_configuration(
 
 
 def read_desired(
-    document: Mapping[str, Any], mistakes: Mistakes, own_profiles: Path | None = None
+    document: Mapping[str, Any], mistakes: Mistakes, shelf: Shelf = INSTALLED_ONLY
 ) -> Configuration | None:
     """Read what the fleet wants, which is applied whole: a table that it may not rule is a mistake too."""
     for key in document:
         if key not in FLEET_TABLES:
             mistakes.add((key,), f"the fleet cannot set '{key}'", suggest(key, FLEET_TABLES))
-    return read_configuration(document, mistakes, own_profiles)
+    return read_configuration(document, mistakes, shelf)
 
 
 def _group_derived(draft: Draft) -> list[DerivedGroup]:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import msgspec
 
 from drivers.base import DriverKind
+from drivers.profile import INSTALLED_ONLY, Shelf
 from edge.alarm_settings import AlarmRule
 from edge.mistakes import Mistakes
 from edge.output_settings import OutputEntry
@@ -41,11 +40,11 @@ class TagDraft(msgspec.Struct, kw_only=True):
 
 
 class Draft:
-    """What was read so far, and what was wrong with it. ``own_profiles`` is the folder of the operator's own."""
+    """What was read so far, and what was wrong with it. ``shelf`` is where profiles lie."""
 
-    def __init__(self, mistakes: Mistakes, own_profiles: Path | None = None) -> None:
+    def __init__(self, mistakes: Mistakes, shelf: Shelf = INSTALLED_ONLY) -> None:
         self.mistakes = mistakes
-        self.own_profiles = own_profiles
+        self.shelf = shelf
         self.buses: dict[str, BusDraft] = {}
         self.broken_buses: set[str] = set()
         self.has_lost_device = False

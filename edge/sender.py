@@ -19,6 +19,7 @@ from edge.outlet import Outlet
 from edge.release import RELEASE
 from edge.spool import Slice, spans
 from edge.store import Store
+from edge.updates.updater import Updater
 from wire import codec
 from wire.conversation import Batch, Hello
 from wire.record import Lane
@@ -43,7 +44,7 @@ class Identity(msgspec.Struct, frozen=True):
 
 
 class Sender:
-    """Two tasks of the uplink, for one connection after the other."""
+    """Three tasks of the uplink, for one connection after the other."""
 
     def __init__(
         self,
@@ -53,6 +54,7 @@ class Sender:
         identity: Identity,
         clock: SystemClock,
         report: Callable[[], Reported],
+        updater: Updater | None,
         *,
         tell_mode: Callable[[], Coroutine[Any, Any, None]],
         keepalive_s: float,
@@ -63,6 +65,7 @@ class Sender:
         self._identity = identity
         self._clock = clock
         self._report = report
+        self._updater = updater
         self._tell_mode = tell_mode
         self._keepalive_s = keepalive_s
         self._alive_at = 0.0
@@ -190,3 +193,13 @@ class Sender:
                 await self._outlet.send_in_parts(Up.REPORTED, payload, self._outlet.part_bytes)
             else:
                 await asyncio.sleep(UNAFFORDABLE_S)
+
+    async def send_progress(self) -> None:
+        """Tell how far updates are whenever that is due, until cancelled. What is lost is told again when asked for."""
+        await self._outlet.welcomed.wait()
+        while self._updater is not None:
+            await self._updater.due.wait()
+            for told in self._updater.take_untold():
+                payload = codec.encode(told)
+                if self._outlet.may_send(Up.PROGRESS, payload, Traffic.RECORDS):
+                    await self._outlet.send(Up.PROGRESS, payload)

@@ -155,6 +155,33 @@ class TwinSettings(msgspec.Struct, frozen=True, kw_only=True):
     ] = 120.0
 
 
+class UpdateSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """[update]: how releases come to this gateway. Without ``root_file`` none does.
+
+    ``root_file`` is the first root of the releases' signatures. It comes with the installation, never from the fleet.
+    """
+
+    url: Annotated[
+        str, Meta(description="where releases are, https://host[:port]; the fleet of enrol.toml if empty")
+    ] = ""
+    ca_file: Annotated[
+        str, Meta(description="CA of that address, relative to the configuration file; that of enrol.toml if empty")
+    ] = ""
+    root_file: Annotated[
+        str,
+        Meta(description="first root of the releases' signatures, relative to the configuration file; none if empty"),
+    ] = ""
+    confirm_s: Annotated[
+        Period,
+        Meta(
+            description="how long a new agent may take until it is connected, all is as well as before and the fleet"
+            " has acknowledged a record; then the one before runs again"
+        ),
+    ] = 600.0
+    tries: Annotated[int, Meta(ge=1, le=10, description="how often a new agent may start within its trial")] = 2
+    min_free_bytes: Annotated[int, Meta(ge=0, description="octets of the disk that an update leaves free")] = 50_000_000
+
+
 class BootSettings(msgspec.Struct, frozen=True, kw_only=True):
     """What the fleet never changes: identity, paths and addresses of this one gateway."""
 
@@ -165,6 +192,7 @@ class BootSettings(msgspec.Struct, frozen=True, kw_only=True):
     outputs: OutputSettings = OutputSettings()
     local: LocalSettings = LocalSettings()
     twin: TwinSettings = TwinSettings()
+    update: UpdateSettings = UpdateSettings()
 
 
 class BusEntry(msgspec.Struct, frozen=True, kw_only=True):

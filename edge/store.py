@@ -352,6 +352,13 @@ class Store:
         """Where every epoch and lane stands."""
         return await self._call(lambda spool: spool.marks())
 
+    async def is_acknowledged(self) -> bool:
+        """Tell whether the fleet has committed a record of this run. False while the spool cannot tell."""
+        try:
+            return any(mark.epoch == self.epoch and mark.committed > 0 for mark in await self.marks())
+        except SpoolError:
+            return False
+
     async def read(self, plan: Plan) -> Slice | None:
         """Read the records that a plan names."""
         return await self._call(lambda spool: spool.read(plan.epoch, plan.lane, plan.after, plan.max_bytes))

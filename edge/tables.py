@@ -109,9 +109,9 @@ def _profile_of(entry: DeviceEntry, bus: BusDraft, place: Place, draft: Draft) -
     if not entry.profile:
         return None
     try:
-        profile = profiles.load(entry.profile, draft.own_profiles)
+        profile = profiles.load(entry.profile, draft.shelf)
     except SettingsError as error:
-        known = profiles.names(draft.own_profiles)
+        known = profiles.names(draft.shelf)
         hint = error.hint if entry.profile in known else suggest(entry.profile, known)
         draft.mistakes.add((*place, "profile"), str(error), hint)
         return None

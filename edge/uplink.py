@@ -29,6 +29,7 @@ from edge.settings import UplinkSettings
 from edge.showing import Showing
 from edge.store import Store
 from edge.trust import explain, make_context
+from edge.updates.updater import Updater
 from wire import codec
 from wire.checklist import Check
 from wire.command import Command
@@ -38,6 +39,7 @@ from wire.health import Health, LinkHealth
 from wire.record import Lane
 from wire.topics import Down, Up, down_filter, parse_topic
 from wire.twin import Desired, Reported
+from wire.update import Target
 
 log = logging.getLogger(__name__)
 
@@ -86,6 +88,7 @@ class Uplink:
         report: Callable[[], Reported],
         take_desired: Callable[[Desired], Awaitable[None]],
         take_command: Callable[[Command], None],
+        updater: Updater | None = None,
         jitter: random.Random,
         cert_file: Path | None = None,
         key_file: Path | None = None,
@@ -99,6 +102,7 @@ class Uplink:
         self._clock = clock
         self._take_desired = take_desired
         self._take_command = take_command
+        self._updater = updater
         self._jitter = jitter
         self._talk = Conversation()
         self._meter = Meter(
@@ -118,6 +122,7 @@ class Uplink:
             identity,
             clock,
             report,
+            updater,
             tell_mode=self._tell_mode,
             keepalive_s=settings.keepalive_s,
         )
@@ -234,6 +239,7 @@ class Uplink:
             for work in (
                 sender.send,
                 sender.send_reports,
+                sender.send_progress,
                 showing.send_live,
                 showing.send_health,
                 showing.send_checklist,
@@ -302,6 +308,9 @@ class Uplink:
                 await self._take_desired(codec.decode(payload, Desired))
             case Down.COMMAND:
                 self._take_command(codec.decode(payload, Command))
+            case Down.TARGET:
+                if self._updater is not None:
+                    self._updater.take(codec.decode(payload, Target))
             case _:
                 log.debug("a message of kind %s is not for a gateway", kind)
         self._sender.wake.set()

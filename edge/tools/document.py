@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from drivers.profile import OWN_FOLDER
+from drivers.profile import OWN_FOLDER, RELEASED_FOLDER, Shelf
 from edge.configuration import read_boot, read_configuration
 from edge.enrolment import FILE as ENROL_FILE
 from edge.errors import ConfigurationError, EdgeError
@@ -21,16 +21,18 @@ UNKNOWN: Defaults = {"gateway": {"id": UNKNOWN_ID}, "uplink": {"url": UNKNOWN_UR
 """Stands for what an identity says, where there is none to ask."""
 
 
-def load(path: Path, defaults: Defaults | None = None) -> tuple[BootSettings, Configuration]:
+def load(path: Path, defaults: Defaults | None = None, data: Path | None = None) -> tuple[BootSettings, Configuration]:
     """Read a configuration file. Raises ConfigurationError whose text lists every mistake with its line.
 
     ``defaults`` are settings by table that the file need not give; None for what can be left out beside an
-    ``enrol.toml``.
+    ``enrol.toml``. ``data`` is the agent's folder, which may hold released profiles.
     """
-    return understand(path, _read(path), defaults)
+    return understand(path, _read(path), defaults, data)
 
 
-def understand(path: Path, text: str, defaults: Defaults | None = None) -> tuple[BootSettings, Configuration]:
+def understand(
+    path: Path, text: str, defaults: Defaults | None = None, data: Path | None = None
+) -> tuple[BootSettings, Configuration]:
     """Take a text for what a configuration file holds, or is about to. Raises ConfigurationError as `load` does."""
     try:
         document: dict[str, Any] = tomllib.loads(text)
@@ -45,7 +47,8 @@ def understand(path: Path, text: str, defaults: Defaults | None = None) -> tuple
         document[table] = {**settings, **given} if isinstance(given, dict) else given
     mistakes = Mistakes()
     boot = read_boot(document, mistakes)
-    configuration = read_configuration(document, mistakes, path.parent / OWN_FOLDER)
+    shelf = Shelf(path.parent / OWN_FOLDER, data / RELEASED_FOLDER if data else None)
+    configuration = read_configuration(document, mistakes, shelf)
     if boot is None or configuration is None:
         raise ConfigurationError(explain(path, text, mistakes))
     return boot, configuration

@@ -10,7 +10,7 @@ from typing import Any
 from drivers import profile as profiles
 from drivers.profile import Profile
 from edge.settings import TagEntry
-from edge.tools.target import OWN_PROFILES, load_profile, names_of
+from edge.tools.target import SHELF, load_profile, names_of
 from edge.tools.terminal import add_json, note, print_json, print_table, progress
 
 EXAMPLES = """\
@@ -43,7 +43,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _list(options: argparse.Namespace) -> int:
-    known = [profiles.load(name, OWN_PROFILES) for name in profiles.names(OWN_PROFILES)]
+    known = [profiles.load(name, SHELF) for name in profiles.names(SHELF)]
     found = [profile for profile in known if options.word.lower() in _words(profile)]
     if options.json:
         print_json([_summary(profile) for profile in found])

@@ -30,7 +30,7 @@ from edge.tools.asking import (
 )
 from edge.tools.interrupt import stop_on_interrupt
 from edge.tools.match import Match, candidates, match_by_asking, match_what_was_heard
-from edge.tools.target import OWN_PROFILES, build, is_serial
+from edge.tools.target import SHELF, build, is_serial
 from edge.tools.terminal import progress
 
 UNITS = (*range(33), 255)
@@ -224,5 +224,5 @@ async def _match(
 
 
 def _profiles_of(kind: DriverKind) -> Sequence[Profile]:
-    known = [profiles.load(name, OWN_PROFILES) for name in profiles.names(OWN_PROFILES)]
+    known = [profiles.load(name, SHELF) for name in profiles.names(SHELF)]
     return [profile for profile in known if profile.kind == kind.kind]

@@ -28,7 +28,7 @@ from wire.twin import TagInfo
 CONFIG = Path("/etc/fengsui/gateway.toml")
 """The configuration of an installed gateway."""
 
-OWN_PROFILES = CONFIG.parent / profiles.OWN_FOLDER
+SHELF = profiles.Shelf(CONFIG.parent / profiles.OWN_FOLDER)
 """Profiles of the gateway's operator."""
 
 BUS, GROUP = "line", "values"
@@ -190,13 +190,13 @@ def read_document(table: Mapping[str, Any]) -> Configuration:
 def load_profile(name: str) -> profiles.Profile:
     """Read a profile by its name, or from a file of the technician's own. Raises SettingsError, EdgeError."""
     if not name.endswith(profiles.SUFFIX):
-        known = profiles.names(OWN_PROFILES)
+        known = profiles.names(SHELF)
         if name not in known:
             near = [each for each in known if name.lower() in each]
             near = near or difflib.get_close_matches(name, known, cutoff=0.4)
             meant = f"did you mean {' or '.join(near[:NEAR])}? " if near else ""
             raise SettingsError(f"there is no profile '{name}'", f"{meant}all of them: fengsui-edge profile list")
-        return profiles.load(name, OWN_PROFILES)
+        return profiles.load(name, SHELF)
     path = Path(name)
     try:
         return profiles.parse(path.read_text("utf-8-sig"), path.name.removesuffix(profiles.SUFFIX))

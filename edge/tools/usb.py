@@ -8,7 +8,7 @@ from pathlib import Path
 
 import msgspec
 
-from drivers.profile import OWN_FOLDER
+from drivers.profile import OWN_FOLDER, Shelf
 from edge.bundles import find_anchor, take
 from edge.clock import SET_FLOOR_NS, SystemClock
 from edge.enrolment import FILE, read_settings
@@ -60,7 +60,9 @@ def _answer(path: Path, options: argparse.Namespace) -> Answer:
     result, said, hint, order = "taken", "", "", ""
     try:
         bundle = read_bundle_file(path)
-        taken = take(bundle, anchor, identity, _name(options, identity), now_ns, options.config.parent / OWN_FOLDER)
+        taken = take(
+            bundle, anchor, identity, _name(options, identity), now_ns, Shelf(options.config.parent / OWN_FOLDER)
+        )
         order, said = taken.id, taken.gateway
     except RequestError as error:
         result, said, hint = error.name, str(error), error.hint

@@ -166,37 +166,37 @@ def own(tmp_path) -> Path:
 
 
 def test_own_profile_is_found_by_its_name(own):
-    assert "my_gauge" in profile.names(own)
-    assert profile.load("my_gauge", own).model == "SHT20 RS-485"
+    assert "my_gauge" in profile.names(profile.Shelf(own))
+    assert profile.load("my_gauge", profile.Shelf(own)).model == "SHT20 RS-485"
 
 
 def test_installed_profile_wins_over_an_own_one_of_the_same_name(own):
     (own / "vaisala_wxt530.toml").write_text((own / "my_gauge.toml").read_text("utf-8"), "utf-8")
-    assert profile.load("vaisala_wxt530", own).model == "WXT530"
+    assert profile.load("vaisala_wxt530", profile.Shelf(own)).model == "WXT530"
 
 
 @pytest.mark.parametrize("name", ["../secret", "profiles/my_gauge", "my_gauge.toml", "", ".", "/etc/hostname"])
 def test_a_profile_is_a_name_and_never_a_path(own, name):
     (own.parent / "secret.toml").write_text((own / "my_gauge.toml").read_text("utf-8"), "utf-8")
     with pytest.raises(SettingsError, match="no profile"):
-        profile.load(name, own)
+        profile.load(name, profile.Shelf(own))
 
 
 def test_folder_that_is_not_there_has_no_profiles(tmp_path):
-    assert profile.names(tmp_path / "nowhere") == profile.installed()
+    assert profile.names(profile.Shelf(tmp_path / "nowhere", tmp_path / "neither")) == profile.installed()
 
 
 def test_own_profile_that_is_no_text_is_a_settings_error(own):
     (own / "my_gauge.toml").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(SettingsError, match="cannot be read"):
-        profile.load("my_gauge", own)
+        profile.load("my_gauge", profile.Shelf(own))
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
 def test_folder_that_may_not_be_read_has_no_profiles(own):
     own.chmod(0)
     try:
-        assert profile.names(own) == profile.installed()
+        assert profile.names(profile.Shelf(own)) == profile.installed()
     finally:
         own.chmod(0o700)
 
@@ -242,3 +242,13 @@ def test_a_device_written_out_as_the_profile_has_it_fits_the_schema_of_a_configu
     own = {**installed.device, **installed.site, "group": installed.group, "derived": installed.derived}
     document = {"device": [{"name": "d", "bus": "line", **own}]}
     assert list(jsonschema.Draft202012Validator(desired).iter_errors(document)) == []
+
+
+def test_released_profile_goes_before_the_installed_one_and_that_before_the_operators(tmp_path):
+    text = (FILES / "generic_sht20.toml").read_text("utf-8")
+    for folder in ("own", "released"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "vaisala_wxt530.toml").write_text(text, "utf-8")
+    shelf = profile.Shelf(tmp_path / "own", tmp_path / "released")
+    assert profile.load("vaisala_wxt530", shelf).model == "SHT20 RS-485"
+    assert profile.load("vaisala_wxt530", profile.Shelf(tmp_path / "own")).model == "WXT530"

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from drivers.profile import OWN_FOLDER
+from drivers.profile import OWN_FOLDER, Shelf
 from edge.configuration import read_configuration, read_desired
 from edge.errors import EdgeError
 from edge.mistakes import Mistakes
@@ -235,7 +235,7 @@ def configuration_with(profile: str) -> dict:
 @pytest.mark.parametrize("read", [read_configuration, read_desired])
 def test_a_device_may_name_a_profile_of_the_operators_own(gauge, read):
     mistakes = Mistakes()
-    configuration = read(configuration_with("my_gauge"), mistakes, gauge.parent)
+    configuration = read(configuration_with("my_gauge"), mistakes, Shelf(gauge.parent))
     assert mistakes.found == []
     assert [tag.name for tag in configuration.tags] == ["wall.width"]
 
@@ -243,14 +243,14 @@ def test_a_device_may_name_a_profile_of_the_operators_own(gauge, read):
 @pytest.mark.parametrize("profile", ["../my_gauge", "./my_gauge.toml", "my_gauge.toml", "profiles/my_gauge"])
 def test_a_configuration_never_reads_a_profile_by_its_path(gauge, profile):
     mistakes = Mistakes()
-    assert read_desired(configuration_with(profile), mistakes, gauge.parent) is None
+    assert read_desired(configuration_with(profile), mistakes, Shelf(gauge.parent)) is None
     assert [mistake.message for mistake in mistakes.found] == [f"there is no profile '{profile}'"]
 
 
 def test_mistake_in_an_own_profile_tells_how_to_find_it(gauge):
     change(gauge, "vendor =", "colour =")
     mistakes = Mistakes()
-    assert read_configuration(configuration_with("my_gauge"), mistakes, gauge.parent) is None
+    assert read_configuration(configuration_with("my_gauge"), mistakes, Shelf(gauge.parent)) is None
     (mistake,) = mistakes.found
     assert "profile 'my_gauge'" in mistake.message
     assert "fengsui-edge profile test my_gauge.toml" in mistake.hint

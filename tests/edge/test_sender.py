@@ -55,7 +55,11 @@ def begin() -> tuple[Conversation, Sender, Broker]:
     outlet.attach(cast("Any", broker))
     outlet.note_welcome(joins_parts=True)
     nothing = cast("Any", SimpleNamespace())
-    return talk, Sender(outlet, talk, nothing, nothing, nothing, nothing, tell_mode=nothing, keepalive_s=60.0), broker
+    return (
+        talk,
+        Sender(outlet, talk, nothing, nothing, nothing, nothing, None, tell_mode=nothing, keepalive_s=60.0),
+        broker,
+    )
 
 
 def sent(talk: Conversation, lane: Lane, last: int, payload: bytes) -> Sent:
