@@ -367,6 +367,10 @@ class Acquisition:
         """How every bus and device looks, by its place."""
         return {place: sight for collector in self._collectors for place, sight in collector.sights().items()}
 
+    def lines(self) -> tuple[str, ...]:
+        """The addresses that are acquired."""
+        return tuple(filter(None, (str(getattr(bus.settings, "url", "")) for bus in self.configuration.buses)))
+
     def outputs(self) -> dict[str, OutputHealth]:
         """The state of every output."""
         return {name: output.health() for name, output in self._outputs.items()}

@@ -31,7 +31,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from edge.acquisition import Acquisition
 from edge.applying import Applying
-from edge.arriving import find_arrival
+from edge.arriving import TOLD_S, find_arrival
 from edge.clock import SystemClock
 from edge.command_ledger import CommandLedger
 from edge.commands import Commander
@@ -43,6 +43,7 @@ from edge.inspection import Inspection
 from edge.live import Newest
 from edge.local.opening import open_local
 from edge.local.site import Arrival, Nameplate
+from edge.local.workplace import Workplace
 from edge.operating import Operation, OperationError
 from edge.outputs import Means
 from edge.outputs.program import FOLDER as PROGRAMS_FOLDER
@@ -58,6 +59,7 @@ from edge.twin import Twin
 from edge.updates.opening import Updates, find_shelf
 from edge.updates.updater import Updater
 from edge.uplink import Uplink
+from provisioning.kit.documents import Bundle
 from provisioning.signing import read_public_key
 from wire.claim import Issued
 from wire.command import Command
@@ -92,9 +94,13 @@ class Agent:
         keeper: Keeper | None,
         find_arrival: Callable[[], Arrival | None] = lambda: None,
         updates: Updates | None = None,
+        enrolment: Enrolment | None = None,
     ) -> None:
         self._boot = boot
         self._keeper = keeper
+        self._enrolment = enrolment
+        self.begins_anew = False
+        """Whether it has stopped to begin anew with what a laptop brought."""
         self._find_arrival = find_arrival
         self._data = data
         self._folder = folder
@@ -170,7 +176,7 @@ class Agent:
                 server = HealthServer(self.health, self.state)
                 await server.start(*address)
                 stack.push_async_callback(server.stop)
-            await open_local(stack, self._site, self._boot.local, self._data, self._folder)
+            await open_local(stack, self._workplace(), self._boot.local, self._data, self._folder)
             self._store.put_audit("started", f"release {RELEASE}, configuration {self._twin.version}")
             async with asyncio.TaskGroup() as tasks:
                 commit = tasks.create_task(supervise("store", self._store.commit_forever), name="store")
@@ -217,6 +223,25 @@ class Agent:
             commit=self._store.commit,
             find_arrival=self._find_arrival,
         )
+
+    def _workplace(self) -> Workplace:
+        return Workplace(
+            site=self._site,
+            look=self._inspection.look,
+            lines=lambda: self._acquisition.lines() if self._acquisition else (),
+            try_output=self.test_output,
+            say=self._store.put_audit,
+            take=self._take_bundle if self._enrolment else None,
+        )
+
+    def _take_bundle(self, bundle: Bundle) -> str:
+        """Take what a laptop brings, and begin anew with it once that is told."""
+        assert self._enrolment is not None
+        shelf = find_shelf(self._folder, self._data)
+        gateway = self._enrolment.take(bundle, self._boot.gateway.id, shelf, self._clock)
+        self.begins_anew = True
+        asyncio.get_running_loop().call_later(TOLD_S, lambda: self._stop.set())
+        return gateway
 
     async def _keep_identity(self) -> None:
         keeper = self._keeper
@@ -441,8 +466,10 @@ def read_command_key(path: Path) -> Ed25519PublicKey:
 
 async def run(
     boot: BootSettings, seed: Configuration, data: Path, folder: Path, enrolment: Enrolment | None = None
-) -> None:
-    """Run the agent until SIGTERM or SIGINT. ``folder`` is where relative paths of the settings start.
+) -> bool:
+    """Run the agent until SIGTERM or SIGINT. Returns whether it is to begin anew with other settings.
+
+    ``folder`` is where relative paths of the settings start.
 
     ``enrolment`` is how it gets its identity and keeps it; None if it signs in by a token.
     """
@@ -457,10 +484,11 @@ async def run(
     try:
         keeper = enrolment.keeper(clock, store.put_audit, boot.gateway.id) if enrolment else None
         seek = partial(find_arrival, enrolment, keeper) if enrolment and keeper else (lambda: None)
-        agent = Agent(boot, seed, twin, ledger, store, clock, data, folder, keeper, seek)
+        agent = Agent(boot, seed, twin, ledger, store, clock, data, folder, keeper, seek, enrolment=enrolment)
         known = enrolment.identity.read() if enrolment else None
         agent.uplink.floor_ns = known.time_ns if known else 0
         await agent.run(stop)
+        return agent.begins_anew
     finally:
         await store.close()
         ledger.close()

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
 
+from edge.checklist import check_clock
 from edge.clock import SystemClock
 from edge.enrolment import Enrolment, Keeper
 from edge.health import State
@@ -13,31 +15,63 @@ from edge.identity import IdentityError
 from edge.live import Newest
 from edge.local.opening import open_local
 from edge.local.site import Arrival, Nameplate
+from edge.local.workplace import Workplace
+from edge.operating import OperationError
 from edge.release import RELEASE
 from edge.settings import BootSettings
 from edge.station import Station
+from edge.supervise import end
+from edge.updates.opening import find_shelf
 from provisioning.codes import read_code
-from wire.claim import Issued
+from provisioning.kit.documents import Bundle
 from wire.health import Health
 
 NS = 1_000_000_000
+TOLD_S = 0.5
+"""So long an answer may take to be on its way."""
 
 
 async def arrive(
     enrolment: Enrolment, boot: BootSettings, data: Path, folder: Path, say: Callable[[str, str], None]
-) -> Issued:
-    """Show the gateway's own page, if it is to have one, and ask until there is an identity.
+) -> None:
+    """Show the gateway's own page, if it is to have one, until there is an identity or a laptop's bundle.
 
     ``folder`` is where the settings' paths start. Raises EdgeError if the page cannot be shown.
     """
     issued = enrolment.identity.read()
     if issued is not None:
-        return issued
-    clock = SystemClock()
+        return
+    clock, is_taken = SystemClock(), asyncio.Event()
     keeper = enrolment.keeper(clock, say)
+
+    def take(bundle: Bundle) -> str:
+        gateway = enrolment.take(bundle, "", find_shelf(folder, data), clock)
+        is_taken.set()
+        return gateway
+
+    work = Workplace(
+        site=_make_station(enrolment, keeper, boot, clock),
+        look=lambda: (check_clock(clock.state().quality),),
+        lines=tuple,
+        try_output=refuse_output,
+        say=say,
+        take=take,
+    )
     async with AsyncExitStack() as stack:
-        await open_local(stack, _make_station(enrolment, keeper, boot, clock), boot.local, data, folder)
-        return await keeper.enrol()
+        await open_local(stack, work, boot.local, data, folder)
+        tasks = [asyncio.create_task(keeper.enrol()), asyncio.create_task(is_taken.wait())]
+        try:
+            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                task.result()
+            await asyncio.sleep(TOLD_S)
+        finally:
+            await end(*tasks)
+
+
+def refuse_output(name: str, _lasts_s: float) -> str:
+    """Raise OperationError: a gateway that is nobody yet has no output."""
+    raise OperationError(f"there is no output '{name}' yet", hint="hand over the gateway's bundle first")
 
 
 def find_arrival(enrolment: Enrolment, keeper: Keeper) -> Arrival | None:

@@ -13,6 +13,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from drivers.profile import Shelf
+from edge.clock import SET_FLOOR_NS, SystemClock
 from edge.configuration import read_desired
 from edge.errors import EdgeError
 from edge.identity import IdentityFolder, OnSite
@@ -64,6 +65,12 @@ def _check_configuration(order: Order, shelf: Shelf) -> None:
     if order.config and read_desired(order.config, mistakes, shelf) is None:
         said = "; ".join(f"{format_place(m.place)}: {m.message}" for m in mistakes.found[:MISTAKES_MOST])
         raise RequestError("configuration", f"this release does not run it: {said}", hint="correct the variables")
+
+
+def newest_ns(clock: SystemClock) -> int:
+    """The time by which a kit has expired or not: the machine's own only while a time source holds it."""
+    now_ns = clock.newest_at(clock.mono_ns())
+    return now_ns if clock.state().quality == "synced" else min(now_ns, SET_FLOOR_NS)
 
 
 def find_seed(identity: IdentityFolder, shelf: Shelf) -> Configuration | None:

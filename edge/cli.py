@@ -30,6 +30,7 @@ TOOLS: Mapping[str, str] = {
     "write": "set a tag: shows what is there, asks, writes, reads back",
     "watch": "show tags live in a table, polled as the agent polls them",
     "capture": "record the octets of a line, both ways, as a case that a test can replay",
+    "console": "answer a technician's laptop at the serial console of this gateway",
     "alarms": "list, acknowledge and shelve the alarms of the agent that runs here",
     "local-code": "make or change the site code that opens the gateway's own page",
     "profile": "list the instruments that are known, show one, or test a profile",
@@ -52,11 +53,12 @@ class LazyParser(argparse.ArgumentParser):
 
 def _fill(parser: LazyParser) -> None:
     """Load the tools, of which the agent needs none, and give the parser of one its arguments."""
-    from edge.tools import alarms, capture, enrol, local_code, profile, read, scan, template, usb, watch, write
+    from edge.tools import alarms, capture, console, enrol, local_code, profile, read, scan, template, usb, watch, write
 
     modules: dict[str, Any] = {
         "alarms": alarms,
         "capture": capture,
+        "console": console,
         "enrol": enrol,
         "local-code": local_code,
         "profile": profile,
@@ -136,17 +138,21 @@ def _run(options: argparse.Namespace) -> int:
     from edge import agent, arriving
     from edge.tools import enrol
 
-    boot, seed = load(options.config, UNKNOWN if options.enrol else None, options.data)
-    enrolment = find_enrolment(options.config, options.enrol, options.data)
-    with _lock(options.data), asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+    folder, data = options.config.parent, options.data
+    boot, seed = load(options.config, UNKNOWN if options.enrol else None, data)
+    enrolment = find_enrolment(options.config, options.enrol, data)
+    begins_anew = True
+    with _lock(data), asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         if enrolment is not None:
             enrol.show_code(enrolment)
-            is_unknown = boot.gateway.id == UNKNOWN_ID or boot.uplink.url == UNKNOWN_URL
-            if is_unknown and enrolment.identity.on_site() is None:
-                runner.run(arriving.arrive(enrolment, boot, options.data, options.config.parent, _say))
-            boot, seed = load(options.config, enrolment.identity.defaults(), options.data)
-            seed = find_seed(enrolment.identity, find_shelf(options.config.parent, options.data)) or seed
-        runner.run(agent.run(boot, seed, options.data, options.config.parent, enrolment))
+        while begins_anew:
+            if enrolment is not None:
+                is_unknown = boot.gateway.id == UNKNOWN_ID or boot.uplink.url == UNKNOWN_URL
+                if is_unknown and enrolment.identity.on_site() is None:
+                    runner.run(arriving.arrive(enrolment, boot, data, folder, _say))
+                boot, seed = load(options.config, enrolment.identity.defaults(), data)
+                seed = find_seed(enrolment.identity, find_shelf(folder, data)) or seed
+            begins_anew = runner.run(agent.run(boot, seed, data, folder, enrolment))
     return EXIT_OK
 
 

@@ -19,6 +19,8 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta
 
+from drivers.profile import Shelf
+from edge.bundles import find_anchor, newest_ns, take
 from edge.checklist import check_clock, check_step
 from edge.clock import SystemClock
 from edge.errors import ConfigurationError, EdgeError
@@ -29,6 +31,7 @@ from provisioning.client import DoorError, ask, fetch_ca, is_certificate, read_u
 from provisioning.codes import read_code
 from provisioning.errors import KeyFileError, RequestError
 from provisioning.keys import PUBLIC, write_file
+from provisioning.kit.documents import Bundle
 from wire.checklist import Check
 from wire.claim import Enrol, Issued, Renew, Waiting
 
@@ -336,6 +339,15 @@ class Enrolment:
         door = Door(self._settings, self._folder, self.identity, clock)
         probe = Probe(self.identity, lambda: clock.state().quality == "synced")
         return Keeper(door, self.identity, clock, jitter, say, gateway, probe.ask)
+
+    def take(self, bundle: Bundle, gateway: str, shelf: Shelf, clock: SystemClock) -> str:
+        """Take a laptop's bundle for this gateway, whose name is "" if it has none. Returns the name it gives.
+
+        Raises RequestError whose name is the word of the refusal, or EdgeError; then all is as before.
+        """
+        ca_file = self._folder / self._settings.ca_file if self._settings.ca_file else None
+        anchor = find_anchor(self._settings.ca_sha256, ca_file)
+        return take(bundle, anchor, self.identity, gateway, newest_ns(clock), shelf).gateway
 
     @property
     def shows_code(self) -> bool:

@@ -13,6 +13,8 @@ from edge.operating import AlarmView, Operation
 
 SOCKET = "alarms.sock"
 """Its name in the data folder."""
+ON_SITE_SOCKET = "on-site.sock"
+"""The one of the serial console."""
 LINE_MOST = 16_384
 """Octets of a question."""
 WHERE = "command-line"

@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import secrets
 import ssl
-import time
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -21,8 +19,8 @@ from microdot import Microdot, Request, Response
 
 from edge.errors import EdgeError
 from edge.local.alarm_pages import Scene, make_alarm, make_alarms
-from edge.local.code import CODE_MOST, SiteCode
-from edge.local.gate import SESSION_S, Knocks, Session, Sessions
+from edge.local.door import Entered, SiteDoor
+from edge.local.gate import SESSION_S, Session
 from edge.local.gateway_page import make_gateway
 from edge.local.order import Arranged, arrange, count_urgent
 from edge.local.plant_pages import choose, make_equipment, make_values
@@ -30,8 +28,11 @@ from edge.local.requests import FormError, clean_name, own_path, read_operation,
 from edge.local.shell import Look
 from edge.local.sign_in_page import make_missing, make_sign_in
 from edge.local.site import Site
+from edge.local.technician import Technician
 from edge.local.texts import LANGUAGES, Texts
 from edge.operating import OperationError
+from wire.onsite import LINE_MOST
+from wire.onsite import PATH as ON_SITE
 from wire.sample import is_bad
 
 log = logging.getLogger(__name__)
@@ -39,6 +40,8 @@ log = logging.getLogger(__name__)
 REQUEST_S = 15.0
 CONNECTIONS_MOST = 64
 COOKIE = "fengsui-session"
+LARGE_MOST = 4
+"""Requests of laptops that are in memory at once."""
 THEMES = ("light", "dark")
 YEAR_S = 365 * 86_400
 STATIC = Path(__file__).parent / "static"
@@ -101,6 +104,8 @@ class _App(Microdot):
         except (ValueError, EOFError):
             answer = Response("", 400, dict(HEADERS))
         else:
+            if request.path == ON_SITE:
+                request.max_content_length = LINE_MOST
             answer = await self.dispatch_request(request)
         await answer.write(writer)
 
@@ -111,17 +116,15 @@ class LocalServer:
     def __init__(
         self,
         site: Site,
-        code: SiteCode,
+        door: SiteDoor,
+        technician: Technician,
         certificate: tuple[Path, Path] | None = None,
-        now_s: Callable[[], float] = time.monotonic,
     ) -> None:
         self._site = site
-        self._code = code
+        self._door = door
+        self._technician = technician
         self._certificate = certificate
-        self._now_s = now_s
-        self._knocks = Knocks()
-        self._sessions = Sessions()
-        self._trying = asyncio.Lock()
+        self._large = asyncio.Semaphore(LARGE_MOST)
         self._is_open = False
         self._app = _App()
         self._app.after_request(_protect)
@@ -136,6 +139,7 @@ class LocalServer:
         app.post("/sign-in")(self._sign_in)
         app.post("/sign-out")(self._sign_out)
         app.post("/operate")(self._operate)
+        app.post(ON_SITE)(self._answer_technician)
         app.get("/")(self._show_alarms)
         app.get("/alarm")(self._show_alarm)
         app.get("/values")(self._show_values)
@@ -166,7 +170,7 @@ class LocalServer:
     # who is there
 
     def _session(self, request: Request) -> Session | None:
-        return self._sessions.find(request.cookies.get(COOKIE, ""), self._now_s())
+        return self._door.find(request.cookies.get(COOKIE, ""))
 
     def _look(self, request: Request, session: Session | None = None, urgent: int = 0) -> Look:
         """For whom a page is made. What came of the last form is told once, and not to the script that refreshes."""
@@ -205,21 +209,16 @@ class LocalServer:
         name, code = clean_name(form.get("name", "")), form.get("code", "")
         if not name:
             return self._turn_away(request, 422, texts("name-missing"))
-        address = str(request.client_addr[0])
-        async with self._trying:  # one at a time: hashing takes memory, and a wait counts for whoever comes next
-            wait_s = self._knocks.wait_s(address, self._now_s())
-            if wait_s > 0:
-                answer = self._turn_away(request, 429, texts("wait", seconds=-int(-wait_s // 1)), name)
-                answer.headers["Retry-After"] = str(-int(-wait_s // 1))
-                return answer
-            if len(code) > CODE_MOST or not await asyncio.to_thread(self._code.fits, code):
-                self._knocks.fail(address, self._now_s())
+        entered = await self._door.enter(str(request.client_addr[0]), code, name)
+        if not isinstance(entered, Entered):
+            if entered.wait_s <= 0:
                 return self._turn_away(request, 401, texts("wrong-code"), name)
-            self._knocks.succeed(address)
-        token = secrets.token_urlsafe(32)
-        self._sessions.begin(token, secrets.token_urlsafe(32), name, self._now_s())
+            seconds = -int(-entered.wait_s // 1)
+            answer = self._turn_away(request, 429, texts("wait", seconds=seconds), name)
+            answer.headers["Retry-After"] = str(seconds)
+            return answer
         answer = _redirect("/gateway" if self._site.arrival() else "/")
-        _set_cookie(answer, COOKIE, token, int(SESSION_S), self._attributes)
+        _set_cookie(answer, COOKIE, entered.token, int(SESSION_S), self._attributes)
         return answer
 
     @property
@@ -232,8 +231,18 @@ class LocalServer:
     async def _sign_out(self, request: Request) -> Response:
         session = self._session(request)
         if session is not None and _is_own_form(request, session):
-            self._sessions.end(request.cookies.get(COOKIE, ""))
+            self._door.leave(request.cookies.get(COOKIE, ""))
         return _redirect("/sign-in")
+
+    async def _answer_technician(self, request: Request) -> Response:
+        """Answer a laptop. It shows its token in the body, which no page of somebody else's can know."""
+        async with self._large:
+            try:
+                octets = request.body or await _read_stream(request)
+            except asyncio.IncompleteReadError:
+                return Response("", 400)
+            answer = await self._technician.reply(octets, str(request.client_addr[0]))
+        return Response(answer, 200, {"Content-Type": "application/json"})
 
     # what is asked
 
@@ -336,6 +345,12 @@ def _load_certificate(certificate: Path, key: Path) -> ssl.SSLContext:
 def _form(request: Request) -> dict[str, str]:
     """The fields of a form, whatever came: Microdot's own reader stumbles over a lone %."""
     return dict(parse_qsl((request.body or b"").decode("utf-8", "replace"), keep_blank_values=True))
+
+
+async def _read_stream(request: Request) -> bytes:
+    """Read a body that is too large for a page's form. Raises asyncio.IncompleteReadError."""
+    octets: bytes = await request.stream.readexactly(request.content_length)  # type: ignore[union-attr]
+    return octets
 
 
 async def _protect(_request: Request, response: Response) -> Response:

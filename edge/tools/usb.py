@@ -9,8 +9,8 @@ from pathlib import Path
 import msgspec
 
 from drivers.profile import OWN_FOLDER, Shelf
-from edge.bundles import find_anchor, take
-from edge.clock import SET_FLOOR_NS, SystemClock
+from edge.bundles import find_anchor, newest_ns, take
+from edge.clock import SystemClock
 from edge.enrolment import FILE, read_settings
 from edge.errors import EdgeError
 from edge.identity import IdentityError, IdentityFolder
@@ -56,7 +56,7 @@ def _answer(path: Path, options: argparse.Namespace) -> Answer:
     enrol = options.enrol or options.config.parent / FILE
     settings = read_settings(enrol)
     anchor = find_anchor(settings.ca_sha256, enrol.parent / settings.ca_file if settings.ca_file else None)
-    identity, now_ns = IdentityFolder(options.data), _newest_ns(SystemClock())
+    identity, now_ns = IdentityFolder(options.data), newest_ns(SystemClock())
     result, said, hint, order = "taken", "", "", ""
     try:
         bundle = read_bundle_file(path)
@@ -86,12 +86,6 @@ def _answer(path: Path, options: argparse.Namespace) -> Answer:
     except KeyFileError as error:
         raise EdgeError(f"the answer cannot be written: {error}", hint=error.hint) from error
     return answer
-
-
-def _newest_ns(clock: SystemClock) -> int:
-    """The time by which a kit has expired or not: the machine's own only while a time source holds it."""
-    now_ns = clock.newest_at(clock.mono_ns())
-    return now_ns if clock.state().quality == "synced" else min(now_ns, SET_FLOOR_NS)
 
 
 def _name(options: argparse.Namespace, identity: IdentityFolder) -> str:

@@ -12,10 +12,10 @@ import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect
 
 from edge.local.code import hash_code
-from edge.local.server import LocalServer
 from tests.browser.conftest import DESK, PHONE, Watch, opened
 from tests.browser.test_console import CONTRAST, PICTURES
 from tests.edge.local.fake import FakeSite, alarm, flood
+from tests.edge.local.serving import make_server
 from wire.alarm import Standing
 
 CODE = "2468013579"
@@ -33,7 +33,7 @@ def address(site: FakeSite) -> Iterator[str]:
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever, name="gateway", daemon=True)
     thread.start()
-    server = LocalServer(site, hash_code(CODE))
+    server = make_server(site, hash_code(CODE))
     port = asyncio.run_coroutine_threadsafe(server.start("127.0.0.1", 0), loop).result(10)
     yield f"http://127.0.0.1:{port}"
     asyncio.run_coroutine_threadsafe(server.stop(), loop).result(10)

@@ -92,4 +92,6 @@ def test_agent_without_a_page_loads_none() -> None:
     code = "import sys; import edge.agent; print(*sys.modules)"
     answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     loaded = {name for name in answer.stdout.split() if name.startswith("edge.local.")}
-    assert loaded <= {f"edge.local.{name}" for name in ("exchange", "opening", "order", "settings", "site", "socket")}
+    assert loaded <= {
+        f"edge.local.{name}" for name in ("exchange", "opening", "order", "settings", "site", "socket", "workplace")
+    }

@@ -14,9 +14,10 @@ import pytest
 from edge.errors import EdgeError
 from edge.local.code import hash_code
 from edge.local.gate import SESSION_S
-from edge.local.server import COOKIE, HEADERS, LocalServer
+from edge.local.server import COOKIE, HEADERS
 from edge.local.site import Limit
 from tests.edge.local.fake import FakeSite, alarm, flood, tag
+from tests.edge.local.serving import make_server
 from wire.alarm import Standing
 
 CODE = "2468013579"
@@ -44,7 +45,7 @@ def clock() -> Clock:
 
 @pytest.fixture
 async def stranger(site: FakeSite, clock: Clock) -> AsyncIterator[httpx.AsyncClient]:
-    server = LocalServer(site, HASHED, now_s=clock)
+    server = make_server(site, HASHED, now_s=clock)
     port = await server.start("127.0.0.1", 0)
     async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}") as client:
         yield client
@@ -428,21 +429,21 @@ async def test_every_alarm_of_a_flood_is_on_one_page(operator, site):
 
 
 async def test_address_that_is_taken_is_named(site):
-    server = LocalServer(site, HASHED)
+    server = make_server(site, HASHED)
     port = await server.start("127.0.0.1", 0)
     with pytest.raises(EdgeError, match=rf"\[local\] listen 127.0.0.1:{port} cannot be had"):
-        await LocalServer(site, HASHED).start("127.0.0.1", port)
+        await make_server(site, HASHED).start("127.0.0.1", port)
     await server.stop()
 
 
 async def test_certificate_that_is_none_is_named(site, tmp_path):
     (tmp_path / "cert.pem").write_text("no certificate")
     with pytest.raises(EdgeError, match=r"cert\.pem"):
-        await LocalServer(site, HASHED, (tmp_path / "cert.pem", tmp_path / "key.pem")).start("127.0.0.1", 0)
+        await make_server(site, HASHED, (tmp_path / "cert.pem", tmp_path / "key.pem")).start("127.0.0.1", 0)
 
 
 async def test_page_is_served_by_https_with_a_secure_cookie(site, certificate):
-    server = LocalServer(site, HASHED, certificate)
+    server = make_server(site, HASHED, certificate)
     port = await server.start("127.0.0.1", 0)
     context = ssl.create_default_context(cafile=str(certificate[0]))
     async with httpx.AsyncClient(base_url=f"https://localhost:{port}", verify=context) as client:
@@ -503,7 +504,7 @@ async def test_what_is_no_request_is_refused_without_a_traceback(stranger, capfd
 
 
 async def test_stopping_ends_the_connections_of_those_who_say_nothing(site):
-    server = LocalServer(site, HASHED)
+    server = make_server(site, HASHED)
     port = await server.start("127.0.0.1", 0)
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     await asyncio.sleep(0.05)
