@@ -1,4 +1,4 @@
-"""The laptop's commands: ``fengsui-provision kit|site|usb|sync|report``."""
+"""The laptop's commands: ``fengsui-provision kit|site|usb|scan|commission|sync|report``."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ import msgspec
 from provisioning.codes import hash_code, make_code
 from provisioning.errors import ProvisioningError, RequestError
 from provisioning.keys import read_file
-from provisioning.kit import usb
+from provisioning.kit import onsite, usb
 from provisioning.kit.book import Book, find_path
 from provisioning.kit.documents import CONTENT, GRANT
 from provisioning.kit.file import Kit, KitFile, Secrets, check_kit, open_secrets, read_kit_file, write_kit
@@ -57,6 +57,13 @@ def add(commands: Any) -> None:
     make.add_argument("--out", type=Path, required=True, metavar="DIR", help="where the stick is mounted")
     read = _parser(actions, "read", "take the gateways' answers into the book", _usb_read, kit=True)
     read.add_argument("folder", type=Path, metavar="DIR", help="where the stick is mounted")
+    look = _parser(commands, "scan", "have a gateway look who is on its lines", _scan)
+    onsite.add_way(look)
+    onsite.add_line(look)
+    take = _parser(commands, "commission", "make a gateway what was chosen, and see it work", _commission, kit=True)
+    take.add_argument("--gateway", required=True, metavar="NAME")
+    onsite.add_way(take)
+    take.add_argument("--watch-s", type=float, default=onsite.WATCH_S, metavar="S", help="how long to wait for values")
     back = _parser(commands, "sync", "bring the book to the fleet", _sync, kit=True)
     _add_fleet(back)
     report = _parser(commands, "report", "write the commissioning report of a gateway", _report)
@@ -215,6 +222,35 @@ def _usb_read(options: argparse.Namespace) -> None:
     _tell(options, "\n".join(said), answers=[msgspec.to_builtins(answer) for answer in answers])
 
 
+def _scan(options: argparse.Namespace) -> None:
+    with onsite.signed_in(options) as gateway, _bar(Texts(options.language)("scan-bar")) as tell:
+        found, said = onsite.scan(gateway, options, tell)
+    _tell(options, said, **found)
+
+
+def _commission(options: argparse.Namespace) -> None:
+    """Hand over the bundle of what was chosen, watch the first values come, and try the outputs."""
+    texts, file = Texts(options.language), read_kit_file(options.kit)
+    kit = check_kit(file, time.time_ns())
+    secrets = open_secrets(file, _passphrase(options))
+    with _book(options) as book, onsite.signed_in(options) as gateway:
+        bundle = make_bundle(kit, secrets, book, options.gateway, options.by, time.time_ns())
+        _note(texts("handing-over", gateway=options.gateway), options)
+        name = gateway.hand_over(msgspec.json.encode(bundle))
+        book.add(kit.grant.kit, "bundle", name, options.by, time.time_ns(), {"by": "laptop"})
+        with _bar(texts("watch-bar")) as tell:
+            made = onsite.watch(gateway, options.watch_s, tell)
+        onsite.try_outputs(gateway, made, onsite.ask_yes, texts)
+        told = msgspec.to_builtins(made)
+        book.add(kit.grant.kit, "commission", name, options.by, time.time_ns(), told)
+    _tell(options, onsite.say(texts, name, made), gateway=name, **told)
+
+
+def _note(said: str, options: argparse.Namespace) -> None:
+    if not options.json:
+        print(said, file=sys.stderr)
+
+
 def _sync(options: argparse.Namespace) -> None:
     texts = Texts(options.language)
     kit = check_kit(read_kit_file(options.kit), 0)  # the book of a kit that has expired comes back too
@@ -262,7 +298,7 @@ def _bar(label: str) -> Iterator[Callable[[int, int], None]]:
 
     with Progress(console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task(label, total=None)
-        yield lambda done, total: bar.update(task, completed=done, total=total)
+        yield lambda done, total: bar.update(task, completed=done, total=total or None)
 
 
 def _passphrase(options: argparse.Namespace, *, is_new: bool = False) -> str:

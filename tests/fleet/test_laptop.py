@@ -218,7 +218,7 @@ def test_an_expired_kit_makes_nothing_and_its_bundle_is_refused_by_a_held_clock(
 ) -> None:
     prepare(laptop)
     clock.advance(8 * 86_400)
-    monkeypatch.setattr("edge.tools.usb._newest_ns", lambda _clock: clock.now_ns)
+    monkeypatch.setattr("edge.tools.usb.newest_ns", lambda _clock: clock.now_ns)
     assert laptop.plug_in()[1]["result"] == "expired"
     assert laptop.run("usb", "make", laptop.kit, "--gateway", GATEWAY, "--out", laptop.stick) == 1
     assert "has expired" in capsys.readouterr().err
