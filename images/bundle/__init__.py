@@ -1,0 +1,1 @@
+"""The agent as a bundle that needs no Python."""
