@@ -11,6 +11,7 @@ N ?=
 RUNS ?= 1000000
 KIND ?=
 ONLY ?=
+VERSION ?=
 # The tests that go through the modules of `make coverage`.
 COVERING := $(wildcard tests/edge/test_spool*.py) tests/edge/test_store.py tests/edge/test_alarm_restart.py tests/edge/test_waiting.py \
 	tests/edge/test_conversation.py tests/edge/test_peers.py tests/fleet/test_committer.py tests/fleet/test_conversation.py \
@@ -60,8 +61,8 @@ fuzz: $(VENV)/.dev ## Feed every driver a million hostile inputs (RUNS, KIND, SE
 	@$(if $(filter api,$(KIND)),:,$(BIN)/python -m tests.fuzz --runs $(RUNS) --seed $(SEED) $(if $(KIND),--kind $(KIND)))
 	@$(if $(filter-out api,$(KIND)),:,FENGSUI_API_EXAMPLES=1000 $(BIN)/pytest tests/fleet/test_openapi.py --timeout 0)
 
-bundle: $(VENV)/.dev ## Freeze the agent into dist/fengsui-edge
-	@cd images/bundle && ../../$(BIN)/pyinstaller --noconfirm --log-level WARN --distpath ../../dist --workpath ../../build/bundle fengsui-edge.spec
+bundle: $(VENV)/.dev ## Build the agent's bundle into dist (VERSION=1.2.3 for another version than the project's)
+	@VERSION=$(VERSION) $(BIN)/python -m images.bundle.build
 
 pictures: $(VENV)/.dev $(VENV)/.peers ## Take the documentation's pictures anew
 	@FENGSUI_PICTURES=docs/images $(BIN)/pytest tests/browser

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import faulthandler
 import fcntl
 import logging
 import sys
@@ -136,8 +137,10 @@ def _run(options: argparse.Namespace) -> int:
     import uvloop
 
     from edge import agent, arriving
+    from edge.notify import watched
     from edge.tools import enrol
 
+    faulthandler.enable()  # the launcher ends a hung agent by SIGABRT: the journal then says where it hung
     folder, data = options.config.parent, options.data
     boot, seed = load(options.config, UNKNOWN if options.enrol else None, data)
     enrolment = find_enrolment(options.config, options.enrol, data)
@@ -149,10 +152,10 @@ def _run(options: argparse.Namespace) -> int:
             if enrolment is not None:
                 is_unknown = boot.gateway.id == UNKNOWN_ID or boot.uplink.url == UNKNOWN_URL
                 if is_unknown and enrolment.identity.on_site() is None:
-                    runner.run(arriving.arrive(enrolment, boot, data, folder, _say))
+                    runner.run(watched(arriving.arrive(enrolment, boot, data, folder, _say)))
                 boot, seed = load(options.config, enrolment.identity.defaults(), data)
                 seed = find_seed(enrolment.identity, find_shelf(folder, data)) or seed
-            begins_anew = runner.run(agent.run(boot, seed, data, folder, enrolment))
+            begins_anew = runner.run(watched(agent.run(boot, seed, data, folder, enrolment)))
     return EXIT_OK
 
 

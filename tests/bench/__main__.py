@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from tests.bench.alarms import measure_alarms
+from tests.bench.bundle import measure_bundle
 from tests.bench.drain import measure_drain
 from tests.bench.enrol import measure_enrol
 from tests.bench.flood import measure_flood
@@ -42,6 +43,7 @@ PARTS: dict[str, Callable[[], dict[str, float]]] = {
     "reconnect": measure_reconnect,
     "enrol": measure_enrol,
     "provision": measure_provision,
+    "bundle": measure_bundle,
 }
 
 
@@ -52,7 +54,8 @@ def main() -> int:
     figures = json.loads(FILE.read_text()) if FILE.exists() else {}
     for name in [options.only] if options.only else PARTS:
         print(f"measuring {name} ...", file=sys.stderr)
-        figures.update({key: round(value, 3) for key, value in PARTS[name]().items()})
+        measured = PARTS[name]().items()
+        figures.update({key: value if isinstance(value, bool) else round(value, 3) for key, value in measured})
     FILE.parent.mkdir(exist_ok=True)
     FILE.write_text(json.dumps(figures, indent=2, sort_keys=True) + "\n")
     print(json.dumps(figures, sort_keys=True))
