@@ -16,7 +16,7 @@ T = TypeVar("T")
 
 
 async def watched(work: Coroutine[Any, Any, T], environment: Mapping[str, str] = os.environ) -> T:
-    """Say READY, then WATCHDOG from the event loop for as long as ``work`` takes: a loop that stands still says nothing."""
+    """Say READY, then WATCHDOG for as long as ``work`` takes. An event loop that stands still says nothing."""
     tell("READY=1", environment)
     beating = asyncio.create_task(_beat(environment), name="watchdog")
     try:

@@ -134,10 +134,9 @@ def objection(state: State, order: Order) -> str:
     return "" if order.tries > 0 and order.confirm_s > 0 else "tries and confirm_s must be above 0"
 
 
-def count(state: State, change: int) -> State:
-    """Count an attempt down before it starts, or back up if it was not its fault that it ended."""
-    trial = state.trial
-    return state if trial is None else replace(state, trial=replace(trial, left=trial.left + change))
+def count(state: State) -> State:
+    """Count an attempt down, before it starts: however it ends, it was one."""
+    return state if state.trial is None else replace(state, trial=replace(state.trial, left=state.trial.left - 1))
 
 
 def blame(state: State, fault: str) -> State:
@@ -159,7 +158,9 @@ def judge(trial: Trial, is_reached: bool, waits: list[str]) -> tuple[str, str]:
     """Judge a trial whose attempts are used up: outcome, reason. An outage of the fleet speaks against no release."""
     if trial.fault:
         return ROLLED_BACK, trial.fault
-    reason = f"not confirmed within {trial.confirm_s:g} s" + (f", waited for: {', '.join(waits)}" if waits else "")
+    reason = f"not confirmed in any attempt of {trial.confirm_s:g} s" + (
+        f", waited for: {', '.join(waits)}" if waits else ""
+    )
     if trial.probe and not is_reached:
         return INCONCLUSIVE, f"{reason}; {trial.probe} could not be reached"
     return ROLLED_BACK, reason
@@ -347,7 +348,7 @@ class Launcher:
             reason = f"slot {trial.slot} does not hold what was ordered"
             self._keep(end(self._state, REFUSED, reason, int(time.time())))
         if self._state.trial is not None:
-            self._keep(count(self._state, -1))
+            self._keep(count(self._state))
             shown = asdict(self._state.trial)
             names = ("nonce", "slot", "version", "action", "left", "confirm_s")
             write(self._slots / TRIAL, {name: shown[name] for name in names})
@@ -411,9 +412,6 @@ class Launcher:
         fault = self._watch(child)
         with contextlib.suppress(ProcessLookupError):  # whatever it left behind
             os.killpg(child.pid, signal.SIGKILL)
-        if self._stopping:
-            self._note(count(self._state, 1))  # nobody can say it failed
-            return ""
         if fault:
             self._note(blame(self._state, fault))
         return fault
