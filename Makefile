@@ -18,7 +18,7 @@ COVERING := $(wildcard tests/edge/test_spool*.py) tests/edge/test_store.py tests
 	$(wildcard tests/fleet/test_backlog.py tests/fleet/test_ingest*.py) tests/fleet/test_broker.py tests/fleet/test_items.py tests/fleet/test_waveforms.py
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test coverage check bench faults faults-selftest fuzz bundle pictures schemas requirements clean
+.PHONY: help setup demo test coverage check bench faults faults-selftest fuzz bundle deb pictures schemas requirements clean
 
 help: ## Show this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -63,6 +63,9 @@ fuzz: $(VENV)/.dev ## Feed every driver a million hostile inputs (RUNS, KIND, SE
 
 bundle: $(VENV)/.dev ## Build the agent's bundle into dist (VERSION=1.2.3 for another version than the project's)
 	@VERSION=$(VERSION) $(BIN)/python -m images.bundle.build
+
+deb: $(VENV)/.dev ## Build the agent's Debian package into dist (VERSION=1.2.3 likewise)
+	@VERSION=$(VERSION) $(BIN)/python -m images.bundle.deb
 
 pictures: $(VENV)/.dev $(VENV)/.peers ## Take the documentation's pictures anew
 	@FENGSUI_PICTURES=docs/images $(BIN)/pytest tests/browser
