@@ -36,6 +36,7 @@ from typing import Any, TypeVar
 SLOTS = ("a", "b")
 PROGRAM = "fengsui-edge/fengsui-edge"
 SLOT, ORDER, TRIAL, WAITS, CONFIRM = "slot.json", "order.json", "trial.json", "waits.json", "confirm.json"
+SHOWN = ("nonce", "slot", "version", "action", "left", "confirm_s")
 CONFIRMED, ROLLED_BACK, INCONCLUSIVE, REFUSED = "confirmed", "rolled-back", "inconclusive", "refused"
 TURN_S, PROBE_S, ABORT_S, PAUSE_MOST_S, STEADY_S = 0.5, 3.0, 2.0, 30.0, 60.0
 TYPES: Mapping[str, Any] = {"str": str, "int": int, "float": (int, float)}
@@ -158,9 +159,8 @@ def judge(trial: Trial, is_reached: bool, waits: list[str]) -> tuple[str, str]:
     """Judge a trial whose attempts are used up: outcome, reason. An outage of the fleet speaks against no release."""
     if trial.fault:
         return ROLLED_BACK, trial.fault
-    reason = f"not confirmed in any attempt of {trial.confirm_s:g} s" + (
-        f", waited for: {', '.join(waits)}" if waits else ""
-    )
+    waited = f", waited for: {', '.join(waits)}" if waits else ""
+    reason = f"not confirmed in any attempt of {trial.confirm_s:g} s{waited}"
     if trial.probe and not is_reached:
         return INCONCLUSIVE, f"{reason}; {trial.probe} could not be reached"
     return ROLLED_BACK, reason
@@ -292,10 +292,8 @@ class Launcher:
         while not self._stopping:
             try:
                 release = self._next()
-            except OSError as error:  # a trial that cannot be counted must not begin
-                say(f"{error}: tries nothing, runs the good release")
-                self._state = replace(self._state, trial=None)
-                release = self._state.good
+            except OSError as error:
+                release = self._give_up(error)
             began_s = time.monotonic()
             fault = self._run(release)
             is_steady = isinstance(release, Trial) or time.monotonic() - began_s > STEADY_S
@@ -304,6 +302,13 @@ class Launcher:
                 say(f"{release.version} in slot {release.slot}: {fault}")
                 self._wait(pause_s)
         return 0
+
+    def _give_up(self, error: OSError) -> Release:
+        """Try nothing: an attempt that cannot be counted on the disk must not begin."""
+        say(f"{error}: tries nothing, runs the good release")
+        if self._state.trial is not None:
+            self._state = end(self._state, INCONCLUSIVE, f"not tried: {error}", int(time.time()))
+        return self._state.good
 
     def _load(self) -> State:
         document = read(self._slots / SLOT)
@@ -329,7 +334,7 @@ class Launcher:
                 say(f"{state.last.version}: {state.last.outcome} {state.last.reason}")
 
     def _note(self, state: State) -> None:
-        """Keep what is not lost for good with the power: an attempt without its fault is still counted."""
+        """Go by a state, and keep it if the disk takes it: nothing is worse off that forgets it."""
         try:
             self._keep(state)
         except OSError as error:
@@ -350,11 +355,10 @@ class Launcher:
         if self._state.trial is not None:
             self._keep(count(self._state))
             shown = asdict(self._state.trial)
-            names = ("nonce", "slot", "version", "action", "left", "confirm_s")
-            write(self._slots / TRIAL, {name: shown[name] for name in names})
+            write(self._slots / TRIAL, {name: shown[name] for name in SHOWN})
             return self._state.trial
-        remove(self._slots / TRIAL)
         self._check_good()
+        remove(self._slots / TRIAL)
         return self._state.good
 
     def _check_good(self) -> None:
@@ -363,7 +367,7 @@ class Launcher:
             return
         say(f"slot {good.slot} with {good.version} is damaged")
         if previous is not None and is_whole(self._slots, previous):
-            self._keep(fall_back(self._state))
+            self._note(fall_back(self._state))
 
     def _take_confirm(self) -> None:
         trial, document = self._state.trial, read(self._slots / CONFIRM)
@@ -372,6 +376,7 @@ class Launcher:
         try:
             if trial is not None and document.get("nonce") == trial.nonce:
                 self._keep(end(self._state, CONFIRMED, "", int(time.time())))
+                remove(self._slots / TRIAL)
             remove(self._slots / CONFIRM)
         except OSError as error:  # it is taken as soon as the disk takes it
             say(str(error))
