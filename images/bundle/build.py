@@ -127,15 +127,20 @@ def read_version(root: Path) -> str:
     return str(tomllib.loads((root / "pyproject.toml").read_text("utf-8"))["project"]["version"])
 
 
+def ask(command: str, root: Path, text: str | None) -> tuple[str, str, int]:
+    """Read the command line of a build: version, commit and its time."""
+    parser = argparse.ArgumentParser(prog=command, description=text, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--version", default=os.environ.get("VERSION") or read_version(root), help="else the project's")
+    parser.add_argument("--commit", nargs=2, metavar=("HASH", "SECONDS"), help="where there is no git")
+    options = parser.parse_args()
+    commit, when_s = options.commit or read_commit(root)
+    return options.version, commit, int(when_s)
+
+
 def main() -> int:
     """Build the bundle of this checkout."""
     root = Path(__file__).resolve().parents[2]
-    parser = argparse.ArgumentParser(
-        prog="make bundle", description=__doc__, formatter_class=argparse.RawTextHelpFormatter
-    )
-    parser.add_argument("--version", default=os.environ.get("VERSION") or read_version(root), help="else the project's")
-    options = parser.parse_args()
-    print(build(root, root / "build/bundle", root / "dist", options.version, *read_commit(root)))
+    print(build(root, root / "build/bundle", root / "dist", *ask("make bundle", root, __doc__)))
     return 0
 
 

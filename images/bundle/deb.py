@@ -5,7 +5,6 @@ What it holds beside the bundle is in images/debian, images/systemd and images/l
 
 from __future__ import annotations
 
-import argparse
 import hashlib
 import os
 import platform
@@ -15,7 +14,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from images.bundle.build import build, read_commit, read_version
+from images.bundle.build import ask, build
 
 ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64", "armv7l": "armhf"}
 PROGRAM, SCRIPT, DATA = 0o755, 0o755, 0o644
@@ -81,13 +80,10 @@ def package(images: Path, tree: Path, work: Path, out: Path, version: str, when_
 def main() -> int:
     """Build the package of this checkout."""
     root = Path(__file__).resolve().parents[2]
-    parser = argparse.ArgumentParser(prog="make deb", description=__doc__)
-    parser.add_argument("--version", default=os.environ.get("VERSION") or read_version(root), help="else the project's")
-    options = parser.parse_args()
-    commit, when_s = read_commit(root)
+    version, commit, when_s = ask("make deb", root, __doc__)
     work, out = root / "build/bundle", root / "dist"
-    build(root, work, out, options.version, commit, when_s)
-    print(package(root / "images", work / "tree", work, out, options.version, when_s))
+    build(root, work, out, version, commit, when_s)
+    print(package(root / "images", work / "tree", work, out, version, when_s))
     return 0
 
 

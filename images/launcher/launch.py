@@ -476,6 +476,7 @@ def notify(message: str) -> None:
     address = os.environ.get("NOTIFY_SOCKET", "")
     if address and message:
         with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as speaks:
+            speaks.setblocking(False)
             speaks.sendto(message.encode(), "\0" + address[1:] if address.startswith("@") else address)
 
 
