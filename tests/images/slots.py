@@ -106,7 +106,10 @@ class Yard:
             yield launcher
         finally:
             launcher.send_signal(signal.SIGTERM)
-            launcher.wait(PATIENCE_S)
+            try:
+                launcher.wait(PATIENCE_S)
+            finally:
+                launcher.kill()
 
     def log(self) -> str:
         return (self.folder / "log").read_text()

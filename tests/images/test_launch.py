@@ -266,6 +266,17 @@ def test_systemd_hears_that_the_agent_is_ready_and_the_launcher_alive(yard: Yard
     assert not any("MAINPID" in message for message in heard), "the main process stays the launcher"
 
 
+def test_a_systemd_that_does_not_listen_holds_nothing_up(yard: Yard, tmp_path: Path) -> None:
+    tells = "for _ in range(40): tell('READY=1')\n(slots / 'told').write_text('')\n"
+    yard.fill("a", "1.0", tells + LIVES)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as deaf:
+        deaf.bind(str(tmp_path / "systemd"))
+        with yard.launched(NOTIFY_SOCKET=str(tmp_path / "systemd")) as launcher:
+            until((yard.folder / "told").exists, "an agent that told all")
+            launcher.send_signal(signal.SIGTERM)
+            assert launcher.wait(20) == 0
+
+
 def test_a_disk_that_takes_nothing_more_runs_the_good_release(yard: Yard) -> None:
     with yard.launched():
         until(lambda: yard.starts, "a start")
