@@ -9,6 +9,8 @@
     DIR/waits.json     {"nonce", "for": [...]}: what the agent still waits for               agent, read at the end
     DIR/confirm.json   {"nonce"}: the agent found itself well                                agent -> launcher
 
+The agent finds DIR in FENGSUI_SLOTS, and whom to tell that it lives in NOTIFY_SOCKET and WATCHDOG_USEC.
+
 It is no part of what it launches and loads nothing from a slot. What it decides is on the disk before it acts on it:
 it may be killed anywhere, and the next start goes on from slot.json.
 """
@@ -409,6 +411,7 @@ class Launcher:
         environment = os.environ | {
             "NOTIFY_SOCKET": "@" + self._hears.getsockname()[1:].decode("ascii"),
             "WATCHDOG_USEC": str(int(self._watchdog_s * 1e6)),
+            "FENGSUI_SLOTS": str(self._slots),
         }
         environment.pop("WATCHDOG_PID", None)
         program = str(self._slots / release.slot / PROGRAM)

@@ -20,7 +20,7 @@ PATIENCE_S = 30.0
 
 WELL = """
 import json, os, pathlib, signal, socket, sys, time
-slots = pathlib.Path(os.environ["SLOTS"])
+slots = pathlib.Path(os.environ["FENGSUI_SLOTS"])
 with (slots / "starts").open("a") as file:
     file.write(pathlib.Path(__file__).parent.parent.name + "\\n")
 signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
@@ -98,7 +98,7 @@ class Yard:
     @contextmanager
     def launched(self, *options: str, **environment: str) -> Iterator[subprocess.Popen[str]]:
         """A launcher that runs; ended by SIGTERM."""
-        surroundings = os.environ | {"SLOTS": str(self.folder)} | environment
+        surroundings = os.environ | environment
         log = self.folder / "log"
         with log.open("a") as stderr:
             launcher = subprocess.Popen(self.command(*options), env=surroundings, stderr=stderr, text=True)

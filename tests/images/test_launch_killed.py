@@ -21,7 +21,7 @@ def run_killed(yard: Yard, step: int) -> bool:
     """Run a launcher to the end of its trial, or to the step before which it is killed. Says whether it was."""
     command = [sys.executable, "-S", str(SHIM), str(step), *yard.command(launcher=LAUNCHER)[2:]]
     with (yard.folder / "log").open("a") as log:
-        launcher = subprocess.Popen(command, env=os.environ | {"SLOTS": str(yard.folder)}, stderr=log)
+        launcher = subprocess.Popen(command, stderr=log)
     until(lambda: launcher.poll() is not None or is_over(yard), "an end")
     if launcher.poll() is None:
         launcher.send_signal(signal.SIGTERM)
