@@ -56,7 +56,7 @@ from edge.store import Store
 from edge.supervise import end, supervise
 from edge.trial import Sight
 from edge.twin import Twin
-from edge.updates.opening import Updates, find_shelf
+from edge.updates.opening import Updates, find_shelf, find_updates
 from edge.updates.updater import Updater
 from edge.uplink import Uplink
 from provisioning.kit.documents import Bundle
@@ -481,15 +481,21 @@ async def run(
     twin = Twin(data / "twin.json")
     ledger = CommandLedger(data / "commands.json")
     store = await Store.open(data / "spool.sqlite3", boot.spool, clock)
+    updates: Updates | None = None
     try:
         keeper = enrolment.keeper(clock, store.put_audit, boot.gateway.id) if enrolment else None
         seek = partial(find_arrival, enrolment, keeper) if enrolment and keeper else (lambda: None)
-        agent = Agent(boot, seed, twin, ledger, store, clock, data, folder, keeper, seek, enrolment=enrolment)
+        updates = find_updates(boot, data, folder, enrolment, clock)
+        agent = Agent(
+            boot, seed, twin, ledger, store, clock, data, folder, keeper, seek, updates=updates, enrolment=enrolment
+        )
         known = enrolment.identity.read() if enrolment else None
         agent.uplink.floor_ns = known.time_ns if known else 0
         await agent.run(stop)
         return agent.begins_anew
     finally:
+        if updates is not None:
+            updates.close()
         await store.close()
         ledger.close()
         twin.close()

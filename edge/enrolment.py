@@ -114,7 +114,7 @@ class Door:
             checks=self._check(),
         )
         began = time.monotonic()
-        answer = ask(self._settings.url, request, self._context())
+        answer = ask(self._settings.url, request, self.context())
         self._took_ms = (time.monotonic() - began) * 1000
         return answer
 
@@ -131,9 +131,10 @@ class Door:
 
     def renew(self, gateway: str) -> Issued | Waiting:
         """Ask for the next certificate."""
-        return ask(self._settings.url, Renew(gateway=gateway, csr=self._identity.request()), self._context())
+        return ask(self._settings.url, Renew(gateway=gateway, csr=self._identity.request()), self.context())
 
-    def _context(self) -> Any:
+    def context(self) -> Any:
+        """Make the TLS context for the fleet's address, None for http. Raises DoorError, IdentityError."""
         if self._settings.url.startswith("http:"):
             return None
         issued = self._identity.read()
@@ -332,6 +333,10 @@ class Enrolment:
         self._settings = read_settings(path)
         self._folder = path.parent
         self.identity = IdentityFolder(data)
+
+    def trust(self, clock: SystemClock) -> Callable[[], Any]:
+        """Return what makes the TLS context for the fleet's address. Raises DoorError, IdentityError when called."""
+        return Door(self._settings, self._folder, self.identity, clock).context
 
     def keeper(self, clock: SystemClock, say: Callable[[str, str], None], gateway: str = "") -> Keeper:
         """Make what asks the fleet. ``gateway`` is the name that the configuration gives."""

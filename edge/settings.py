@@ -15,6 +15,7 @@ from edge.listening import read_listen
 from edge.local.settings import LocalSettings
 from edge.names import Hours, Name, Period, Seconds, Sibling
 from edge.output_settings import OutputEntry, OutputSettings
+from provisioning.client import read_url
 from wire.topics import is_gateway
 from wire.twin import TagInfo
 
@@ -180,6 +181,10 @@ class UpdateSettings(msgspec.Struct, frozen=True, kw_only=True):
     ] = 600.0
     tries: Annotated[int, Meta(ge=1, le=10, description="how often a new agent may start within its trial")] = 2
     min_free_bytes: Annotated[int, Meta(ge=0, description="octets of the disk that an update leaves free")] = 50_000_000
+
+    def __post_init__(self) -> None:
+        if self.url:
+            read_url(self.url)
 
 
 class BootSettings(msgspec.Struct, frozen=True, kw_only=True):

@@ -33,6 +33,7 @@ from fleet.livefeed import LiveFeed
 from fleet.notifications import views as _notifications
 from fleet.readings import views as _readings
 from fleet.relay import views as _relay
+from fleet.releases import views as releases
 from fleet.sites import views as _sites
 
 log = logging.getLogger(__name__)
@@ -79,6 +80,7 @@ def create_app(services: Services, feed: LiveFeed | None = None) -> APIFlask:
         app.register_blueprint(views.blueprint)
     app.extensions[enrolment.EXTENSION] = enrolment.Doorkeeper()
     app.register_blueprint(enrolment.blueprint)
+    app.register_blueprint(releases.blueprint)
     _add_health(app, services, feed)
     _add_metrics(app, services)
     console.register(app, services)

@@ -27,6 +27,7 @@ from fleet.gateways import cli as cli_gateways
 from fleet.gateways import service as gateways
 from fleet.notifications import cli as cli_notifications
 from fleet.relay import service as destinations
+from fleet.releases import cli as cli_releases
 from fleet.settings import DATABASE_URL, load
 from fleet.sites import service as sites
 
@@ -70,6 +71,7 @@ def build_parser() -> argparse.ArgumentParser:
     cli_commands.add(commands, _command, _with_services)
     cli_authority.add(commands, _command)
     cli_claims.add(commands, _command, _with_services)
+    cli_releases.add(commands, _command, _with_services)
     cli_configs.add(commands, _command, _with_services)
     _add_site(commands)
     _add_destination(commands)

@@ -28,6 +28,8 @@ from fleet.readings import retention
 from fleet.readings.parts import DAY_NS, HOUR_NS
 from fleet.readings.retention import Pruned, Step
 from fleet.relay import service as relay
+from fleet.releases.repository import utc_now
+from fleet.releases.service import find_repository
 from fleet.settings import Settings
 from provisioning.authority import Purpose
 from wire.record import Lane
@@ -85,6 +87,7 @@ class Upkeep:
         if now_ns // HOUR_NS != self._hour:
             rows += await self._prune_rest(settings, now_ns)
             await asyncio.to_thread(self._publish_crl)
+            await asyncio.to_thread(self._renew_releases)
             self._hour = now_ns // HOUR_NS
         held = await self._read(partial(retention.count_old_records, before_ns=raw_ns))
         self._metrics.held_by.set(held)
@@ -116,6 +119,14 @@ class Upkeep:
         for tag_id in await self._read(partial(retention.find_ahead, now_ns=now_ns)):
             rows += await self._drain("reading", partial(retention.prune_ahead, tag_id=tag_id, now_ns=now_ns))
         return rows
+
+    def _renew_releases(self) -> None:
+        """Keep the signed metadata of releases fresh: gateways take none that is older than a week."""
+        try:
+            if find_repository(self._services).renew(utc_now(self._services.clock())):
+                log.info("snapshot and timestamp of the releases are signed anew")
+        except SetupError as error:
+            log.error("the metadata of releases cannot be signed anew: %s. %s", error, error.hint)
 
     def _publish_crl(self) -> None:
         """Have brokers find a list of revoked certificates that is good for a week, where there is an authority."""

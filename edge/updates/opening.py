@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+import os
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 from drivers.profile import OWN_FOLDER, RELEASED_FOLDER, Shelf
 from edge.applying import Applying
 from edge.clock import SystemClock
+from edge.enrolment import Enrolment
+from edge.errors import EdgeError
 from edge.release import RELEASE
 from edge.settings import BootSettings
+from edge.trust import make_context
 from edge.updates.profiles import ProfileFolder, ProfileInstaller
-from edge.updates.slots import Slots
+from edge.updates.slots import Slots, find_slots
 from edge.updates.updater import Source, Updater
 from edge.updates.work import WorkFile
 
@@ -19,6 +24,48 @@ from edge.updates.work import WorkFile
 def find_shelf(folder: Path, data: Path) -> Shelf:
     """Return where profiles lie beside the installed ones. ``folder`` is where the configuration file is."""
     return Shelf(folder / OWN_FOLDER, data / RELEASED_FOLDER)
+
+
+def find_updates(
+    boot: BootSettings,
+    data: Path,
+    folder: Path,
+    enrolment: Enrolment | None,
+    clock: SystemClock,
+    environment: Mapping[str, str] = os.environ,
+) -> Updates | None:
+    """Return what this agent has for updates, None if none is to come. Raises EdgeError if its root is missing."""
+    settings = boot.update
+    url = settings.url or (enrolment.url if enrolment else "")
+    if not settings.root_file or not url:
+        return None
+    from edge.fetching.http import Http  # only a gateway that takes releases has the memory for these
+    from edge.fetching.source import ReleaseSource
+
+    root = folder / settings.root_file
+    if not root.exists():
+        raise EdgeError(
+            f"[update] root_file {root} is not there", hint="it comes with the installation: release root show"
+        )
+    trust: Callable[[], Any] = lambda: make_context(  # noqa: E731 - one of two
+        folder / settings.ca_file if settings.ca_file else None,
+        None,
+        None,
+        is_synced=clock.state().quality == "synced",
+        floor_ns=0,
+    )
+    if not settings.ca_file and enrolment is not None and not settings.url:
+        trust = enrolment.trust(clock)
+    profiles = ProfileFolder(data)
+    source = ReleaseSource(
+        Http(f"{url.rstrip('/')}/releases", trust),
+        root,
+        data / "updates",
+        release=RELEASE,
+        profiles=profiles.version,
+        min_free_bytes=settings.min_free_bytes,
+    )
+    return Updates(boot, data, folder, find_slots(environment), source)
 
 
 class Updates:
