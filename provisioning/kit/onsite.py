@@ -13,6 +13,7 @@ from typing import Any
 
 import msgspec
 
+from provisioning.errors import RequestError
 from provisioning.keys import read_file
 from provisioning.kit.gateway import BAUD, LOOK_S, Console, Gateway, Network, Tell, Way
 from provisioning.kit.texts import Texts
@@ -87,11 +88,15 @@ def _say_found(texts: Texts, found: Mapping[str, Any]) -> str:
 
 
 class Commission(msgspec.Struct, kw_only=True):
-    """What commissioning came to: a line of the book. ``outputs`` are ``seen``, ``not-seen`` or ``not-tested``."""
+    """What commissioning came to: a line of the book.
+
+    ``outputs`` are ``seen``, ``not-seen``, ``not-tested``, or ``refused`` by the gateway: why is in ``refusals``.
+    """
 
     checks: list[dict[str, Any]] = []
     values: dict[str, list[dict[str, Any]]] = {}
     outputs: dict[str, str] = {}
+    refusals: dict[str, str] = {}
     is_complete: bool = False
 
 
@@ -122,7 +127,11 @@ def try_outputs(gateway: Gateway, made: Commission, ask: Callable[[str], bool], 
         if not ask(texts("output-ask", output=check["title"] or output, seconds=LASTS_S)):
             made.outputs[output] = "not-tested"
             continue
-        gateway.try_output(output, LASTS_S)
+        try:
+            gateway.try_output(output, LASTS_S)
+        except RequestError as error:
+            made.outputs[output], made.refusals[output] = "refused", str(error)
+            continue
         is_seen = ask(texts("output-acted", output=check["title"] or output))
         gateway.note_seen(output, is_seen=is_seen)
         made.outputs[output] = "seen" if is_seen else "not-seen"
@@ -132,7 +141,10 @@ def ask_yes(question: str) -> bool:
     """Ask at the terminal; where there is none, the answer is no."""
     if not sys.stdin.isatty():
         return False
-    return input(f"{question} [y/N] ").strip().lower() in {"y", "yes", "是", "j"}
+    try:
+        return input(f"{question} [y/N] ").strip().lower() in {"y", "yes", "是", "j"}
+    except EOFError:
+        return False
 
 
 def say(texts: Texts, gateway: str, made: Commission) -> str:
@@ -142,6 +154,9 @@ def say(texts: Texts, gateway: str, made: Commission) -> str:
         f" {check['title'] or check['subject']} {check['fault'] or check['detail']}".rstrip()
         for check in made.checks
     ]
-    rows += [texts("output-" + state, output=name) for name, state in made.outputs.items()]
+    rows += [
+        texts("output-" + state, output=name, reason=made.refusals.get(name, ""))
+        for name, state in made.outputs.items()
+    ]
     rows.append(texts("commissioned" if made.is_complete else "commission-open", gateway=gateway))
     return "\n".join(rows)
