@@ -63,6 +63,7 @@ def add(commands: Any) -> None:
     take = _parser(commands, "commission", "make a gateway what was chosen, and see it work", _commission, kit=True)
     take.add_argument("--gateway", required=True, metavar="NAME")
     onsite.add_way(take)
+    onsite.add_line(take)
     take.add_argument("--watch-s", type=float, default=onsite.WATCH_S, metavar="S", help="how long to wait for values")
     back = _parser(commands, "sync", "bring the book to the fleet", _sync, kit=True)
     _add_fleet(back)
@@ -235,6 +236,11 @@ def _commission(options: argparse.Namespace) -> None:
     secrets = open_secrets(file, _passphrase(options))
     with _book(options) as book, onsite.signed_in(options) as gateway:
         bundle = make_bundle(kit, secrets, book, options.gateway, options.by, time.time_ns())
+        if options.line:
+            with _bar(texts("scan-bar")) as tell:
+                found, said = onsite.scan(gateway, options, tell)
+            _note(said, options)
+            book.add(kit.grant.kit, "scan", options.gateway, options.by, time.time_ns(), onsite.shorten(found))
         _note(texts("handing-over", gateway=options.gateway), options)
         name = gateway.hand_over(msgspec.json.encode(bundle))
         book.add(kit.grant.kit, "bundle", name, options.by, time.time_ns(), {"by": "laptop"})

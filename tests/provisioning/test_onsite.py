@@ -6,16 +6,18 @@ import os
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
 
+from provisioning.cli import main
 from provisioning.client import DoorError
 from provisioning.errors import RequestError
 from provisioning.kit import gateway as module
 from provisioning.kit.gateway import Console, Gateway
-from provisioning.kit.onsite import Commission, say, try_outputs
+from provisioning.kit.onsite import Commission, say, shorten, try_outputs
 from provisioning.kit.texts import LANGUAGES, Texts
 from tests.drivers.ptys import cable
 from wire import onsite
@@ -141,3 +143,15 @@ def test_what_the_gateway_refuses_is_raised_by_its_name() -> None:
     with pytest.raises(RequestError, match="no") as raised:
         gateway.look()
     assert raised.value.name == "not-done"
+
+
+def test_of_a_long_scan_the_book_keeps_what_the_fleet_takes() -> None:
+    found = [{"device": {"unit": n}, "matches": [{"model": "x" * 500}] * 9} for n in range(200)]
+    kept = shorten({"url": "rtu:///dev/ttyUSB0", "found": found, "noise": ["9600 8N1"] * 10_000})
+    assert len(msgspec.json.encode(kept)) < 64 * 1024
+    assert kept["found"][0]["device"] == {"unit": 0}
+
+
+def test_a_cable_that_is_not_there_is_said_in_chinese(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["scan", "--serial", str(tmp_path / "none"), "--language", "zh"]) == 1
+    assert "连接不通" in capsys.readouterr().err
