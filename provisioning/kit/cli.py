@@ -246,10 +246,12 @@ def _commission(options: argparse.Namespace) -> None:
         book.add(kit.grant.kit, "bundle", name, options.by, time.time_ns(), {"by": "laptop"})
         with _bar(texts("watch-bar")) as tell:
             made = onsite.watch(gateway, options.watch_s, tell)
+        for kind, detail in onsite.to_lines(made):
+            book.add(kit.grant.kit, kind, name, options.by, time.time_ns(), detail)
         onsite.try_outputs(gateway, made, onsite.ask_yes, texts)
-        told = msgspec.to_builtins(made)
-        book.add(kit.grant.kit, "commission", name, options.by, time.time_ns(), told)
-    _tell(options, onsite.say(texts, name, made), gateway=name, **told)
+        ended = {"outputs": made.outputs, "refusals": made.refusals, "is_complete": made.is_complete}
+        book.add(kit.grant.kit, "commission", name, options.by, time.time_ns(), ended)
+    _tell(options, onsite.say(texts, name, made), gateway=name, **msgspec.to_builtins(made))
 
 
 def _note(said: str, options: argparse.Namespace) -> None:

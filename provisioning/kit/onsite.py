@@ -20,6 +20,8 @@ from provisioning.kit.texts import Texts
 
 WATCH_S = 120.0
 LASTS_S = 3.0
+LINE_OCTETS = 48 * 1024
+"""So much of checks or values is in one line of the book: the fleet takes 64 KiB."""
 FOUND_MOST = 40
 KEPT = ("url", "asked", "complete", "heard")
 MARKS = {"done": "✓", "failed": "✗", "waiting": "…"}
@@ -96,7 +98,7 @@ def _say_found(texts: Texts, found: Mapping[str, Any]) -> str:
 
 
 class Commission(msgspec.Struct, kw_only=True):
-    """What commissioning came to: a line of the book.
+    """What commissioning came to.
 
     ``outputs`` are ``seen``, ``not-seen``, ``not-tested``, or ``refused`` by the gateway: why is in ``refusals``.
     """
@@ -106,6 +108,27 @@ class Commission(msgspec.Struct, kw_only=True):
     outputs: dict[str, str] = {}
     refusals: dict[str, str] = {}
     is_complete: bool = False
+
+
+def to_lines(made: Commission) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Return the lines of the book that tell what was seen, kind and detail, each small enough for the fleet."""
+    for rows in _split(made.checks):
+        yield "checklist", {"checks": rows}
+    for device, values in made.values.items():
+        for rows in _split(values):
+            yield "reading", {"device": device, "values": rows}
+
+
+def _split(rows: list[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
+    part, octets = list[dict[str, Any]](), 0
+    for row in rows:
+        size = len(msgspec.json.encode(row)) + 1
+        if part and octets + size > LINE_OCTETS:
+            yield part
+            part, octets = [], 0
+        part, octets = [*part, row], octets + size
+    if part:
+        yield part
 
 
 def watch(gateway: Gateway, watch_s: float, tell: Tell) -> Commission:

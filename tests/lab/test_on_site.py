@@ -22,6 +22,7 @@ from lab.site_file import Identity, read_identity
 from lab.stations import ChemicalPark
 from lab.truth import Truth
 from lab.way_in import ByClaim
+from provisioning.kit.book import Book
 
 PASSPHRASE = "four words of mine"
 
@@ -165,7 +166,9 @@ async def test_from_the_kit_by_scan_and_commission_to_the_first_reading(scene: S
             await asyncio.sleep(0.2)
     door = ("--url", scene.fleet.console_url.rstrip("/"), "--token-file", scene.folder / "token")
     synced = await scene.provision("sync", scene.kit, *door, *scene.opening)
-    assert synced["synced"] == len(["site", "scan", "bundle", "commission"])
+    kinds = [line.kind for line in Book(scene.book).lines()]
+    assert list(dict.fromkeys(kinds)) == ["site", "scan", "bundle", "checklist", "reading", "commission"]
+    assert synced["synced"] == len(kinds)
 
 
 async def test_by_the_serial_console_through_echo_and_noise(lonely: Scene) -> None:

@@ -17,7 +17,7 @@ from provisioning.client import DoorError
 from provisioning.errors import RequestError
 from provisioning.kit import gateway as module
 from provisioning.kit.gateway import Console, Gateway
-from provisioning.kit.onsite import Commission, say, shorten, try_outputs
+from provisioning.kit.onsite import Commission, say, shorten, to_lines, try_outputs
 from provisioning.kit.texts import LANGUAGES, Texts
 from tests.drivers.ptys import cable
 from wire import onsite
@@ -150,6 +150,15 @@ def test_of_a_long_scan_the_book_keeps_what_the_fleet_takes() -> None:
     kept = shorten({"url": "rtu:///dev/ttyUSB0", "found": found, "noise": ["9600 8N1"] * 10_000})
     assert len(msgspec.json.encode(kept)) < 64 * 1024
     assert kept["found"][0]["device"] == {"unit": 0}
+
+
+def test_a_large_gateway_goes_into_lines_that_the_fleet_takes_and_nothing_is_left_out() -> None:
+    checks = [SIREN | {"subject": f"gd-{n}", "detail": "值" * 200} for n in range(256)]
+    values = {"plc": [{"tag": f"plc.t{n}", "title": "液位" * 20, "value": n} for n in range(2000)], "none": []}
+    lines = list(to_lines(Commission(checks=checks, values=values)))
+    assert all(len(msgspec.json.encode(detail)) < 64 * 1024 for _, detail in lines)
+    assert [one for kind, detail in lines if kind == "checklist" for one in detail["checks"]] == checks
+    assert [one for kind, detail in lines if kind == "reading" for one in detail["values"]] == values["plc"]
 
 
 def test_a_cable_that_is_not_there_is_said_in_chinese(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
