@@ -27,6 +27,8 @@ Message = TypeVar("Message", Issued, Waiting, Refusal)
 class DoorError(ProvisioningError):
     """The fleet cannot be reached, or what answers is not the fleet. The gateway tries again later."""
 
+    name = "unreachable"
+
 
 def read_url(text: str) -> SplitResult:
     """Read the fleet's address. Raises ValueError: a claim goes over HTTPS, or does not leave the machine."""

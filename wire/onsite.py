@@ -21,26 +21,32 @@ LINE_MOST = 1024 * 1024
 Short = Annotated[str, Meta(max_length=200)]
 
 
-class SignIn(msgspec.Struct, frozen=True, kw_only=True, tag_field="do", tag="sign-in"):
+class Marked(msgspec.Struct, frozen=True, kw_only=True):
+    """``id`` comes back with the answer: on a serial line that of an earlier request may still be under way."""
+
+    id: Short = ""
+
+
+class SignIn(Marked, frozen=True, kw_only=True, tag_field="do", tag="sign-in"):
     """By the site code. ``name`` goes into the journal with what is done. The result has ``token``."""
 
     code: Short
     name: Short
 
 
-class Look(msgspec.Struct, frozen=True, kw_only=True, tag_field="do", tag="look"):
+class Look(Marked, frozen=True, kw_only=True, tag_field="do", tag="look"):
     """How the gateway stands: who it is, its way to the fleet, and its checklist (`wire.checklist`)."""
 
     token: Short
 
 
-class Ports(msgspec.Struct, frozen=True, kw_only=True, tag_field="do", tag="ports"):
+class Ports(Marked, frozen=True, kw_only=True, tag_field="do", tag="ports"):
     """The serial ports of the gateway, and who has them."""
 
     token: Short
 
 
-class Scan(msgspec.Struct, frozen=True, kw_only=True, tag_field="do", tag="scan"):
+class Scan(Marked, frozen=True, kw_only=True, tag_field="do", tag="scan"):
     """Begin to look who is on a line, as ``fengsui-edge scan`` does; empty words stand for the usual ones."""
 
     token: Short
@@ -50,7 +56,7 @@ class Scan(msgspec.Struct, frozen=True, kw_only=True, tag_field="do", tag="scan"
     parity: Short = ""
 
 
-class Read(msgspec.Struct, frozen=True, kw_only=True, tag_field="do", tag="read"):
+class Read(Marked, frozen=True, kw_only=True, tag_field="do", tag="read"):
     """Begin to read registers or a profile's values at a line that is not acquired, as ``fengsui-edge read`` does."""
 
     token: Short
@@ -62,33 +68,33 @@ class Read(msgspec.Struct, frozen=True, kw_only=True, tag_field="do", tag="read"
     count: Annotated[int, Meta(ge=1, le=125)] = 1
 
 
-class Came(msgspec.Struct, frozen=True, kw_only=True, tag_field="do", tag="came"):
+class Came(Marked, frozen=True, kw_only=True, tag_field="do", tag="came"):
     """What came of the survey or reading that was begun last; ``is_over`` in the result says whether it goes on."""
 
     token: Short
 
 
-class End(msgspec.Struct, frozen=True, kw_only=True, tag_field="do", tag="end"):
+class End(Marked, frozen=True, kw_only=True, tag_field="do", tag="end"):
     """End the survey after the exchange under way."""
 
     token: Short
 
 
-class Values(msgspec.Struct, frozen=True, kw_only=True, tag_field="do", tag="values"):
+class Values(Marked, frozen=True, kw_only=True, tag_field="do", tag="values"):
     """The newest values of an instrument that is acquired."""
 
     token: Short
     device: Short
 
 
-class Take(msgspec.Struct, frozen=True, kw_only=True, tag_field="do", tag="take"):
+class Take(Marked, frozen=True, kw_only=True, tag_field="do", tag="take"):
     """Take a signed bundle: what this gateway is to be (`provisioning.kit`). It begins anew with it."""
 
     token: Short
     bundle: bytes
 
 
-class TryOutput(msgspec.Struct, frozen=True, kw_only=True, tag_field="do", tag="try-output"):
+class TryOutput(Marked, frozen=True, kw_only=True, tag_field="do", tag="try-output"):
     """Switch an output on for some seconds, so that somebody sees or hears it."""
 
     token: Short
@@ -96,7 +102,7 @@ class TryOutput(msgspec.Struct, frozen=True, kw_only=True, tag_field="do", tag="
     lasts_s: Annotated[float, Meta(gt=0, le=30)] = 3.0
 
 
-class Seen(msgspec.Struct, frozen=True, kw_only=True, tag_field="do", tag="seen"):
+class Seen(Marked, frozen=True, kw_only=True, tag_field="do", tag="seen"):
     """Note in the journal whether a tested output was seen to act."""
 
     token: Short
@@ -107,8 +113,11 @@ class Seen(msgspec.Struct, frozen=True, kw_only=True, tag_field="do", tag="seen"
 Request = SignIn | Look | Ports | Scan | Read | Came | End | Values | Take | TryOutput | Seen
 
 
-class Answer(msgspec.Struct, frozen=True, kw_only=True):
-    """``result``, or ``error`` with a ``hint`` and its ``name``; ``wait_s`` is how long a code is not looked at."""
+class Answer(Marked, frozen=True, kw_only=True):
+    """``result``, or ``error`` with a ``hint`` and its ``name``; ``wait_s`` is how long a code is not looked at.
+
+    ``id`` is the request's, empty where none could be read.
+    """
 
     result: dict[str, Any] = {}
     error: str = ""

@@ -7,6 +7,7 @@ such a line the checklist and the values tell; to scan it, take its bus out of t
 from __future__ import annotations
 
 import os
+import secrets
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
@@ -38,12 +39,13 @@ class OnSiteError(EdgeError):
 
 
 class Technician:
-    """Answers requests."""
+    """Answers requests. ``run`` in how it stands is another each time that the agent begins."""
 
     def __init__(self, work: Workplace, door: SiteDoor) -> None:
         self._work = work
         self._door = door
         self._errand = Errand()
+        self._run = secrets.token_hex(8)
 
     async def reply(self, octets: bytes, address: str) -> bytes:
         """Answer a request of JSON that came from an address."""
@@ -58,6 +60,9 @@ class Technician:
             request = _requests.decode(octets)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             return onsite.Answer(error=f"not understood: {error}", name="not-understood", hint="is it one request?")
+        return msgspec.structs.replace(await self._do(request, address), id=request.id)
+
+    async def _do(self, request: onsite.Request, address: str) -> onsite.Answer:
         try:
             if isinstance(request, onsite.SignIn):
                 return await self._sign_in(request, address)
@@ -89,6 +94,7 @@ class Technician:
         site = self._work.site
         arrival, state = site.arrival(), site.state()
         return {
+            "run": self._run,
             "who": msgspec.to_builtins(site.identity()),
             "arrival": msgspec.to_builtins(arrival) if arrival else None,
             "is_connected": state.is_connected,

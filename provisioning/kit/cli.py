@@ -63,6 +63,7 @@ def add(commands: Any) -> None:
     take = _parser(commands, "commission", "make a gateway what was chosen, and see it work", _commission, kit=True)
     take.add_argument("--gateway", required=True, metavar="NAME")
     onsite.add_way(take)
+    onsite.add_line(take)
     take.add_argument("--watch-s", type=float, default=onsite.WATCH_S, metavar="S", help="how long to wait for values")
     back = _parser(commands, "sync", "bring the book to the fleet", _sync, kit=True)
     _add_fleet(back)
@@ -235,15 +236,22 @@ def _commission(options: argparse.Namespace) -> None:
     secrets = open_secrets(file, _passphrase(options))
     with _book(options) as book, onsite.signed_in(options) as gateway:
         bundle = make_bundle(kit, secrets, book, options.gateway, options.by, time.time_ns())
+        if options.line:
+            with _bar(texts("scan-bar")) as tell:
+                found, said = onsite.scan(gateway, options, tell)
+            _note(said, options)
+            book.add(kit.grant.kit, "scan", options.gateway, options.by, time.time_ns(), onsite.shorten(found))
         _note(texts("handing-over", gateway=options.gateway), options)
         name = gateway.hand_over(msgspec.json.encode(bundle))
         book.add(kit.grant.kit, "bundle", name, options.by, time.time_ns(), {"by": "laptop"})
         with _bar(texts("watch-bar")) as tell:
             made = onsite.watch(gateway, options.watch_s, tell)
+        for kind, detail in onsite.to_lines(made):
+            book.add(kit.grant.kit, kind, name, options.by, time.time_ns(), detail)
         onsite.try_outputs(gateway, made, onsite.ask_yes, texts)
-        told = msgspec.to_builtins(made)
-        book.add(kit.grant.kit, "commission", name, options.by, time.time_ns(), told)
-    _tell(options, onsite.say(texts, name, made), gateway=name, **told)
+        ended = {"outputs": made.outputs, "refusals": made.refusals, "is_complete": made.is_complete}
+        book.add(kit.grant.kit, "commission", name, options.by, time.time_ns(), ended)
+    _tell(options, onsite.say(texts, name, made), gateway=name, **msgspec.to_builtins(made))
 
 
 def _note(said: str, options: argparse.Namespace) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import ssl
 import time
+import uuid
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Protocol
@@ -28,8 +29,8 @@ Tell = Callable[[int, int], None]
 class Way(Protocol):
     """One exchange with a gateway. Raises DoorError if none comes about."""
 
-    def exchange(self, line: bytes) -> bytes:
-        """Send a request, and return the answer."""
+    def exchange(self, request: onsite.Request) -> onsite.Answer:
+        """Send a request, and return its answer."""
 
     def close(self) -> None:
         """Hang up."""
@@ -54,7 +55,7 @@ class Network:
                 "ca", f"{ca_file} cannot be used: {error}", hint="name the page's certificate"
             ) from error
 
-    def exchange(self, line: bytes) -> bytes:
+    def exchange(self, request: onsite.Request) -> onsite.Answer:
         """Post a request."""
         host = self._parts.hostname or ""
         connection: http.client.HTTPConnection
@@ -63,7 +64,7 @@ class Network:
         else:
             connection = http.client.HTTPConnection(host, self._parts.port, timeout=ANSWER_S)
         try:
-            connection.request("POST", onsite.PATH, line, {"Content-Type": "application/json"})
+            connection.request("POST", onsite.PATH, msgspec.json.encode(request), {"Content-Type": "application/json"})
             answer = connection.getresponse()
             octets = answer.read(onsite.LINE_MOST)
         except (OSError, http.client.HTTPException) as error:
@@ -75,7 +76,10 @@ class Network:
             raise DoorError(
                 f"{self._url} answers with status {answer.status}", hint="does it run a release that knows laptops?"
             )
-        return octets
+        answered = read_answer(octets)
+        if answered is None:
+            raise DoorError(f"what answers at {self._url} is no gateway", hint="is this its address?")
+        return answered
 
     def close(self) -> None:
         """Nothing stays open between two requests."""
@@ -93,23 +97,23 @@ class Console:
         except (OSError, ValueError) as error:  # SerialException is an OSError
             raise DoorError(f"{device} cannot be opened: {error}", hint="is it the cable to the gateway?") from error
 
-    def exchange(self, line: bytes) -> bytes:
-        """Send a line, and return the first one that is an answer."""
+    def exchange(self, request: onsite.Request) -> onsite.Answer:
+        """Send a line, and return the answer to it: all else is an echo, what others print, or was asked before."""
         try:
-            self._port.reset_input_buffer()
-            self._port.write(b"\n" + line + b"\n")  # whatever was cut off before ends here
-            return self._read()
+            self._port.write(b"\n" + msgspec.json.encode(request) + b"\n")  # whatever was cut off before ends here
+            return self._read(request.id)
         except OSError as error:
             raise DoorError(f"{self._device}: {error}", hint="is the cable still there?") from error
 
-    def _read(self) -> bytes:
+    def _read(self, asked: str) -> onsite.Answer:
         octets, until = b"", time.monotonic() + ANSWER_S
         while time.monotonic() < until:
             octets += self._port.read(max(1, self._port.in_waiting))
             *lines, octets = octets.split(b"\n")
-            for line in map(bytes.strip, lines):
-                if line.startswith(b"{") and b'"do":' not in line[:20]:
-                    return line
+            for line in lines:
+                answer = None if b'"do":' in line[:20] else read_answer(line)
+                if answer is not None and answer.id == asked:
+                    return answer
         raise DoorError(
             f"{self._device} says nothing that is an answer", hint="log in there, and start: fengsui-edge console"
         )
@@ -168,13 +172,15 @@ class Gateway:
 
     def hand_over(self, bundle: bytes) -> str:
         """Hand a bundle over, and wait until the gateway is back with it. Returns the gateway's name."""
+        before = self.look()["run"]
         gateway = str(self._ask(onsite.Take(token=self._token, bundle=bundle)).get("gateway", ""))
         time.sleep(2 * LOOK_S)
         until = time.monotonic() + BACK_S
         while True:
             try:
                 self.sign_in()
-                if self.look()["who"]["gateway"] == gateway:
+                standing = self.look()
+                if standing["run"] != before and standing["who"]["gateway"] == gateway:
                     return gateway
             except DoorError:
                 if time.monotonic() > until:
@@ -192,13 +198,17 @@ class Gateway:
         self._ask(onsite.Seen(token=self._token, output=output, is_seen=is_seen))
 
     def _ask(self, request: onsite.Request) -> dict[str, Any]:
-        octets = self._way.exchange(msgspec.json.encode(request))
-        try:
-            answer = msgspec.json.decode(octets, type=onsite.Answer)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            raise DoorError(f"what answers is no gateway: {error}", hint="is this its address?") from error
+        answer = self._way.exchange(msgspec.structs.replace(request, id=uuid.uuid4().hex))
         if answer.name == "no-agent":
             raise DoorError(answer.error, hint=answer.hint)
         if answer.error:
             raise RequestError(answer.name or "refused", answer.error, hint=answer.hint)
         return answer.result
+
+
+def read_answer(octets: bytes) -> onsite.Answer | None:
+    """Read an answer; None if it is none."""
+    try:
+        return msgspec.json.decode(octets, type=onsite.Answer)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None

@@ -13,12 +13,17 @@ from typing import Any
 
 import msgspec
 
+from provisioning.errors import RequestError
 from provisioning.keys import read_file
 from provisioning.kit.gateway import BAUD, LOOK_S, Console, Gateway, Network, Tell, Way
 from provisioning.kit.texts import Texts
 
 WATCH_S = 120.0
 LASTS_S = 3.0
+LINE_OCTETS = 48 * 1024
+"""So much of checks or values is in one line of the book: the fleet takes 64 KiB."""
+FOUND_MOST = 40
+KEPT = ("url", "asked", "complete", "heard")
 MARKS = {"done": "✓", "failed": "✗", "waiting": "…"}
 
 
@@ -75,6 +80,12 @@ def scan(gateway: Gateway, options: argparse.Namespace, tell: Tell) -> tuple[dic
     return {"ports": ports, "lines": standing["lines"]}, "\n".join(lines) or texts("port-none")
 
 
+def shorten(found: Mapping[str, Any]) -> dict[str, Any]:
+    """Keep of a scan what a report needs: the fleet takes 64 KiB of a line of the book."""
+    told = [{**one, "matches": one.get("matches", [])[:1]} for one in found.get("found", [])[:FOUND_MOST]]
+    return {name: found[name] for name in KEPT if name in found} | {"found": told}
+
+
 def _say_found(texts: Texts, found: Mapping[str, Any]) -> str:
     rows = []
     for one in found.get("found", []):
@@ -87,12 +98,37 @@ def _say_found(texts: Texts, found: Mapping[str, Any]) -> str:
 
 
 class Commission(msgspec.Struct, kw_only=True):
-    """What commissioning came to: a line of the book. ``outputs`` are ``seen``, ``not-seen`` or ``not-tested``."""
+    """What commissioning came to.
+
+    ``outputs`` are ``seen``, ``not-seen``, ``not-tested``, or ``refused`` by the gateway: why is in ``refusals``.
+    """
 
     checks: list[dict[str, Any]] = []
     values: dict[str, list[dict[str, Any]]] = {}
     outputs: dict[str, str] = {}
+    refusals: dict[str, str] = {}
     is_complete: bool = False
+
+
+def to_lines(made: Commission) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Return the lines of the book that tell what was seen, kind and detail, each small enough for the fleet."""
+    for rows in _split(made.checks):
+        yield "checklist", {"checks": rows}
+    for device, values in made.values.items():
+        for rows in _split(values):
+            yield "reading", {"device": device, "values": rows}
+
+
+def _split(rows: list[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
+    part, octets = list[dict[str, Any]](), 0
+    for row in rows:
+        size = len(msgspec.json.encode(row)) + 1
+        if part and octets + size > LINE_OCTETS:
+            yield part
+            part, octets = [], 0
+        part, octets = [*part, row], octets + size
+    if part:
+        yield part
 
 
 def watch(gateway: Gateway, watch_s: float, tell: Tell) -> Commission:
@@ -122,7 +158,11 @@ def try_outputs(gateway: Gateway, made: Commission, ask: Callable[[str], bool], 
         if not ask(texts("output-ask", output=check["title"] or output, seconds=LASTS_S)):
             made.outputs[output] = "not-tested"
             continue
-        gateway.try_output(output, LASTS_S)
+        try:
+            gateway.try_output(output, LASTS_S)
+        except RequestError as error:
+            made.outputs[output], made.refusals[output] = "refused", str(error)
+            continue
         is_seen = ask(texts("output-acted", output=check["title"] or output))
         gateway.note_seen(output, is_seen=is_seen)
         made.outputs[output] = "seen" if is_seen else "not-seen"
@@ -132,7 +172,10 @@ def ask_yes(question: str) -> bool:
     """Ask at the terminal; where there is none, the answer is no."""
     if not sys.stdin.isatty():
         return False
-    return input(f"{question} [y/N] ").strip().lower() in {"y", "yes", "是", "j"}
+    try:
+        return input(f"{question} [y/N] ").strip().lower() in {"y", "yes", "是", "j"}
+    except EOFError:
+        return False
 
 
 def say(texts: Texts, gateway: str, made: Commission) -> str:
@@ -142,6 +185,9 @@ def say(texts: Texts, gateway: str, made: Commission) -> str:
         f" {check['title'] or check['subject']} {check['fault'] or check['detail']}".rstrip()
         for check in made.checks
     ]
-    rows += [texts("output-" + state, output=name) for name, state in made.outputs.items()]
+    rows += [
+        texts("output-" + state, output=name, reason=made.refusals.get(name, ""))
+        for name, state in made.outputs.items()
+    ]
     rows.append(texts("commissioned" if made.is_complete else "commission-open", gateway=gateway))
     return "\n".join(rows)

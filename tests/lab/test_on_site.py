@@ -22,6 +22,7 @@ from lab.site_file import Identity, read_identity
 from lab.stations import ChemicalPark
 from lab.truth import Truth
 from lab.way_in import ByClaim
+from provisioning.kit.book import Book
 
 PASSPHRASE = "four words of mine"
 
@@ -151,7 +152,10 @@ async def test_from_the_kit_by_scan_and_commission_to_the_first_reading(scene: S
     settings = [word for name, value in scene.station.places.items() for word in ("--set", f"{name}={value}")]
     chosen = ("--gateway", scene.identity.id, "--site", scene.identity.site, "--template", scene.identity.id)
     await scene.provision("site", scene.kit, *chosen, *settings, *scene.opening)
-    made = await scene.provision("commission", scene.kit, "--gateway", scene.identity.id, *scene.at, *scene.opening)
+    line = ("--line", f"tcp://127.0.0.1:{url}", "--units", "1-2")
+    made = await scene.provision(
+        "commission", scene.kit, "--gateway", scene.identity.id, *line, *scene.at, *scene.opening
+    )
     assert made["is_complete"], made
     assert any(made["values"].values())
     assert set(made["outputs"].values()) <= {"not-tested"}
@@ -162,7 +166,9 @@ async def test_from_the_kit_by_scan_and_commission_to_the_first_reading(scene: S
             await asyncio.sleep(0.2)
     door = ("--url", scene.fleet.console_url.rstrip("/"), "--token-file", scene.folder / "token")
     synced = await scene.provision("sync", scene.kit, *door, *scene.opening)
-    assert synced["synced"] >= 3
+    kinds = [line.kind for line in Book(scene.book).lines()]
+    assert list(dict.fromkeys(kinds)) == ["site", "scan", "bundle", "checklist", "reading", "commission"]
+    assert synced["synced"] == len(kinds)
 
 
 async def test_by_the_serial_console_through_echo_and_noise(lonely: Scene) -> None:

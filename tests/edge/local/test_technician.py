@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import io
 import json
+import os
 import subprocess
 import sys
+import termios
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -19,11 +22,14 @@ from edge.local.errand import Errand, ErrandError
 from edge.local.socket import ConsoleSocket
 from edge.local.technician import Technician, _place
 from edge.local.workplace import Workplace
+from edge.tools.console import relay
+from provisioning.kit.gateway import Console
+from tests.drivers.ptys import cable
 from tests.edge.local.fake import FakeSite
 from tests.edge.local.serving import make_workplace
 from tests.edge.local.test_page import CODE, HASHED
 from wire.checklist import Check
-from wire.onsite import LINE_MOST, PATH
+from wire.onsite import LINE_MOST, PATH, Answer, SignIn, Take
 
 PATIENT = """
 import time
@@ -223,3 +229,65 @@ def test_console_without_an_agent_says_so(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "edge.cli", "console", "--data", str(tmp_path)]
     done = subprocess.run(command, input=b'{"do": "look", "token": ""}\n', capture_output=True, check=True)
     assert json.loads(done.stdout)["name"] == "no-agent"
+
+
+@pytest.mark.parametrize(
+    ("brought", "asked"),
+    [
+        (b"x" * (LINE_MOST * 3) + b"\none\n", [b"one\n"]),
+        (b"\n\r\n \none\n", [b"one\n"]),
+        (b"one\n\x04\ntwo\n", [b"one\n"]),
+        (b"one\ntw", [b"one\n"]),
+    ],
+    ids=["too long", "empty", "left", "cut"],
+)
+def test_console_asks_what_is_a_whole_line_and_nothing_else(brought: bytes, asked: list[bytes]) -> None:
+    seen: list[bytes] = []
+    answers = io.BytesIO()
+
+    def ask(line: bytes) -> bytes:
+        seen.append(line)
+        return b"{}\n"
+
+    relay(io.BytesIO(brought), answers, ask)
+    assert seen == asked
+    assert answers.getvalue().count(b"\n") == len(asked) + (brought[:1] == b"x") + brought.endswith(b"tw")
+
+
+def test_console_says_to_which_request_no_agent_answers() -> None:
+    answers = io.BytesIO()
+
+    def ask(_line: bytes) -> bytes:
+        raise ConnectionRefusedError
+
+    relay(io.BytesIO(b'{"do": "look", "id": "7"}\n'), answers, ask)
+    answer = json.loads(answers.getvalue())
+    assert (answer["name"], answer["id"]) == ("no-agent", "7")
+
+
+async def test_a_bundle_passes_a_terminal_that_cuts_lines_and_sends_them_back(gateway: Gateway, tmp_path: Path) -> None:
+    socket = ConsoleSocket(gateway.technician, tmp_path / "on-site.sock")
+    await socket.start()
+    with cable() as (ours, theirs):
+        line = os.open(theirs, os.O_RDWR | os.O_NOCTTY)
+        attributes = termios.tcgetattr(line)
+        attributes[3] |= termios.ICANON | termios.ECHO
+        termios.tcsetattr(line, termios.TCSANOW, attributes)
+        command = [sys.executable, "-m", "edge.cli", "console", "--data", str(tmp_path)]
+        process = await asyncio.create_subprocess_exec(*command, stdin=line, stdout=line)
+        try:
+            answer = await asyncio.wait_for(asyncio.to_thread(bring, ours, bytes(20_000)), 60)
+        finally:
+            process.kill()
+            await process.wait()
+            os.close(line)
+    assert answer.name == "enrol"
+    await socket.stop()
+
+
+def bring(device: str, bundle: bytes) -> Answer:
+    console = Console(device, 115_200)
+    signed_in = console.exchange(SignIn(code=CODE, name="李工", id="1"))
+    answer = console.exchange(Take(token=signed_in.result["token"], bundle=bundle, id="2"))
+    console.close()
+    return answer
