@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import ctypes
 import hashlib
 import json
 import os
@@ -41,6 +42,7 @@ SLOT, ORDER, TRIAL, WAITS, CONFIRM = "slot.json", "order.json", "trial.json", "w
 SHOWN = ("nonce", "slot", "version", "action", "left", "confirm_s")
 CONFIRMED, ROLLED_BACK, INCONCLUSIVE, REFUSED = "confirmed", "rolled-back", "inconclusive", "refused"
 TURN_S, PROBE_S, ABORT_S, PAUSE_MOST_S, STEADY_S = 0.5, 3.0, 2.0, 30.0, 60.0
+LIBC, PR_SET_PDEATHSIG = ctypes.CDLL(None), 1
 TYPES: Mapping[str, Any] = {"str": str, "int": int, "float": (int, float)}
 
 
@@ -302,6 +304,7 @@ class Launcher:
             pause_s = 1.0 if is_steady else min(2 * pause_s, PAUSE_MOST_S)
             if fault:
                 say(f"{release.version} in slot {release.slot}: {fault}")
+                self._note(blame(self._state, fault))
                 self._wait(pause_s)
         return 0
 
@@ -414,14 +417,14 @@ class Launcher:
             "FENGSUI_SLOTS": str(self._slots),
         }
         environment.pop("WATCHDOG_PID", None)
-        program = str(self._slots / release.slot / PROGRAM)
-        command = ["setpriv", "--pdeathsig", "KILL", "--", program, *self._arguments]  # never two agents at once
-        child = subprocess.Popen(command, env=environment, process_group=0)  # noqa: S603 - what is launched
+        command = [str(self._slots / release.slot / PROGRAM), *self._arguments]
+        try:
+            child = subprocess.Popen(command, env=environment, process_group=0, preexec_fn=die_with_parent)  # noqa: S603
+        except OSError as error:
+            return f"cannot be started: {error.strerror}"
         fault = self._watch(child)
         with contextlib.suppress(ProcessLookupError):  # whatever it left behind
             os.killpg(child.pid, signal.SIGKILL)
-        if fault:
-            self._note(blame(self._state, fault))
         return fault
 
     def _watch(self, child: subprocess.Popen[bytes]) -> str:
@@ -467,6 +470,11 @@ class Launcher:
             if "WATCHDOG=1" in words or "READY=1" in words:
                 self._fed_s = time.monotonic()
             notify("\n".join(word for word in words if word.startswith(("READY=", "STATUS="))))
+
+
+def die_with_parent() -> None:
+    """Have the kernel kill this process when its parent ends: two agents never share a spool."""
+    LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def describe(status: int) -> str:

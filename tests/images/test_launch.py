@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from images.launcher.launch import SLOT, reaches
+from images.launcher.launch import SLOT, reaches, tree_digest
 from tests.images.slots import CONFIRMS, LIVES, Yard, until
 
 ORDERED = "if not trial() and (slots / 'order.json').exists(): sys.exit(0)\n"
@@ -84,13 +84,10 @@ def test_a_release_that_breaks_down_is_tried_again_then_rolled_back(yard: Yard, 
 def test_what_cannot_be_executed_is_rolled_back(yard: Yard) -> None:
     yard.fill("b", "2.0", LIVES)
     (yard.folder / "b/fengsui-edge/fengsui-edge").write_bytes(b"\x7fELF of another machine")
-    from images.launcher.launch import tree_digest
-
     yard.order("2.0", tree_digest(yard.folder / "b"), tries=1)
     with yard.launched():
         until(lambda: yard.last, "an end")
-    assert yard.last is not None
-    assert yard.last[0] == "rolled-back"
+    assert yard.last == ("rolled-back", "cannot be started: Exec format error")
 
 
 def test_a_release_that_does_not_confirm_in_time_says_what_it_waited_for(yard: Yard) -> None:
@@ -264,6 +261,15 @@ def test_systemd_hears_that_the_agent_is_ready_and_the_launcher_alive(yard: Yard
             while not {"READY=1", "STATUS=connected", "WATCHDOG=1"} <= heard:
                 heard.add(systemd.recv(4096).decode())
     assert not any("MAINPID" in message for message in heard), "the main process stays the launcher"
+
+
+def test_an_attempt_that_cannot_be_counted_does_not_begin(yard: Yard) -> None:
+    yard.order("2.0", yard.fill("b", "2.0", "(slots / 'slot.part').mkdir()\n" + LIVES), confirm_s=0.6)
+    with yard.launched():
+        until(lambda: yard.starts[-1:] == ["a"], "the good release")
+    assert yard.starts == ["b", "a"]
+    assert "tries nothing" in yard.log()
+    assert yard.state()["good"]["slot"] == "a"
 
 
 def test_a_systemd_that_does_not_listen_holds_nothing_up(yard: Yard, tmp_path: Path) -> None:
