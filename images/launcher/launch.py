@@ -324,10 +324,13 @@ class Launcher:
             state = rebuild(found, str((read(self._slots / TRIAL) or {}).get("slot")))
             if state is None:
                 raise SystemExit(f"launcher: no slot of {self._slots} holds an agent") from None
-            if document is not None:
-                say(f"{SLOT} cannot be read ({error}): kept as slot.broken, made anew from the slots")
-                os.replace(self._slots / SLOT, self._slots / "slot.broken")
-            write(self._slots / SLOT, asdict(state))
+            try:
+                if document is not None:
+                    say(f"{SLOT} cannot be read ({error}): kept as slot.broken, made anew from the slots")
+                    os.replace(self._slots / SLOT, self._slots / "slot.broken")
+                write(self._slots / SLOT, asdict(state))
+            except OSError as full:
+                say(str(full))
             return state
 
     def _keep(self, state: State) -> None:

@@ -263,6 +263,15 @@ def test_systemd_hears_that_the_agent_is_ready_and_the_launcher_alive(yard: Yard
     assert not any("MAINPID" in message for message in heard), "the main process stays the launcher"
 
 
+@pytest.mark.parametrize("garbage", [None, b"{"])
+def test_a_first_start_on_a_disk_that_takes_nothing_runs_what_is_there(yard: Yard, garbage: bytes | None) -> None:
+    (yard.folder / "slot.part").mkdir()
+    if garbage is not None:
+        (yard.folder / SLOT).write_bytes(garbage)
+    with yard.launched():
+        until(lambda: yard.starts == ["a"], "a start")
+
+
 def test_an_attempt_that_cannot_be_counted_does_not_begin(yard: Yard) -> None:
     yard.order("2.0", yard.fill("b", "2.0", "(slots / 'slot.part').mkdir()\n" + LIVES), confirm_s=0.6)
     with yard.launched():
