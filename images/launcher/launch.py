@@ -206,12 +206,17 @@ def tree_digest(folder: Path) -> str:
     return hashlib.sha256("".join(sorted(lines)).encode("utf-8", "surrogateescape")).hexdigest()
 
 
+def look_at(folder: Path) -> str:
+    """Digest a tree, "" if it cannot be read: no release has that."""
+    try:
+        return tree_digest(folder)
+    except (OSError, ValueError):
+        return ""
+
+
 def is_whole(slots: Path, release: Release) -> bool:
     """Whether a slot holds exactly this release."""
-    try:
-        return tree_digest(slots / release.slot) == release.tree_sha256
-    except (OSError, ValueError):
-        return False
+    return release.tree_sha256 != "" and look_at(slots / release.slot) == release.tree_sha256
 
 
 def find_release(slots: Path, slot: str) -> Release | None:
@@ -219,7 +224,7 @@ def find_release(slots: Path, slot: str) -> Release | None:
     document = read(slots / slot / "release.json") or {}
     if not (slots / slot / PROGRAM).is_file():
         return None
-    return Release(slot, str(document.get("version", "unknown")), tree_digest(slots / slot))
+    return Release(slot, str(document.get("version", "unknown")), look_at(slots / slot))
 
 
 def read(path: Path) -> dict[str, Any] | None:
@@ -482,7 +487,9 @@ def die_with_parent() -> None:
 
 def describe(status: int) -> str:
     """Say how a process ended."""
-    return f"was ended by {signal.Signals(-status).name}" if status < 0 else f"ended with status {status}"
+    return (
+        f"was ended by signal {-status}, {signal.strsignal(-status)}" if status < 0 else f"ended with status {status}"
+    )
 
 
 def notify(message: str) -> None:

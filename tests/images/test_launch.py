@@ -59,7 +59,8 @@ def test_an_agent_that_writes_an_order_and_exits_has_it_carried_out(yard: Yard) 
         ("sys.exit(3)", "ended with status 3"),
         ("sys.exit(0)", "ended with status 0"),
         ("raise RuntimeError", "ended with status 1"),
-        ("os.kill(os.getpid(), signal.SIGSEGV)", "was ended by SIGSEGV"),
+        ("os.kill(os.getpid(), signal.SIGSEGV)", "was ended by signal 11, Segmentation fault"),
+        ("os.kill(os.getpid(), 40)", "was ended by signal 40, Real-time signal 6"),
         (
             "import resource\nresource.setrlimit(resource.RLIMIT_AS, (2**28, 2**28))\n"
             "kept = []\nwhile True: kept.append(bytearray(2**20))",
@@ -69,7 +70,17 @@ def test_an_agent_that_writes_an_order_and_exits_has_it_carried_out(yard: Yard) 
         ("tell('READY=1')\ntime.sleep(60)", "gave no sign of life for 1 s"),
         ("signal.signal(signal.SIGABRT, signal.SIG_IGN)\ntime.sleep(60)", "gave no sign of life for 1 s"),
     ],
-    ids=["status", "ends", "raises", "segfault", "leaks", "never-alive", "hangs", "hangs-and-ignores"],
+    ids=[
+        "status",
+        "ends",
+        "raises",
+        "segfault",
+        "real-time-signal",
+        "leaks",
+        "never-alive",
+        "hangs",
+        "hangs-and-ignores",
+    ],
 )
 def test_a_release_that_breaks_down_is_tried_again_then_rolled_back(yard: Yard, body: str, reason: str) -> None:
     yard.order("2.0", yard.fill("b", "2.0", body))
@@ -192,6 +203,13 @@ def test_a_broken_state_is_kept_aside_and_made_anew(yard: Yard, garbage: bytes) 
         assert yard.state()["good"]["slot"] == "a"
     assert (yard.folder / "slot.broken").read_bytes() == garbage
     assert "made anew" in yard.log()
+
+
+def test_a_slot_that_cannot_be_digested_is_run_if_there_is_no_other(yard: Yard) -> None:
+    os.mkfifo(yard.folder / "a/fengsui-edge/pipe")
+    with yard.launched():
+        until(lambda: yard.starts == ["a"], "a start")
+    assert "damaged" in yard.log()
 
 
 def confirmed(yard: Yard) -> None:
