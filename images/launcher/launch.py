@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import ctypes
 import hashlib
 import json
 import os
@@ -41,6 +42,7 @@ SLOT, ORDER, TRIAL, WAITS, CONFIRM = "slot.json", "order.json", "trial.json", "w
 SHOWN = ("nonce", "slot", "version", "action", "left", "confirm_s")
 CONFIRMED, ROLLED_BACK, INCONCLUSIVE, REFUSED = "confirmed", "rolled-back", "inconclusive", "refused"
 TURN_S, PROBE_S, ABORT_S, PAUSE_MOST_S, STEADY_S = 0.5, 3.0, 2.0, 30.0, 60.0
+LIBC, PR_SET_PDEATHSIG = ctypes.CDLL(None), 1
 TYPES: Mapping[str, Any] = {"str": str, "int": int, "float": (int, float)}
 
 
@@ -204,12 +206,17 @@ def tree_digest(folder: Path) -> str:
     return hashlib.sha256("".join(sorted(lines)).encode("utf-8", "surrogateescape")).hexdigest()
 
 
+def look_at(folder: Path) -> str:
+    """Digest a tree, "" if it cannot be read: no release has that."""
+    try:
+        return tree_digest(folder)
+    except (OSError, ValueError):
+        return ""
+
+
 def is_whole(slots: Path, release: Release) -> bool:
     """Whether a slot holds exactly this release."""
-    try:
-        return tree_digest(slots / release.slot) == release.tree_sha256
-    except (OSError, ValueError):
-        return False
+    return release.tree_sha256 != "" and look_at(slots / release.slot) == release.tree_sha256
 
 
 def find_release(slots: Path, slot: str) -> Release | None:
@@ -217,7 +224,7 @@ def find_release(slots: Path, slot: str) -> Release | None:
     document = read(slots / slot / "release.json") or {}
     if not (slots / slot / PROGRAM).is_file():
         return None
-    return Release(slot, str(document.get("version", "unknown")), tree_digest(slots / slot))
+    return Release(slot, str(document.get("version", "unknown")), look_at(slots / slot))
 
 
 def read(path: Path) -> dict[str, Any] | None:
@@ -302,6 +309,7 @@ class Launcher:
             pause_s = 1.0 if is_steady else min(2 * pause_s, PAUSE_MOST_S)
             if fault:
                 say(f"{release.version} in slot {release.slot}: {fault}")
+                self._note(blame(self._state, fault))
                 self._wait(pause_s)
         return 0
 
@@ -321,10 +329,13 @@ class Launcher:
             state = rebuild(found, str((read(self._slots / TRIAL) or {}).get("slot")))
             if state is None:
                 raise SystemExit(f"launcher: no slot of {self._slots} holds an agent") from None
-            if document is not None:
-                say(f"{SLOT} cannot be read ({error}): kept as slot.broken, made anew from the slots")
-                os.replace(self._slots / SLOT, self._slots / "slot.broken")
-            write(self._slots / SLOT, asdict(state))
+            try:
+                if document is not None:
+                    say(f"{SLOT} cannot be read ({error}): kept as slot.broken, made anew from the slots")
+                    os.replace(self._slots / SLOT, self._slots / "slot.broken")
+                write(self._slots / SLOT, asdict(state))
+            except OSError as full:
+                say(str(full))
             return state
 
     def _keep(self, state: State) -> None:
@@ -414,14 +425,14 @@ class Launcher:
             "FENGSUI_SLOTS": str(self._slots),
         }
         environment.pop("WATCHDOG_PID", None)
-        program = str(self._slots / release.slot / PROGRAM)
-        command = ["setpriv", "--pdeathsig", "KILL", "--", program, *self._arguments]  # never two agents at once
-        child = subprocess.Popen(command, env=environment, process_group=0)  # noqa: S603 - what is launched
+        command = [str(self._slots / release.slot / PROGRAM), *self._arguments]
+        try:
+            child = subprocess.Popen(command, env=environment, process_group=0, preexec_fn=die_with_parent)  # noqa: S603
+        except OSError as error:
+            return f"cannot be started: {error.strerror}"
         fault = self._watch(child)
         with contextlib.suppress(ProcessLookupError):  # whatever it left behind
             os.killpg(child.pid, signal.SIGKILL)
-        if fault:
-            self._note(blame(self._state, fault))
         return fault
 
     def _watch(self, child: subprocess.Popen[bytes]) -> str:
@@ -469,9 +480,16 @@ class Launcher:
             notify("\n".join(word for word in words if word.startswith(("READY=", "STATUS="))))
 
 
+def die_with_parent() -> None:
+    """Have the kernel kill this process when its parent ends: two agents never share a spool."""
+    LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
 def describe(status: int) -> str:
     """Say how a process ended."""
-    return f"was ended by {signal.Signals(-status).name}" if status < 0 else f"ended with status {status}"
+    return (
+        f"was ended by signal {-status}, {signal.strsignal(-status)}" if status < 0 else f"ended with status {status}"
+    )
 
 
 def notify(message: str) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from images.launcher.launch import SLOT, reaches
+from images.launcher.launch import SLOT, reaches, tree_digest
 from tests.images.slots import CONFIRMS, LIVES, Yard, until
 
 ORDERED = "if not trial() and (slots / 'order.json').exists(): sys.exit(0)\n"
@@ -59,7 +59,8 @@ def test_an_agent_that_writes_an_order_and_exits_has_it_carried_out(yard: Yard) 
         ("sys.exit(3)", "ended with status 3"),
         ("sys.exit(0)", "ended with status 0"),
         ("raise RuntimeError", "ended with status 1"),
-        ("os.kill(os.getpid(), signal.SIGSEGV)", "was ended by SIGSEGV"),
+        ("os.kill(os.getpid(), signal.SIGSEGV)", "was ended by signal 11, Segmentation fault"),
+        ("os.kill(os.getpid(), 40)", "was ended by signal 40, Real-time signal 6"),
         (
             "import resource\nresource.setrlimit(resource.RLIMIT_AS, (2**28, 2**28))\n"
             "kept = []\nwhile True: kept.append(bytearray(2**20))",
@@ -69,7 +70,17 @@ def test_an_agent_that_writes_an_order_and_exits_has_it_carried_out(yard: Yard) 
         ("tell('READY=1')\ntime.sleep(60)", "gave no sign of life for 1 s"),
         ("signal.signal(signal.SIGABRT, signal.SIG_IGN)\ntime.sleep(60)", "gave no sign of life for 1 s"),
     ],
-    ids=["status", "ends", "raises", "segfault", "leaks", "never-alive", "hangs", "hangs-and-ignores"],
+    ids=[
+        "status",
+        "ends",
+        "raises",
+        "segfault",
+        "real-time-signal",
+        "leaks",
+        "never-alive",
+        "hangs",
+        "hangs-and-ignores",
+    ],
 )
 def test_a_release_that_breaks_down_is_tried_again_then_rolled_back(yard: Yard, body: str, reason: str) -> None:
     yard.order("2.0", yard.fill("b", "2.0", body))
@@ -84,13 +95,10 @@ def test_a_release_that_breaks_down_is_tried_again_then_rolled_back(yard: Yard, 
 def test_what_cannot_be_executed_is_rolled_back(yard: Yard) -> None:
     yard.fill("b", "2.0", LIVES)
     (yard.folder / "b/fengsui-edge/fengsui-edge").write_bytes(b"\x7fELF of another machine")
-    from images.launcher.launch import tree_digest
-
     yard.order("2.0", tree_digest(yard.folder / "b"), tries=1)
     with yard.launched():
         until(lambda: yard.last, "an end")
-    assert yard.last is not None
-    assert yard.last[0] == "rolled-back"
+    assert yard.last == ("rolled-back", "cannot be started: Exec format error")
 
 
 def test_a_release_that_does_not_confirm_in_time_says_what_it_waited_for(yard: Yard) -> None:
@@ -197,6 +205,13 @@ def test_a_broken_state_is_kept_aside_and_made_anew(yard: Yard, garbage: bytes) 
     assert "made anew" in yard.log()
 
 
+def test_a_slot_that_cannot_be_digested_is_run_if_there_is_no_other(yard: Yard) -> None:
+    os.mkfifo(yard.folder / "a/fengsui-edge/pipe")
+    with yard.launched():
+        until(lambda: yard.starts == ["a"], "a start")
+    assert "damaged" in yard.log()
+
+
 def confirmed(yard: Yard) -> None:
     """Slot b is good, slot a the previous one."""
     yard.order("2.0", yard.fill("b", "2.0", CONFIRMS))
@@ -264,6 +279,24 @@ def test_systemd_hears_that_the_agent_is_ready_and_the_launcher_alive(yard: Yard
             while not {"READY=1", "STATUS=connected", "WATCHDOG=1"} <= heard:
                 heard.add(systemd.recv(4096).decode())
     assert not any("MAINPID" in message for message in heard), "the main process stays the launcher"
+
+
+@pytest.mark.parametrize("garbage", [None, b"{"])
+def test_a_first_start_on_a_disk_that_takes_nothing_runs_what_is_there(yard: Yard, garbage: bytes | None) -> None:
+    (yard.folder / "slot.part").mkdir()
+    if garbage is not None:
+        (yard.folder / SLOT).write_bytes(garbage)
+    with yard.launched():
+        until(lambda: yard.starts == ["a"], "a start")
+
+
+def test_an_attempt_that_cannot_be_counted_does_not_begin(yard: Yard) -> None:
+    yard.order("2.0", yard.fill("b", "2.0", "(slots / 'slot.part').mkdir()\n" + LIVES), confirm_s=0.6)
+    with yard.launched():
+        until(lambda: yard.starts[-1:] == ["a"], "the good release")
+    assert yard.starts == ["b", "a"]
+    assert "tries nothing" in yard.log()
+    assert yard.state()["good"]["slot"] == "a"
 
 
 def test_a_systemd_that_does_not_listen_holds_nothing_up(yard: Yard, tmp_path: Path) -> None:
