@@ -15,6 +15,8 @@ from fleet.alarms import certificates, destinations, own, rates
 from fleet.alarms.watch import watch
 from fleet.bootstrap import Services
 from fleet.relay import service as relay
+from fleet.releases.repository import utc_now
+from fleet.releases.service import find_repository
 
 log = logging.getLogger(__name__)
 
@@ -30,6 +32,7 @@ class Watcher:
         self._services = services
         self._since_ns = self._looked_ns = services.clock()
         self._database_up = True
+        self._releases = find_repository(services)
 
     async def run(self) -> None:
         """Look every two seconds."""
@@ -61,6 +64,7 @@ class Watcher:
         """Look once at rates, certificates and destinations. Raises SQLAlchemyError if the database does not answer."""
         settings, now_ns = self._services.settings, self._services.clock()
         ending = certificates.judge(certificates.read(settings.data_dir, settings.certificates), now_ns)
+        ending |= {f"releases-{role}": end for role, end in self._releases.ending(utc_now(now_ns)).items()}
         with self._services.database.writing() as session:
             rates.watch(session, now_ns)
             own.settle(session, own.FLEET, own.CERTIFICATE, ending, now_ns)

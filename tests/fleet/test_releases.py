@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import shutil
+import time
 from pathlib import Path
 
 import pytest
 
+from fleet.alarms import own
 from fleet.app import create_app
 from fleet.bootstrap import Services
 from fleet.cli import main
 from fleet.releases import service
 from fleet.releases.repository import Repository, utc_now
 from fleet.upkeep import Upkeep
+from fleet.watcher import Watcher
 from tests.edge.fetching.publisher import make_bundle
 from tests.fleet.conftest import Clock
 
@@ -55,12 +58,18 @@ class Engineer:
             assert self.run("sign", "--key", self.key(role, number), *self.secret) == 0
 
 
+def fetch(client, path: str, **headers: str):
+    """Ask for a file of the releases, and read it to its end."""
+    with client.get(path, headers={name.replace("_", "-"): value for name, value in headers.items()}) as answer:
+        return answer.status_code, answer.data, answer.headers
+
+
 ALL = (("root", 0), ("root", 1), ("targets", 0), ("targets", 1))
 
 
 @pytest.fixture
-def engineer(services: Services, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Engineer:
-    monkeypatch.setattr("time.time_ns", services.clock)
+def engineer(services: Services, tmp_path: Path, clock: Clock) -> Engineer:
+    clock.now_ns = time.time_ns()  # the command line has no other
     (tmp_path / "usb").mkdir()
     (tmp_path / "fleet.toml").write_text('broker_password = "service-secret"\nsecret_key = "signing-key"\n')
     return Engineer(tmp_path / "usb", services.settings.data_dir)
@@ -92,13 +101,12 @@ def test_from_the_keys_to_what_a_gateway_is_served_in_ranges(
     (artifact,) = _artifacts(services)
     assert artifact.published_ns is not None
     path = f"/releases/targets/agent/{artifact.sha256}.{artifact.filename}"
-    whole = client.get(path)
-    assert whole.data == archive.read_bytes()
-    part = client.get(path, headers={"Range": "bytes=10-19"})
-    assert (part.status_code, part.data) == (206, archive.read_bytes()[10:20])
-    assert client.get(path, headers={"If-None-Match": whole.headers["ETag"]}).status_code == 304
-    assert client.get("/releases/metadata/timestamp.json").status_code == 200
-    assert client.get("/releases/metadata/1.root.json").status_code == 200
+    _, whole, told = fetch(client, path)
+    assert whole == archive.read_bytes()
+    assert fetch(client, path, Range="bytes=10-19")[:2] == (206, whole[10:20])
+    assert fetch(client, path, If_None_Match=told["ETag"])[0] == 304
+    assert fetch(client, "/releases/metadata/timestamp.json")[0] == 200
+    assert fetch(client, "/releases/metadata/1.root.json")[0] == 200
 
 
 def _artifacts(services: Services):
@@ -122,7 +130,7 @@ def test_what_is_not_published_or_not_ours_is_not_served(services: Services, eng
         "metadata/",
         "targets/",
     ):
-        assert client.get(f"/releases/{path}").status_code == 404, path
+        assert fetch(client, f"/releases/{path}")[0] == 404, path
 
 
 def test_signing_needs_no_fleet_and_a_wrong_passphrase_is_said(
@@ -178,7 +186,7 @@ def test_image_is_published_without_signatures_of_ours(services: Services, engin
     assert artifact.published_ns is not None
     assert (artifact.kind, artifact.md5) == ("image", "78805a221a988e79ef3f42d7c5bfd418")
     client = create_app(services).test_client()
-    assert client.get(f"/releases/targets/image/{artifact.sha256}.disk.swu").status_code == 404
+    assert fetch(client, f"/releases/targets/image/{artifact.sha256}.disk.swu")[0] == 404
 
 
 def test_withdrawn_release_is_given_to_nobody_any_more(services: Services, engineer: Engineer) -> None:
@@ -212,7 +220,10 @@ async def test_upkeep_keeps_what_the_server_signs_fresh_and_tells_what_people_ha
     assert repository.ending(utc_now(clock.now_ns)) == {}
     clock.advance(340 * 86_400)
     assert set(repository.ending(utc_now(clock.now_ns))) == {"root", "targets", "agent", "profiles"}
-    assert engineer.run("renew") == 0
+    Watcher(services).look_further()
+    with services.database.reading() as session:
+        assert "releases-root" in own.find_up(session, own.FLEET, own.CERTIFICATE)
+    repository.stage_anew(utc_now(clock.now_ns))
     engineer.sign(*ALL)
     assert engineer.run("publish") == 0
     assert repository.ending(utc_now(clock.now_ns)) == {}
