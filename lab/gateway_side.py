@@ -3,25 +3,38 @@
 from __future__ import annotations
 
 import secrets
+import sys
 from pathlib import Path
 
+from images.launcher import launch
 from lab.processes import Child, free_port, program, run_once
 from lab.proxy import Link
 from lab.site_file import fill_in
 from lab.station import Station
 
 CODE_FILE = "site.code"
+ROOT_FILE = "root.json"
+UPDATE = '\n[update]\nroot_file = "{root}"\nurl = "{url}"\nconfirm_s = 20\n'
+"""What a gateway is told of updates: whom to trust, and a window that fits a short run."""
+LAUNCHER = Path(launch.__file__)
+WATCHDOG_S = 10.0
+"""A release that hangs is to be seen to hang in a short run, too."""
 CODE_DIGITS = 10
 
 
 class GatewaySide:
     """One agent on a folder of its own. ``text`` is its file, the ports left open; ``door`` the fleet's address for
-    a gateway that is to enrol there."""
+    a gateway that is to enrol there. ``slots`` is the launcher's folder, where it is to run under one."""
 
-    def __init__(self, station: Station, folder: Path, broker_port: int, text: str, door: str = "") -> None:
+    def __init__(
+        self, station: Station, folder: Path, broker_port: int, text: str, door: str = "", slots: Path | None = None
+    ) -> None:
         self.station = station
         self._text = text
         self._door = door
+        self.slots = slots
+        self.update_url = door
+        """Where its releases are: the fleet's address."""
         self.folder = folder
         self.link = Link(broker_port)
         self._config = folder / f"{station.gateway}.toml"
@@ -60,12 +73,18 @@ class GatewaySide:
             "page_port": self.page_port,
         }
         text = fill_in(self._text, places, self._config.name)
+        if self.slots is not None:
+            text += UPDATE.format(root=self.slots / ROOT_FILE, url=self.update_url)
         self._config.write_text(text, "utf-8")
 
     async def start_agent(self) -> None:
         """Start the agent on the configuration that was written."""
         data = str(self.folder / "data")
-        command = [program("fengsui-edge"), "run", "--config", str(self._config), "--data", data]
+        words = ["run", "--config", str(self._config), "--data", data]
+        command = [program("fengsui-edge"), *words]
+        if self.slots is not None:
+            launcher = [sys.executable, str(LAUNCHER), "--watchdog-s", str(WATCHDOG_S), "--slots", str(self.slots)]
+            command = [*launcher, "--", *words]
         await self.agent.start([*self.before, *command])
 
     async def stop(self) -> None:
