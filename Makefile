@@ -51,7 +51,7 @@ check: $(VENV)/.dev ## Lint, types, import contracts, generated files
 bench: $(VENV)/.dev ## Measure; figures go to build/bench.json (ONLY=name for a part)
 	@$(BIN)/python -m tests.bench $(if $(ONLY),--only $(ONLY))
 
-faults: $(VENV)/.dev $(VENV)/.peers ## Break things and count what is lost (N trials, SEED, KIND=name,name; KIND=kill or power-cut by the hundred, KIND=alarm with 10,000 alarms, KIND=acl with 100 gateways)
+faults: $(VENV)/.dev $(VENV)/.peers ## Break things and count what is lost (N trials, SEED, KIND=name,name; KIND=kill or power-cut by the hundred, KIND=alarm with 10,000 alarms, KIND=acl with 100 gateways, KIND=update with 500 kills)
 	@$(BIN)/python -m tests.faults $(if $(N),--trials $(N)) --seed $(SEED) $(if $(KIND),--kind $(KIND))
 
 faults-selftest: $(VENV)/.dev $(VENV)/.peers ## Plant bugs in copies of the tree and see that each is caught (ONLY=words, SEED)

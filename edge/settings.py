@@ -179,10 +179,16 @@ class UpdateSettings(msgspec.Struct, frozen=True, kw_only=True):
             " has acknowledged a record; then the one before runs again"
         ),
     ] = 600.0
+    soak_s: Annotated[
+        Seconds,
+        Meta(description="how long all must have been well without a break before a new agent is confirmed, in s"),
+    ] = 60.0
     tries: Annotated[int, Meta(ge=1, le=10, description="how often a new agent may start within its trial")] = 2
     min_free_bytes: Annotated[int, Meta(ge=0, description="octets of the disk that an update leaves free")] = 50_000_000
 
     def __post_init__(self) -> None:
+        if self.soak_s >= self.confirm_s:
+            raise ValueError(f"soak_s = {self.soak_s:g} leaves nothing of confirm_s = {self.confirm_s:g}")
         if self.url:
             read_url(self.url)
 

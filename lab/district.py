@@ -11,13 +11,15 @@ from pathlib import Path
 
 import msgspec
 
+from edge.release import RELEASE
 from lab import report
 from lab.control import Control, Scenario, is_running
 from lab.errors import LabError
 from lab.fleet_side import FleetSide
-from lab.gateway_side import GatewaySide
+from lab.gateway_side import ROOT_FILE, GatewaySide
 from lab.ledger import Ledger
 from lab.platform import Book, Platform, RaisedAlarm, Stream
+from lab.release_engineer import ReleaseEngineer, install
 from lab.site_file import Identity, read_exceptions, read_identity
 from lab.station import Station
 from lab.stations import Bridge, ChemicalPark, RiverSite, WeatherSite
@@ -53,7 +55,8 @@ class District:
 
     ``lay_out`` is given the folder of each gateway before anything is written to it. The fleet brings its own broker
     and database unless another one is given. ``sites`` makes other sites than the four, which then have no scenarios.
-    Its gateways get in by a claim unless another way is given.
+    Its gateways get in by a claim unless another way is given. Where it ``is_updated``, its agents run under the
+    launcher and take releases of ``engineer``.
     """
 
     def __init__(
@@ -64,6 +67,8 @@ class District:
         fleet: FleetSide | None = None,
         sites: Callable[[Truth], Sequence[Station]] | None = None,
         way_in: WayIn | None = None,
+        *,
+        is_updated: bool = False,
     ) -> None:
         self._folder = folder
         self._tell = tell
@@ -82,6 +87,7 @@ class District:
         self._background: set[asyncio.Task[None]] = set()
         self._is_fleet_gone = False
         self.fleet = fleet or FleetSide(folder / "fleet")
+        self.engineer = ReleaseEngineer(self.fleet.folder, folder / "releases") if is_updated else None
         self.scenarios: dict[str, Scenario] = {
             "overfill": self.overfill,
             "leak": self.leak,
@@ -118,11 +124,21 @@ class District:
     async def _start_gateway(self, station: Station) -> None:
         text, folder = self._way_in.text(station), self._folder / station.gateway
         door = self.fleet.console_url.rstrip("/") if self._way_in.enrols else ""
-        gateway = GatewaySide(station, folder, self.fleet.gateways_port, text, door)
+        gateway = GatewaySide(station, folder, self.fleet.gateways_port, text, door, self._lay_out_slots(folder))
+        gateway.update_url = self.fleet.console_url.rstrip("/")
         self.gateways.append(gateway)
         self._tell(f"agent of {station.gateway} {self._identities[station.gateway].title}")
         await gateway.start()
         await self._way_in.admit(self.fleet, gateway, self._identities[station.gateway])
+
+    def _lay_out_slots(self, folder: Path) -> Path | None:
+        """Give a gateway's launcher what the package would: this release in slot a, and whom to trust for others."""
+        if self.engineer is None:
+            return None
+        slots = folder / "slots"
+        install(slots, RELEASE)
+        (slots / ROOT_FILE).write_bytes(self.engineer.root())
+        return slots
 
     async def close(self) -> None:
         """Stop everything in the direction of the flow. May be called after a failed `open`."""
@@ -160,6 +176,8 @@ class District:
     async def _found_fleet(self, platform_url: str) -> None:
         await self.fleet.init()
         await self._way_in.found(self.fleet)
+        if self.engineer is not None:
+            await asyncio.to_thread(self.engineer.found)
         await asyncio.gather(*(self._announce(station) for station in self._stations))
         await self.fleet.add_destination("district", platform_url)
 

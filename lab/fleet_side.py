@@ -61,6 +61,11 @@ class FleetSide:
         return f"http://127.0.0.1:{self._console_port}/"
 
     @property
+    def folder(self) -> Path:
+        """Its data directory."""
+        return self._folder
+
+    @property
     def database(self) -> Path:
         """The fleet's database file."""
         return self._folder / "fleet.db"

@@ -14,7 +14,7 @@ from lab.station import Station
 
 CODE_FILE = "site.code"
 ROOT_FILE = "root.json"
-UPDATE = '\n[update]\nroot_file = "{root}"\nurl = "{url}"\nconfirm_s = 20\n'
+UPDATE = '\n[update]\nroot_file = "{root}"\nurl = "{url}"\nconfirm_s = 25\nsoak_s = 5\n'
 """What a gateway is told of updates: whom to trust, and a window that fits a short run."""
 LAUNCHER = Path(launch.__file__)
 WATCHDOG_S = 10.0

@@ -40,13 +40,12 @@ FLAWS: Mapping[str, str] = {
     "hangs": "import time; time.sleep(3600)",
     "leaks": """\
 import resource, threading, time
-resource.setrlimit(resource.RLIMIT_AS, (2_000_000_000, 2_000_000_000))
+resource.setrlimit(resource.RLIMIT_AS, (3_000_000_000, 3_000_000_000))
 kept = []
 def leak():
-    time.sleep(2)
     while True:
         kept.append(bytearray(50_000_000))
-        time.sleep(0.05)
+        time.sleep(0.1)
 def end(_):
     import os
     os.kill(os.getpid(), 9)
@@ -86,7 +85,7 @@ class ReleaseEngineer:
             repository = service.find_repository(services)
             public = [key.public_key for key in self._keys]
             repository.found(public[:2], public[2:], 2, utc_now(time.time_ns()))
-            self._publish(services)
+            self._sign(services)
         finally:
             services.close()
 
@@ -104,21 +103,24 @@ class ReleaseEngineer:
                 tar.add(path, path.relative_to(tree).as_posix(), recursive=False)
         side = archive.with_name(f"{archive.name}.json")
         side.write_text(json.dumps({"tree_sha256": tree_digest(tree)}), "utf-8")
+        self.publish(archive, f"flaw: {flaw or 'none'}")
+        return archive
+
+    def publish(self, archive: Path, notes: str) -> None:
+        """Add a bundle, sign and publish it."""
         services = self._services()
         try:
             made = service.read_bundle(archive)
             with services.database.writing() as session:
-                notes = f"flaw: {flaw or 'none'}"
                 service.add(services, session, archive, "release engineer", made, notes, older=False)
-            self._publish(services)
+            self._sign(services)
         finally:
             services.close()
-        return archive
 
     def _services(self) -> Services:
         return bootstrap(load(self._data))
 
-    def _publish(self, services: Services) -> None:
+    def _sign(self, services: Services) -> None:
         repository = service.find_repository(services)
         for key in self._keys:
             sign(repository.staged, key)

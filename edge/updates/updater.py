@@ -315,6 +315,7 @@ class Updater:
         """Ask to be confirmed once all is well. If that never comes, the launcher ends this run, and says why."""
         assert self._slots is not None
         waits: tuple[str, ...] | None = None
+        well_since_ns: int | None = None
         while True:
             now = decision.find_waits(
                 work,
@@ -323,6 +324,9 @@ class Updater:
                 has_session=self._has_session(),
                 is_acknowledged=await self._is_acknowledged(),
             )
+            well_since_ns = None if now else well_since_ns or self._clock.mono_ns()
+            if well_since_ns is not None and self._clock.mono_ns() - well_since_ns < self._settings.soak_s * NS:
+                now = (f"{self._settings.soak_s:g} s of all being well",)
             if now != waits:
                 waits = now
                 await asyncio.to_thread(self._slots.tell_waits, trial, waits)

@@ -23,6 +23,7 @@ from tests.bench.serial import measure_serial
 from tests.bench.series import measure_series
 from tests.bench.sustained import measure_sustained
 from tests.bench.thin import measure_thin
+from tests.bench.update import measure_update
 
 FILE = Path("build/bench.json")
 
@@ -44,6 +45,7 @@ PARTS: dict[str, Callable[[], dict[str, float]]] = {
     "enrol": measure_enrol,
     "provision": measure_provision,
     "bundle": measure_bundle,
+    "update": measure_update,
 }
 
 

@@ -124,6 +124,7 @@ class Gateway:
         self.left = asyncio.Event()
         self.sights: dict[str, Sight] = {}
         self.has_session = True
+        self.soak_s = 0.0
         self.said: list[str] = []
         if not (folder / "slot.json").exists():
             self.write("slot.json", {"good": {"slot": "a", "version": RUNNING, "tree_sha256": "0"}})
@@ -154,7 +155,7 @@ class Gateway:
             file,
             self.slots,
             self.source,
-            UpdateSettings(),
+            UpdateSettings(soak_s=self.soak_s),
             SystemClock(),
             release=release,
             probe="fleet.example:8883",
@@ -328,3 +329,22 @@ async def test_profiles_are_installed_without_a_restart(
         assert (await gateway.until(step)).kind == "profiles"
     assert gateway.profiles.installed
     assert not gateway.left.is_set()
+
+
+async def test_release_is_confirmed_only_after_all_has_been_well_for_long_enough(tmp_path: Path) -> None:
+    gateway = Gateway(tmp_path)
+    gateway.soak_s = 1.5
+    gateway.begin_trial("n3", "7.1")
+    async with gateway.running(NEW):
+        told = await gateway.until("trying")
+        while "of all being well" not in told.detail:
+            told = await gateway.until("trying")
+        await asyncio.sleep(0.7)
+        assert not (tmp_path / "confirm.json").exists()
+        gateway.has_session = False
+        while "welcome" not in told.detail:
+            told = await gateway.until("trying")
+        gateway.has_session = True
+        await asyncio.sleep(1.0)
+        assert not (tmp_path / "confirm.json").exists(), "a break begins it anew"
+        await gateway.until_confirmed()

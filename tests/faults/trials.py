@@ -38,6 +38,7 @@ from tests.faults.disk import Disk
 from tests.faults.recovery import RECOVER_S, drain, recovers
 from tests.faults.scene import Fault, Scene, say
 from tests.faults.storms import STORMS
+from tests.faults.updates import UPDATE, UpdateStorm
 from tests.faults.verdict import judge
 from tests.faults.watch import Watch
 
@@ -53,8 +54,9 @@ class Counts(msgspec.Struct, frozen=True, kw_only=True):
     """The last line. All is well if those from ``lost`` to ``unbounded`` are 0.
 
     ``declared`` were lost with their disk, or for want of room, and told. ``repeated`` is as in `Verdict`. ``alarms``
-    were due. What was allowed that must not be, and refused, is of the kind ``acl``: see `tests.faults.acl`. The rest
-    are the most that a process held.
+    were due. What was allowed that must not be, and refused, is of the kind ``acl``: see `tests.faults.acl`; what was
+    bricked, or installed that must not be, of ``update``: see `tests.faults.updates`. The rest are the most that a
+    process held.
     """
 
     trials: int = 0
@@ -69,6 +71,8 @@ class Counts(msgspec.Struct, frozen=True, kw_only=True):
     acks_lost: int
     allowed_that_must_not: int = 0
     refused_that_must_not: int = 0
+    bricked: int = 0
+    installed_that_must_not: int = 0
     not_recovered: int
     unbounded: int
     repeated: int
@@ -86,7 +90,8 @@ class Counts(msgspec.Struct, frozen=True, kw_only=True):
         delivery = (self.lost, self.duplicated, self.undeclared, self.misdeclared)
         alarms = (self.missed_alarms, self.raised_twice, self.acks_lost)
         rights = (self.allowed_that_must_not, self.refused_that_must_not)
-        return not any((*delivery, *alarms, *rights, self.not_recovered, self.unbounded))
+        updates = (self.bricked, self.installed_that_must_not)
+        return not any((*delivery, *alarms, *rights, *updates, self.not_recovered, self.unbounded))
 
 
 def find_kinds(scene: Scene) -> Mapping[str, Fault]:
@@ -122,6 +127,9 @@ async def run(folder: Path, trials: int, seed: int, kind: str | None) -> Counts:
     has_disks = await _can_mount(folder)
     if kind == ACL:
         return await _run_acl(folder, trials, seed)
+    if kind == UPDATE:
+        part = await _run_updates(folder, trials, source)
+        return _sum([part], trials=trials, kinds=1, seed=seed)
     known = [*find_names(folder, has_disks=has_disks), "kill"]
     chosen = kind.split(",") if kind else known[:-1]
     for name in chosen:
@@ -143,6 +151,17 @@ async def _run_acl(folder: Path, count: int, seed: int) -> Counts:
     tried = found.pop("tried")
     none = dict.fromkeys((name for name in Counts.__struct_fields__ if name not in {"trials", "kinds", "seed"}), 0)
     return Counts(**none | found, trials=tried, kinds=1, seed=seed)
+
+
+async def _run_updates(folder: Path, kills: int, source: random.Random) -> Counts:
+    """Update the gateways of a district under fire. The small disks of other faults have no room for releases."""
+    async with _district(folder / "updated", source, has_disks=False, is_updated=True) as scene:
+        storm = UpdateStorm(scene)
+        counts = await _observe(scene, storm.run(kills))
+        findings = storm.findings
+        return msgspec.structs.replace(
+            counts, bricked=findings.bricked, installed_that_must_not=findings.installed_that_must_not
+        )
 
 
 async def _run_storm(folder: Path, kind: str, trials: int, source: random.Random, *, has_disks: bool) -> Counts:
@@ -215,6 +234,7 @@ async def _district(
     *,
     has_disks: bool,
     sites: Sites | None = None,
+    is_updated: bool = False,
 ) -> AsyncIterator[Scene]:
     """Run a district, on others' servers if they are given, the data of each gateway on a disk of its own if it can."""
     place, disks = folder / "district", dict[str, Disk]()
@@ -223,18 +243,19 @@ async def _district(
     fleet = FleetSide(place / "fleet", servers.database_url, servers.broker_port, console_port=0) if servers else own
 
     async def give_disk(gateway: Path) -> None:
-        disk = disks[gateway.name] = Disk(gateway.with_suffix(".img"), gateway / "data")
-        await disk.make()
+        made = disks[gateway.name] = Disk(gateway.with_suffix(".img"), gateway / "data")
+        await made.make()
 
     tell = say if sites is None else _say_briefly
-    district = District(place, tell, give_disk if has_disks else None, fleet, sites, ByToken())
+    disk = give_disk if has_disks else None
+    district = District(place, tell, disk, fleet, sites, ByToken(), is_updated=is_updated)
     try:
         await district.open()
         yield Scene(district, source, disks)
     finally:
         await district.close()
-        for disk in disks.values():
-            await disk.unmount()
+        for each in disks.values():
+            await each.unmount()
 
 
 def _say_briefly(text: str) -> None:

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from edge.fetching.unpack import unpack
 from edge.release import RELEASE
 from fleet.bootstrap import Services, bootstrap
 from fleet.rollouts import actions
@@ -41,15 +42,19 @@ class UpdateScene:
         self.slots = home / "slots"
         self.services: Services | None = None
 
-    async def open(self) -> None:
-        """Start all of it, and wait until the gateway has said what it installs."""
+    async def open(self, bundle: Path | None = None) -> None:
+        """Start all of it, and wait until the gateway has said what it installs. ``bundle`` is what it runs first."""
         await self.station.open()
         await self.fleet.init()
         await self.fleet.add_site(self.identity)
         home = self.slots.parent
         await self.way_in.announce(self.fleet, self.station, self.identity, home)
         await asyncio.to_thread(self.engineer.found)
-        install(self.slots, RELEASE)
+        if bundle is None:
+            install(self.slots, RELEASE)
+        else:
+            (self.slots / "a").mkdir(parents=True)
+            unpack(bundle, self.slots / "a", 10**9)
         (self.slots / ROOT_FILE).write_bytes(self.engineer.root())
         await self.fleet.serve()
         self.services = bootstrap(load(self.fleet.database.parent))
