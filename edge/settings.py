@@ -181,16 +181,21 @@ class UpdateSettings(msgspec.Struct, frozen=True, kw_only=True):
     ] = 600.0
     soak_s: Annotated[
         Seconds,
-        Meta(description="how long all must have been well without a break before a new agent is confirmed, in s"),
+        Meta(
+            description="how long all must have been well without a break before a new agent is confirmed; at most half of confirm_s"
+        ),
     ] = 60.0
     tries: Annotated[int, Meta(ge=1, le=10, description="how often a new agent may start within its trial")] = 2
     min_free_bytes: Annotated[int, Meta(ge=0, description="octets of the disk that an update leaves free")] = 50_000_000
 
     def __post_init__(self) -> None:
-        if self.soak_s >= self.confirm_s:
-            raise ValueError(f"soak_s = {self.soak_s:g} leaves nothing of confirm_s = {self.confirm_s:g}")
         if self.url:
             read_url(self.url)
+
+    @property
+    def proving_s(self) -> float:
+        """How long a new agent has to be well: it must fit into its trial, or none would ever be confirmed."""
+        return min(self.soak_s, self.confirm_s / 2)
 
 
 class BootSettings(msgspec.Struct, frozen=True, kw_only=True):

@@ -25,6 +25,7 @@ from fleet.commands import views as _commands
 from fleet.configs import template_views as _templates
 from fleet.configs import views as _configs
 from fleet.db import Database, build_engine, parse_url
+from fleet.ddi import views as ddi
 from fleet.gateways import service as gateways
 from fleet.gateways import views as _gateways
 from fleet.kits import views as _kits
@@ -81,6 +82,8 @@ def create_app(services: Services, feed: LiveFeed | None = None) -> APIFlask:
     app.extensions[enrolment.EXTENSION] = enrolment.Doorkeeper()
     app.register_blueprint(enrolment.blueprint)
     app.register_blueprint(releases.blueprint)
+    app.extensions[ddi.EXTENSION] = ddi.make_door()
+    app.register_blueprint(ddi.blueprint)
     _add_health(app, services, feed)
     _add_metrics(app, services)
     console.register(app, services)

@@ -53,6 +53,7 @@ def load_models() -> None:
     from fleet.commands import models as commands
     from fleet.commissioning import models as commissioning
     from fleet.configs import models as configs
+    from fleet.ddi import models as ddi
     from fleet.gateways import models as gateways
     from fleet.kits import models as kits
     from fleet.ledger import models as ledger
@@ -72,6 +73,7 @@ def load_models() -> None:
         commands,
         commissioning,
         configs,
+        ddi,
         gateways,
         kits,
         ledger,

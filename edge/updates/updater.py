@@ -325,8 +325,8 @@ class Updater:
                 is_acknowledged=await self._is_acknowledged(),
             )
             well_since_ns = None if now else well_since_ns or self._clock.mono_ns()
-            if well_since_ns is not None and self._clock.mono_ns() - well_since_ns < self._settings.soak_s * NS:
-                now = (f"{self._settings.soak_s:g} s of all being well",)
+            if well_since_ns is not None and self._clock.mono_ns() - well_since_ns < self._settings.proving_s * NS:
+                now = (f"{self._settings.proving_s:g} s of all being well",)
             if now != waits:
                 waits = now
                 await asyncio.to_thread(self._slots.tell_waits, trial, waits)

@@ -56,6 +56,16 @@ ROUTES: Mapping[str, Permission] = {
     # what is signed needs no secret
     "releases.show_metadata": Permission.OPEN,
     "releases.show_target": Permission.OPEN,
+    # update clients: their token speaks for them
+    "ddi.poll": Permission.OPEN,
+    "ddi.put_config_data": Permission.OPEN,
+    "ddi.get_deployment": Permission.OPEN,
+    "ddi.get_installed": Permission.OPEN,
+    "ddi.post_feedback": Permission.OPEN,
+    "ddi.get_cancel": Permission.OPEN,
+    "ddi.post_cancel_feedback": Permission.OPEN,
+    "ddi.list_artifacts": Permission.OPEN,
+    "ddi.download": Permission.OPEN,
     "console.sign_out": Permission.SELF,
     "console.own_account": Permission.SELF,
     "console.change_own_account": Permission.SELF,

@@ -13,7 +13,9 @@ from fleet.bootstrap import Services
 from fleet.certificates.publishing import Announcer
 from fleet.claims import service as claims
 from fleet.claims.service import Intended
+from fleet.ddi.tokens import make_token
 from fleet.gateways import lifecycle
+from fleet.gateways import service as gateways
 from provisioning.codes import hash_code, make_code
 
 MakeParser = Callable[[Any, str, str], argparse.ArgumentParser]
@@ -32,6 +34,7 @@ def add(group: Any, make_parser: MakeParser, with_services: WithServices) -> Non
 
     parser = make("retire", "take a gateway out of service; its history stays", _retire)
     parser.add_argument("--why", required=True, metavar="TEXT", help="the reason, which is kept")
+    make("ddi-token", "show the token of a gateway's update client (DDI, TargetToken)", _show_token)
     parser = make("replace", "make a new gateway the claim to another's place", _replace)
     parser.add_argument("--by", required=True, metavar="NEW", help="the new one's name")
     parser.add_argument("--days", type=float, metavar="N", help="how long it may be used; always if left out")
@@ -39,6 +42,14 @@ def add(group: Any, make_parser: MakeParser, with_services: WithServices) -> Non
     parser.add_argument("--site", required=True, metavar="KEY", help="where it stands from now on")
     parser.add_argument("--lat", type=float, help="latitude in degrees; unknown if left out")
     parser.add_argument("--lon", type=float, help="longitude in degrees")
+
+
+def _show_token(arguments: argparse.Namespace, services: Services) -> None:
+    actor, now_ns = find_actor(), services.clock()
+    with services.database.writing() as session:
+        gateways.get(session, arguments.name)
+        audit.append(session, now_ns, actor, "gateway.ddi-token", arguments.name, {})
+    print(make_token(services.settings.secret_key, arguments.name))
 
 
 def _replace(arguments: argparse.Namespace, services: Services) -> None:

@@ -20,6 +20,7 @@ from fleet.rollouts.states import (
     CLOSED,
     OFFERED,
     OPEN,
+    RUNNING,
     TIMED_OUT,
     WAITING,
     move,
@@ -164,6 +165,13 @@ def cancel(session: Session, action: UpdateAction, by: str, reason: str, now_ns:
     _enter(action, CANCELLED if action.state == WAITING and action.attempt == 1 else CANCELLING, now_ns)
     if action.deadline_ns is None:
         action.deadline_ns = now_ns + action.timeout_s * NS
+
+
+def refuse_cancel(session: Session, action: UpdateAction, reason: str, now_ns: int) -> None:
+    """Note that a client does not take a cancellation: it goes on with what it does."""
+    if action.state == CANCELLING:
+        _add_event(session, action, "cancel-refused", reason, now_ns)
+        _enter(action, RUNNING, now_ns)
 
 
 def expire(session: Session, now_ns: int) -> list[UpdateAction]:

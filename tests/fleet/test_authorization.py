@@ -45,7 +45,7 @@ CLOSED = {
     "Account", "AccountSite", "ApiToken", "RecoveryCode", "AuditLine", "AuditHead", "GatewayCommand", "DesiredConfig",
     "ConfigTemplate",
     "MessageRow", "NoticeRow", "NotifyCursor", "Watch", "Quarantined", "Destination", "RelayCursor",
-    "Artifact", "Rollout", "UpdateAction", "UpdateEvent",
+    "Artifact", "DdiClient", "Rollout", "UpdateAction", "UpdateEvent",
     "Certificate", "Claim", "Enrolment", "EnrolmentEvent", "Kit", "SiteEntry",
 }  # fmt: skip
 """Tables that no enterprise reads."""

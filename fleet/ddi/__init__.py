@@ -1,0 +1,1 @@
+"""hawkBit's Direct Device Integration: the face that other people's update clients know, on the table of actions."""
