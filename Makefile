@@ -92,9 +92,10 @@ $(VENV)/.lab: requirements/lab.txt pyproject.toml
 	&& awk "BEGIN {printf \"%.1f\", ($$(date +%s%N) - $$started) / 1e9}" > $(VENV)/.setup_s \
 	&& touch $@
 
-$(VENV)/.dev: $(VENV)/.lab requirements/dev.txt
+$(VENV)/.dev: $(VENV)/.lab requirements/dev.txt requirements/alone.txt
 	@echo "Setting up (once): Python packages of the tests"
 	@$(PIP) install --require-hashes -r requirements/dev.txt
+	@$(PIP) install --require-hashes --no-deps -r requirements/alone.txt
 	@touch $@
 
 # Programs that we did not write and that stand on the other side in the tests. Without root, tests that need one say so.

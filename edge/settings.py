@@ -182,7 +182,8 @@ class UpdateSettings(msgspec.Struct, frozen=True, kw_only=True):
     soak_s: Annotated[
         Seconds,
         Meta(
-            description="how long all must have been well without a break before a new agent is confirmed; at most half of confirm_s"
+            description="how long all must have been well without a break before a new agent is confirmed, at most"
+            " half of confirm_s"
         ),
     ] = 60.0
     tries: Annotated[int, Meta(ge=1, le=10, description="how often a new agent may start within its trial")] = 2

@@ -76,6 +76,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """How the alerts of the feed call their sender (CAP 1.2): worldwide unique, such as fengsui@yufu.example."""
     gateways_broker_url: str = ""
     """Where gateways find the broker, as their enrolment tells them, ``mqtts://host:port``; "" for where we find it."""
+    ddi_poll_s: Annotated[int, msgspec.Meta(ge=1, le=86_000)] = 300
+    """Time between two looks of an update client (DDI)."""
     ddi_gateway_token: str = ""
     """Token by which any update client may speak for any gateway (DDI, GatewayToken); "" for by its own alone."""
     ca_passphrase_file: str = "ca/passphrase"  # noqa: S105 (where it is)

@@ -36,7 +36,6 @@ blueprint = Blueprint("ddi", __name__, url_prefix="/<tenant>/controller/v1/<gate
 EXTENSION = "fengsui-ddi"
 TENANT = "default"
 """There is one fleet at an address, so one tenant."""
-POLL = "00:05:00"
 BODY_MOST = 64 * 1024
 FAILURES_MOST = 20
 TARGET, GATEWAY = "TargetToken", "GatewayToken"
@@ -154,10 +153,14 @@ def poll(asked: Asked) -> Response:
         links["installedBase"] = {"href": f"{asked.base}/installedBase/{installed.id}"}
     if service.needs_attributes(client, asked.now_ns):
         links["configData"] = {"href": f"{asked.base}/configData"}
-    answer = _json({"config": {"polling": {"sleep": POLL}}, "_links": links})
+    answer = _json({"config": {"polling": {"sleep": _write_time(asked.services.settings.ddi_poll_s)}}, "_links": links})
     answer.add_etag()
     answer.make_conditional(request)
     return answer
+
+
+def _write_time(seconds: int) -> str:
+    return f"{seconds // 3600:02}:{seconds // 60 % 60:02}:{seconds % 60:02}"
 
 
 @blueprint.put("/configData")
