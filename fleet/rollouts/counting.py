@@ -14,7 +14,7 @@ from fleet.releases.models import Artifact
 from fleet.rollouts.decision import WaveCount
 from fleet.rollouts.models import UpdateAction
 from fleet.rollouts.plan import Candidate
-from fleet.rollouts.states import ERRORS, FINISHED, OPEN, PLANNED
+from fleet.rollouts.states import ERRORS, FINISHED, OPEN, PLANNED, STANDINGS
 from fleet.sites.models import Site
 
 REASONS_MOST = 5
@@ -97,6 +97,30 @@ def find_reasons(session: Session, rollout_id: int, wave: int | None = None) -> 
         names = session.scalars(named.order_by(UpdateAction.gateway).limit(NAMES_MOST)).all()
         reasons.append(Reason(detail or step, number, tuple(names)))
     return reasons
+
+
+class Shown(NamedTuple):
+    """Which actions of a rollout are asked for; "" and None for any. ``standing`` is a key of `STANDINGS`."""
+
+    standing: str = ""
+    wave: int | None = None
+    q: str = ""
+
+
+def list_actions(
+    session: Session, rollout_id: int, shown: Shown, most: int, skip: int = 0
+) -> tuple[Sequence[UpdateAction], int]:
+    """Return a part of a rollout's actions by wave and gateway, and how many there are in all parts."""
+    wanted = [UpdateAction.rollout_id == rollout_id]
+    if shown.standing:
+        wanted.append(UpdateAction.state.in_(STANDINGS.get(shown.standing, ())))
+    if shown.wave is not None:
+        wanted.append(UpdateAction.wave == shown.wave)
+    if shown.q:
+        wanted.append(UpdateAction.gateway.contains(shown.q, autoescape=True))
+    total = session.scalar(sa.select(sa.func.count()).where(*wanted)) or 0
+    query = sa.select(UpdateAction).where(*wanted).order_by(UpdateAction.wave, UpdateAction.gateway)
+    return session.scalars(query.limit(most).offset(skip)).all(), total
 
 
 def list_candidates(session: Session) -> list[Candidate]:

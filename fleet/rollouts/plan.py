@@ -107,6 +107,9 @@ def find_faults(plan: Plan) -> Iterable[str]:
     """Find what is wrong with a plan that has the right types."""
     if not plan.name.strip():
         yield "name: is empty; write what the rollout is for"
+    for place, text in (("name", plan.name), ("version", plan.version)):
+        if not text.isprintable():
+            yield f"{place}: has a letter that cannot be shown; leave it out"
     if plan.kind not in KINDS:
         yield f"kind: '{plan.kind}' is no kind of release; write one of {', '.join(KINDS)}"
     if len(plan.waves) > WAVES_MOST:

@@ -21,6 +21,14 @@ OPEN = (WAITING, OFFERED, RUNNING, CANCELLING)
 CLOSED = (FINISHED, FAILED, REJECTED, TIMED_OUT, CANCELLED)
 ERRORS = (FAILED, REJECTED, TIMED_OUT)
 """What counts against a release."""
+STANDINGS: Mapping[str, tuple[str, ...]] = {
+    "planned": (PLANNED,),
+    "open": OPEN,
+    "finished": (FINISHED,),
+    "errors": ERRORS,
+    "cancelled": (CANCELLED,),
+}
+"""{what an action comes down to for who looks at many: its states}."""
 
 AFTER: Mapping[str, str] = {
     "waiting": RUNNING,
