@@ -123,8 +123,8 @@ def list_actions(
     return session.scalars(query.limit(most).offset(skip)).all(), total
 
 
-def list_candidates(session: Session) -> list[Candidate]:
-    """Return every gateway, with what a plan asks for; of what it reports only that is read."""
+def list_candidates(session: Session, name: str | None = None) -> list[Candidate]:
+    """Return every gateway, or one, with what a plan asks for; of what it reports only that is read."""
     query = sa.select(
         Gateway.name,
         sa.func.coalesce(Gateway.site_key, ""),
@@ -135,6 +135,8 @@ def list_candidates(session: Session) -> list[Candidate]:
         Gateway.retired_ns.is_not(None),
         Gateway.reported_ns.is_not(None),
     ).outerjoin(Site, Site.key == Gateway.site_key)
+    if name is not None:
+        query = query.where(Gateway.name == name)
     return [
         Candidate(name, site, sector, release, tuple(installs or ()), hardware, retired, known)
         for name, site, sector, release, installs, hardware, retired, known in session.execute(query)
