@@ -91,7 +91,7 @@ def rollout(number: int) -> str:
     return _show_rollout(number)
 
 
-@blueprint.post("/rollouts/<int:number>")
+@blueprint.post("/rollouts/<int:number>/change")
 def change_rollout(number: int) -> ResponseReturnValue:
     """Do what one of the page's buttons asks for, and show the page."""
     verb = request.form.get("change", "")

@@ -112,7 +112,8 @@ def find_rollout(session: Session, rollout_id: int, shown: Shown, number: int) -
 
 def _list_rows(session: Session, rollout: Rollout, found: Sequence[UpdateAction]) -> list[ActionRow]:
     names = [action.gateway for action in found]
-    titles = dict(session.execute(sa.select(Gateway.name, Gateway.title).where(Gateway.name.in_(names))).tuples())
+    query = sa.select(Gateway.name, Gateway.title).where(Gateway.name.in_(names))
+    titles = {row.name: row.title for row in session.execute(query)}
     begun = -1 if rollout.wave is None else rollout.wave
     due = [one.gateway for one in found if one.state == PLANNED and one.wave <= begun]
     others = sa.select(UpdateAction).where(
@@ -133,17 +134,27 @@ def look_at(session: Session, rollout_id: int) -> object:
 
 def find_choices(session: Session) -> Choices:
     """Return what a target can be made of: releases that are published, and what the gateways in service are."""
-    published = sa.select(Artifact.kind, Artifact.version).where(Artifact.published_ns.is_not(None)).distinct()
     everybody = [one for one in counting.list_candidates(session) if not one.is_retired]
     used = Counter(one.site for one in everybody)
-    sites = session.execute(sa.select(Site.key, Site.title).order_by(Site.title)).tuples()
+    sites = session.execute(sa.select(Site.key, Site.title).order_by(Site.title))
     return Choices(
-        versions=tuple(sorted(session.execute(published).tuples(), reverse=True)),
+        versions=tuple(list_published(session)),
         sites=tuple((key, title) for key, title in sites if used[key]),
         sectors=tuple(sorted({one.sector for one in everybody if one.sector})),
         releases=tuple(sorted({one.release for one in everybody if one.release})),
         hardware=tuple(sorted({one.hardware for one in everybody if one.hardware})),
     )
+
+
+def list_published(session: Session) -> list[tuple[str, str]]:
+    """Return kind and version of what is published, agents first, each kind with the newest first."""
+    query = (
+        sa.select(Artifact.kind, Artifact.version)
+        .where(Artifact.published_ns.is_not(None))
+        .group_by(Artifact.kind, Artifact.version)
+        .order_by(Artifact.kind, sa.func.max(Artifact.published_ns).desc(), Artifact.version.desc())
+    )
+    return [(kind, version) for kind, version in session.execute(query)]
 
 
 class GatewayUpdates(msgspec.Struct, frozen=True):
@@ -158,10 +169,5 @@ def find_updates(session: Session, name: str) -> GatewayUpdates:
     """Gather the updates of a gateway."""
     rows = actions.list_newest(session, name, UPDATES_SHOWN)
     (mine,) = counting.list_candidates(session, name)
-    published = sa.select(Artifact.kind, Artifact.version).where(Artifact.published_ns.is_not(None)).distinct()
-    fitting = [
-        (kind, version)
-        for kind, version in session.execute(published.order_by(Artifact.kind, Artifact.version.desc())).tuples()
-        if kind in mine.installs
-    ]
-    return GatewayUpdates(tuple(rows), tuple(fitting), any(row.state in OPEN for row in rows))
+    fitting = tuple(one for one in list_published(session) if one[0] in mine.installs)
+    return GatewayUpdates(tuple(rows), fitting, any(row.state in OPEN for row in rows))
