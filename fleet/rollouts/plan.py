@@ -57,7 +57,7 @@ class Rules(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     """
 
     error_percent: float = 10.0
-    executed_least: int = 3
+    executed_least: int = 10
     success_percent: float = 90.0
     timeout_s: int = 7200
     attempts: int = 3

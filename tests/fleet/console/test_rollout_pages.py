@@ -104,7 +104,7 @@ def test_author_waits_for_another_who_approves_and_then_it_starts(app: Flask, li
 
 
 def test_paused_rollout_says_why_in_chinese_with_the_gateways_and_offers_again(li: Any, park: Park) -> None:
-    number = park.create(waves=[{"percent": 25}])
+    number = park.create(waves=[{"percent": 25}], rules={"executed_least": 3})
     wave = sorted(park.offered())
     park.say("rolled-back", *wave[:3], detail="bus plc did not come back")
     park.turn()
