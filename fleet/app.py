@@ -35,6 +35,8 @@ from fleet.notifications import views as _notifications
 from fleet.readings import views as _readings
 from fleet.relay import views as _relay
 from fleet.releases import views as releases
+from fleet.rollouts import update_views as _updates
+from fleet.rollouts import views as _rollouts
 from fleet.sites import views as _sites
 
 log = logging.getLogger(__name__)
@@ -44,7 +46,7 @@ HEALTH_WITHIN_MS = 1000
 """A probe wants an answer sooner than a page does: it waits no longer for another writer."""
 BLUEPRINTS = (
     _gateways, _readings, _alarms, _configs, _templates, _commands, _relay, _ledger, _notifications, _sites,
-    _kits,
+    _kits, _rollouts, _updates,
 )  # fmt: skip
 
 

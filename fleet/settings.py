@@ -106,6 +106,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """Most records of lane A in one request."""
     relay_batch: int = 500
     """Most records of lane M in one request."""
+    rollout_approval_from: Annotated[int, msgspec.Meta(ge=0)] = 20
+    """Rollouts to so many gateways or more need another account's approval; 0 for every rollout."""
     keep_raw_days: Annotated[int, msgspec.Meta(ge=1)] = 30
     """How long every value stays as it came; after that its minute is left."""
     keep_minutes_days: Annotated[int, msgspec.Meta(ge=1)] = 730

@@ -21,6 +21,7 @@ from fleet.db import Base, Database
 from fleet.gateways.models import Cursor, Device, Gateway, Layout, Tag
 from fleet.ledger.models import Loss, Tally
 from fleet.readings.models import LostMinute, Reading, ReadingHour, ReadingMinute, Record
+from fleet.rollouts.models import UpdateAction, UpdateEvent
 from fleet.sites.models import ExpectedDevice, Site
 
 ACCOUNT = "account"
@@ -42,6 +43,7 @@ BY_GATEWAY: tuple[type[Base], ...] = (
     Commissioning,
     OutputTrial,
     ReportedChecks,
+    UpdateAction,
 )
 BY_TAG: tuple[type[Base], ...] = (Reading, ReadingMinute, ReadingHour, LostMinute)
 
@@ -60,6 +62,7 @@ def reading(database: Database, account_id: int | None) -> AbstractContextManage
 def _conditions(account_id: int) -> dict[type[Base], Any]:
     """{table: which of its rows belong to the account's sites}. Plain tables inside: they are not scoped again."""
     account_site, gateway, tag = AccountSite.__table__, Gateway.__table__, Tag.__table__
+    action = UpdateAction.__table__
     sites = sa.select(account_site.c.site_key).where(account_site.c.account_id == account_id)
     gateways = sa.select(gateway.c.name).where(gateway.c.site_key.in_(sites))
     tags = sa.select(tag.c.id).where(tag.c.gateway.in_(gateways))
@@ -67,6 +70,7 @@ def _conditions(account_id: int) -> dict[type[Base], Any]:
         Site: Site.key.in_(sites),
         Gateway: Gateway.site_key.in_(sites),
         ExpectedDevice: ExpectedDevice.site_key.in_(sites),
+        UpdateEvent: UpdateEvent.action_id.in_(sa.select(action.c.id).where(action.c.gateway.in_(gateways))),
         **{table: table.gateway.in_(gateways) for table in BY_GATEWAY},  # type: ignore[attr-defined]
         **{table: table.tag_id.in_(tags) for table in BY_TAG},  # type: ignore[attr-defined]
     }

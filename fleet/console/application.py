@@ -25,10 +25,12 @@ from fleet.console import (
     openid,
     ownaccount,
     people,
+    rolloutviews,
     signing,
     siteviews,
     tagview,
     templateviews,
+    updateviews,
     words,
 )
 from fleet.console.notation import ZONE
@@ -63,6 +65,8 @@ PAGES = (
     gatewaylife,
     ownaccount,
     people,
+    rolloutviews,
+    updateviews,
     signing,
     siteviews,
 )
@@ -72,6 +76,13 @@ CONFIGURATIONS = (
     "console.reopen_configuration", "console.send_configuration", "console.templates", "console.add_template",
     "console.template", "console.preview_template", "console.apply_template",
 )  # fmt: skip
+ROLLOUTS = (
+    "console.rollouts",
+    "console.rollout",
+    "console.new_rollout",
+    "console.create_rollout",
+    "console.preview_rollout",
+)
 GATEWAYS = ("console.gateways", "console.gateway", "console.change_gateway", "console.tag")
 MENU = (
     ("now", lazy_gettext("Now"), ("console.now",)),
@@ -84,6 +95,7 @@ MENU = (
     ("claim", lazy_gettext("Add a gateway"), ("console.claim", "console.take_claim", "console.commissioning")),
     ("alarms", lazy_gettext("Alarms"), ("console.alarms", "console.alarm_statistics", "console.notifications")),
     ("configurations", lazy_gettext("Configurations"), CONFIGURATIONS),
+    ("rollouts", lazy_gettext("Updates"), ROLLOUTS),
     ("relay", lazy_gettext("Relay"), ("console.relay",)),
     ("users", lazy_gettext("Users"), ("console.users", "console.add_user", "console.change_user")),
     ("audit_log", lazy_gettext("Audit log"), ("console.audit_log",)),
@@ -217,6 +229,12 @@ def add_filters(app: Flask) -> None:
         outcome_word=partial(words.find_word, words.OUTCOMES),
         message_word=partial(words.find_word, words.MESSAGES),
         step_word=lambda step: words.find_word(words.STEPS, step.split("-", 1)[0]),
+        rollout_word=partial(words.find_word, words.ROLLOUT_STATES),
+        standing_word=partial(words.find_word, words.STANDINGS),
+        update_word=partial(words.find_word, words.UPDATE_STATES),
+        update_step=partial(words.find_word, words.UPDATE_STEPS),
+        obstacle_word=partial(words.find_word, words.OBSTACLES),
+        release_kind=partial(words.find_word, words.RELEASE_KINDS),
         short_title=tagview.shorten_title,
         tag_title=tagview.name_tag,
         kind=tagview.name_kind,

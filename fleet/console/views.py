@@ -35,6 +35,7 @@ from fleet.overview.losses import find_losses
 from fleet.overview.notifications import find_notifications
 from fleet.overview.quarantine import find_quarantine
 from fleet.overview.relay import list_relay
+from fleet.overview.rollouts import find_updates
 from fleet.overview.values import CHART_POINTS, live_reading
 
 blueprint = Blueprint(
@@ -136,6 +137,7 @@ def show_gateway(name: str, trouble: str = "", code: str = "", by: str = "") -> 
         return render_template(
             "console/gateway.html",
             page=page,
+            updates=find_updates(sources.session, name),
             now_ns=sources.now_ns,
             events=address,
             presets=PRESETS,

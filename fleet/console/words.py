@@ -216,6 +216,61 @@ WHERE = {
     "page": lazy_gettext("on site"),
     "command-line": lazy_gettext("command line"),
 }
+ROLLOUT_STATES = {
+    "approval": lazy_pgettext("rollout", "waits for approval"),
+    "denied": lazy_pgettext("rollout", "denied"),
+    "ready": lazy_pgettext("rollout", "ready to start"),
+    "running": lazy_pgettext("rollout", "running"),
+    "paused": lazy_pgettext("rollout", "paused"),
+    "finished": lazy_pgettext("rollout", "finished"),
+    "stopping": lazy_pgettext("rollout", "stopping"),
+    "stopped": lazy_pgettext("rollout", "stopped"),
+}
+STANDINGS = {
+    "": lazy_gettext("All"),
+    "planned": lazy_pgettext("update", "planned"),
+    "open": lazy_pgettext("update", "under way"),
+    "finished": lazy_pgettext("update", "confirmed"),
+    "errors": lazy_pgettext("update", "failed"),
+    "cancelled": lazy_pgettext("update", "called off"),
+}
+UPDATE_STATES = {
+    "planned": lazy_pgettext("update", "planned"),
+    "waiting": lazy_pgettext("update", "waits for its offer"),
+    "offered": lazy_pgettext("update", "offered, no answer yet"),
+    "running": lazy_pgettext("update", "under way"),
+    "finished": lazy_pgettext("update", "confirmed"),
+    "failed": lazy_pgettext("update", "failed"),
+    "rejected": lazy_pgettext("update", "rejected"),
+    "timed-out": lazy_pgettext("update", "timed out"),
+    "cancelling": lazy_pgettext("update", "being called off"),
+    "cancelled": lazy_pgettext("update", "called off"),
+}
+UPDATE_STEPS = {
+    "waiting": lazy_pgettext("update", "taken, begins later"),
+    "downloading": lazy_pgettext("update", "downloading"),
+    "verified": lazy_pgettext("update", "verified"),
+    "installed": lazy_pgettext("update", "installed, not yet run"),
+    "trying": lazy_pgettext("update", "on trial"),
+    "confirmed": lazy_pgettext("update", "confirmed"),
+    "failed": lazy_pgettext("update", "failed, nothing changed"),
+    "rolled-back": lazy_pgettext("update", "rolled back"),
+    "inconclusive": lazy_pgettext("update", "inconclusive: the fleet was out of reach"),
+    "refused": lazy_pgettext("update", "refused"),
+    "cancelled": lazy_pgettext("update", "called off"),
+}
+OBSTACLES = {
+    "retired": lazy_pgettext("update", "is retired"),
+    "unreported": lazy_pgettext("update", "has never reported"),
+    "installs-not": lazy_pgettext("update", "its release does not install this by itself"),
+    "hardware": lazy_pgettext("update", "the release is not made for its hardware"),
+    "runs-it": lazy_pgettext("update", "runs this version already"),
+}
+RELEASE_KINDS = {
+    "agent": lazy_pgettext("release", "Agent"),
+    "profiles": lazy_pgettext("release", "Driver profiles"),
+    "image": lazy_pgettext("release", "Disk image"),
+}
 PRIORITIES = {
     1: lazy_gettext("Urgent"),
     2: lazy_gettext("High"),

@@ -18,8 +18,11 @@ from fleet.rollouts.states import (
     CANCELLED,
     CANCELLING,
     CLOSED,
+    ERRORS,
+    FAILED,
     OFFERED,
     OPEN,
+    PLANNED,
     RUNNING,
     TIMED_OUT,
     WAITING,
@@ -31,6 +34,8 @@ NS = 1_000_000_000
 TIMEOUT_S = 7200
 """How long an attempt may take from its offer, unless its author says otherwise."""
 ATTEMPTS_MOST = 3
+AGAIN_FROM = (*ERRORS, CANCELLED)
+HEARD = (OFFERED, RUNNING, CANCELLING)
 OWN_KINDS = (AGENT, PROFILES)
 """What the agent installs by itself; images are the business of a client of the DDI interface."""
 
@@ -66,12 +71,7 @@ def assign(
     gateways.get(session, gateway)
     if find_artifact(session, kind, version, "") is None:
         raise InvalidError(f"there is no published {kind} of version {version}", hint="run: fengsui-fleet release list")
-    other = find_open(session, gateway, kind)
-    if other is not None:
-        raise ConflictError(
-            f"'{gateway}' is to take {kind} {other.version} already (action {other.id})",
-            hint="wait for its end, or cancel it",
-        )
+    _require_free(session, gateway, kind)
     action = UpdateAction(
         gateway=gateway,
         rollout_id=rollout_id,
@@ -140,6 +140,8 @@ def note(
     of: int = 0,
 ) -> None:
     """Take what a gateway says of an action. An end of an earlier attempt is no end of this one."""
+    if action.state == PLANNED:
+        return  # nobody has told it anything
     is_late = attempt is not None and attempt != action.attempt
     if step not in AFTER or (is_late and AFTER[step] in CLOSED and step != "confirmed"):
         return
@@ -147,12 +149,16 @@ def note(
     action.done, action.of = done, of
     if (step, detail) == (action.step, action.detail) and action.state not in (WAITING, OFFERED):
         return
+    if AFTER[step] == FAILED and _is_window_over(action, now_ns):
+        action.attempts_most += 1  # it had no time, which is not its fault
     left = action.attempts_most - action.attempt
     _add_event(session, action, step, detail, now_ns)
     state = move(action.state, step, left)
     if state == WAITING:
         action.attempt += 1
         action.deadline_ns = None
+    elif state == RUNNING and action.deadline_ns is None:  # its offer was taken back, and it had it already
+        action.deadline_ns = now_ns + action.timeout_s * NS
     action.step, action.detail, action.changed_ns = step, detail, now_ns
     _enter(action, state, now_ns)
 
@@ -161,9 +167,10 @@ def cancel(session: Session, action: UpdateAction, by: str, reason: str, now_ns:
     """Call an action off: at once if its gateway has not heard of it, else when the gateway agrees."""
     if action.state in CLOSED or action.state == CANCELLING:
         return
+    is_unheard = action.state in (PLANNED, WAITING) and action.offered_ns is None
     _add_event(session, action, "cancelling", f"{by}: {reason}" if reason else by, now_ns)
-    _enter(action, CANCELLED if action.state == WAITING and action.attempt == 1 else CANCELLING, now_ns)
-    if action.deadline_ns is None:
+    _enter(action, CANCELLED if is_unheard else CANCELLING, now_ns)
+    if action.deadline_ns is None and not is_unheard:
         action.deadline_ns = now_ns + action.timeout_s * NS
 
 
@@ -186,20 +193,79 @@ def expire(session: Session, now_ns: int) -> list[UpdateAction]:
     return late
 
 
-def list_open(session: Session) -> Sequence[tuple[UpdateAction, Gateway]]:
-    """Return the open actions that are the business of gateways' own updaters, with their gateways, oldest first."""
+def withdraw_unanswered(session: Session, now_ns: int) -> None:
+    """End the attempts that nobody answered in their maintenance window; those left are made in the next one."""
+    query = sa.select(UpdateAction).where(UpdateAction.state == OFFERED, UpdateAction.until_ns <= now_ns)
+    for action in session.scalars(query):
+        has_more = action.attempt < action.attempts_most
+        detail = "it did not answer within the maintenance window"
+        _add_event(session, action, WAITING if has_more else TIMED_OUT, detail, now_ns)
+        action.detail, action.deadline_ns = detail, None
+        action.attempt += has_more
+        _enter(action, WAITING if has_more else TIMED_OUT, now_ns)
+
+
+def close_retired(session: Session, now_ns: int) -> None:
+    """Call off what gateways were to take that have been retired since."""
     query = (
-        sa.select(UpdateAction, Gateway)
+        sa.select(UpdateAction)
         .join(Gateway, Gateway.name == UpdateAction.gateway)
-        .where(UpdateAction.state.in_(OPEN), UpdateAction.kind != IMAGE, Gateway.retired_ns.is_(None))
+        .where(UpdateAction.state.in_((PLANNED, *OPEN)), Gateway.retired_ns.is_not(None))
+    )
+    for action in session.scalars(query):
+        action.detail = "the gateway was retired"
+        _add_event(session, action, CANCELLED, action.detail, now_ns)
+        _enter(action, CANCELLED, now_ns)
+
+
+def offer_again(session: Session, action: UpdateAction, by: str, now_ns: int) -> None:
+    """Have a gateway try once more what it has failed at: only what comes of that counts.
+
+    Raises ConflictError unless that is over, or if the gateway has another release of the kind to take.
+    """
+    if action.state not in AGAIN_FROM:
+        raise ConflictError(
+            f"action {action.id} is {action.state}, so there is nothing to offer again",
+            hint="only what has failed, was rejected, timed out or was cancelled is offered again",
+        )
+    _require_free(session, action.gateway, action.kind)
+    if gateways.get(session, action.gateway).retired_ns is not None:
+        raise ConflictError(f"'{action.gateway}' is retired", hint="it comes back by a new claim")
+    action.attempt += 1
+    action.attempts_most = max(action.attempts_most, action.attempt)
+    action.is_excused, action.deadline_ns, action.until_ns, action.step, action.detail = False, None, None, "", ""
+    action.done = action.of = 0
+    _add_event(session, action, WAITING, f"offered again by {by}", now_ns)
+    _enter(action, WAITING, now_ns)
+
+
+def list_offered(session: Session) -> Sequence[UpdateAction]:
+    """Return what gateways' own updaters shall hear of, oldest first."""
+    query = (
+        sa.select(UpdateAction)
+        .join(Gateway, Gateway.name == UpdateAction.gateway)
+        .where(UpdateAction.state.in_(HEARD), UpdateAction.kind != IMAGE, Gateway.retired_ns.is_(None))
         .order_by(UpdateAction.id)
     )
-    return [(action, gateway) for action, gateway in session.execute(query)]
+    return session.scalars(query).all()
 
 
-def has_work(session: Session) -> bool:
+def has_open(session: Session) -> bool:
     """Tell whether any action is open."""
     return session.scalar(sa.select(sa.exists().where(UpdateAction.state.in_(OPEN)))) or False
+
+
+def _require_free(session: Session, gateway: str, kind: str) -> None:
+    other = find_open(session, gateway, kind)
+    if other is not None:
+        raise ConflictError(
+            f"'{gateway}' is to take {kind} {other.version} already (action {other.id})",
+            hint="wait for its end, or cancel it",
+        )
+
+
+def _is_window_over(action: UpdateAction, now_ns: int) -> bool:
+    return action.until_ns is not None and now_ns >= action.until_ns
 
 
 def _enter(action: UpdateAction, state: str, now_ns: int) -> None:

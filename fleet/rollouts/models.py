@@ -13,9 +13,11 @@ from fleet.db import Base, BigId
 class Rollout(Base):
     """A release on its way to many gateways, wave by wave.
 
-    ``state`` is one of `fleet.rollouts.states`; ``reason`` says why it is paused, denied or stopped. ``target`` chooses
-    the gateways, ``waves`` and ``rules`` say in which order and under which conditions (`fleet.rollouts.plan`).
-    ``wave`` is the one that runs, counted from 0; None before the first. ``approvals`` are the accounts that have
+    ``state`` is one of `fleet.rollouts.states`; ``reason`` says why it is paused, denied or stopped, and ``cause`` the
+    same in figures where the fleet paused it by itself (`fleet.rollouts.decision.Cause`). ``target`` chooses the
+    gateways, ``waves`` and ``rules`` say in which order and under which conditions (`fleet.rollouts.plan`);
+    ``waves_count`` is how many waves have gateways. ``wave`` is the one that runs, counted from 0; None before the
+    first. ``approvals`` are the accounts that have
     approved it, besides its author.
     """
 
@@ -27,9 +29,11 @@ class Rollout(Base):
     version: Mapped[str]
     state: Mapped[str]
     reason: Mapped[str] = mapped_column(default="")
+    cause: Mapped[dict[str, Any]] = mapped_column(default=dict)
     target: Mapped[dict[str, Any]]
     waves: Mapped[list[dict[str, Any]]] = mapped_column(sa.JSON)
     rules: Mapped[dict[str, Any]]
+    waves_count: Mapped[int]
     wave: Mapped[int | None]
     author: Mapped[str]
     approvals: Mapped[list[str]]
@@ -43,7 +47,8 @@ class UpdateAction(Base):
     """One release for one gateway. ``state`` is one of `fleet.rollouts.states`, ``step`` the last word of the gateway.
 
     ``attempt`` counts from 1; ``deadline_ns`` is when an attempt that has been offered counts as timed out.
-    ``until_ns`` is the end of the maintenance window it was last offered in.
+    ``until_ns`` is the end of the maintenance window it was last offered in. ``is_excused``: its failure counts no
+    more in its wave, because an operator has had the rollout go on.
     """
 
     __tablename__ = "update_action"
@@ -69,6 +74,7 @@ class UpdateAction(Base):
     timeout_s: Mapped[int]
     budget_bytes_per_s: Mapped[int] = mapped_column(default=0)
     is_forced: Mapped[bool] = mapped_column(default=False)
+    is_excused: Mapped[bool] = mapped_column(default=False)
     author: Mapped[str]
     created_ns: Mapped[int]
     offered_ns: Mapped[int | None]

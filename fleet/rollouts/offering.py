@@ -14,7 +14,7 @@ from fleet.bootstrap import Services
 from fleet.commands.courier import Turns
 from fleet.rollouts import actions
 from fleet.rollouts.models import UpdateAction
-from fleet.rollouts.states import CANCELLING, WAITING
+from fleet.rollouts.states import CANCELLING
 from wire.codec import encode
 from wire.topics import Down, format_topic
 from wire.update import Progress, Target
@@ -69,8 +69,7 @@ def find_offers(session: Session) -> Offers:
     """Return what gateways shall hear of: every open action that has been put on offer."""
     return [
         (action.gateway, f"{action.id} {action.attempt} {action.state == CANCELLING}", _make_target(action))
-        for action, _ in actions.list_open(session)
-        if action.state != WAITING
+        for action in actions.list_offered(session)
     ]
 
 

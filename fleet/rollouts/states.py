@@ -1,24 +1,34 @@
 """The states of an action and of a rollout, and what moves them. Pure.
 
-action   waiting -> offered -> running -> finished | failed | rejected
+action   planned -> waiting                     its wave has begun
+         waiting -> offered -> running -> finished | failed | rejected
          offered, running -> timed-out          not heard of in time
          any that is open -> cancelling -> cancelled, or whatever it had come to before it heard of that
          running -> waiting                     another attempt, after an end that says nothing of the release
-rollout  draft -> approval -> denied | ready -> running <-> paused -> finished, and from there stopping -> stopped
+rollout  approval -> denied | ready; ready -> running <-> paused -> finished, and from there stopping -> stopped
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
-WAITING, OFFERED, RUNNING = "waiting", "offered", "running"
+PLANNED, WAITING, OFFERED, RUNNING = "planned", "waiting", "offered", "running"
 FINISHED, FAILED, REJECTED = "finished", "failed", "rejected"
 TIMED_OUT, CANCELLING, CANCELLED = "timed-out", "cancelling", "cancelled"
 
 OPEN = (WAITING, OFFERED, RUNNING, CANCELLING)
+"""What a gateway is at, or is about to be; one of these at a time for each kind."""
 CLOSED = (FINISHED, FAILED, REJECTED, TIMED_OUT, CANCELLED)
 ERRORS = (FAILED, REJECTED, TIMED_OUT)
 """What counts against a release."""
+STANDINGS: Mapping[str, tuple[str, ...]] = {
+    "planned": (PLANNED,),
+    "open": OPEN,
+    "finished": (FINISHED,),
+    "errors": ERRORS,
+    "cancelled": (CANCELLED,),
+}
+"""{what an action comes down to for who looks at many: its states}."""
 
 AFTER: Mapping[str, str] = {
     "waiting": RUNNING,
@@ -53,11 +63,10 @@ def move(state: str, step: str, attempts_left: int) -> str:
     return after
 
 
-DRAFT, APPROVAL, DENIED, READY = "draft", "approval", "denied", "ready"
+APPROVAL, DENIED, READY = "approval", "denied", "ready"
 PAUSED, STOPPING, STOPPED = "paused", "stopping", "stopped"
 
 ROLLOUT_MOVES: Mapping[str, frozenset[str]] = {
-    DRAFT: frozenset({APPROVAL, READY, STOPPED}),
     APPROVAL: frozenset({READY, DENIED, STOPPED}),
     READY: frozenset({RUNNING, STOPPED}),
     RUNNING: frozenset({PAUSED, FINISHED, STOPPING}),

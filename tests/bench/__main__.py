@@ -19,6 +19,7 @@ from tests.bench.modbus import measure_modbus
 from tests.bench.provision import measure_provision
 from tests.bench.reconnect import measure_reconnect
 from tests.bench.records import measure_spool, measure_wire
+from tests.bench.rollout import measure_rollout
 from tests.bench.serial import measure_serial
 from tests.bench.series import measure_series
 from tests.bench.sustained import measure_sustained
@@ -46,6 +47,7 @@ PARTS: dict[str, Callable[[], dict[str, float]]] = {
     "provision": measure_provision,
     "bundle": measure_bundle,
     "update": measure_update,
+    "rollout": measure_rollout,
 }
 
 

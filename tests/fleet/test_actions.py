@@ -12,32 +12,16 @@ from fleet.committer import Committer
 from fleet.errors import ConflictError, InvalidError
 from fleet.gateways import service as gateways
 from fleet.metrics import IngestMetrics
-from fleet.releases.models import Artifact
 from fleet.rollouts import actions, offering, states
 from fleet.rollouts.engine import Engine
 from fleet.rollouts.models import UpdateAction
 from tests.fleet import edge
 from tests.fleet.conftest import START_NS, Clock
+from tests.fleet.rollouts import make_artifact
 from wire.topics import Up
 from wire.update import ENDS, Progress
 
 GATEWAY, OTHER = edge.GATEWAY, "gw-yufu-0002"
-
-
-def make_artifact(version: str = "0.2.0", hardware: str = "x86_64", kind: str = "agent") -> Artifact:
-    return Artifact(
-        kind=kind,
-        version=version,
-        hardware=[hardware],
-        filename=f"{kind}-{version}-{hardware}",
-        size=10,
-        sha256="a" * 64,
-        sha1="b" * 40,
-        md5="c" * 32,
-        added_ns=START_NS,
-        added_by="li",
-        published_ns=START_NS,
-    )
 
 
 class Fleet:
