@@ -21,6 +21,9 @@ TELL_S = 10.0
 """How often progress is told where no status line can be shown."""
 SCHEDULE = ((0.2, "overfill"), (0.3, "flood"), (0.4, "leak"), (0.6, "fire"))
 """What a timed run triggers, and when, as shares of its length. The quake comes at once and peaks after 39 s."""
+UPDATE_FROM_S = 180.0
+"""A timed run that is as long as this has time for an update as well."""
+UPDATED = (0.35, "update")
 
 
 class Outcome:
@@ -40,7 +43,7 @@ class Demo:
         self._status = status
         self._stopped = stopped
         self._told_s = 0.0
-        self._district = District(folder, self._tell)
+        self._district = District(folder, self._tell, is_updated=True)
 
     async def run(self, seconds: float | None, setup_s: float | None) -> Outcome:
         """Start, run and stop the district. Raises LabError if something does not come up or ends by itself."""
@@ -97,7 +100,7 @@ class Demo:
     async def _watch(self, seconds: float | None) -> bool:
         """Run until the time is over (True) or the person stops it (False)."""
         start = time.monotonic()
-        due = [] if seconds is None else [(share * seconds, name) for share, name in SCHEDULE]
+        due = [] if seconds is None else plan(seconds)
         while not self._stopped.is_set():
             elapsed = time.monotonic() - start
             if seconds is not None and elapsed >= seconds:
@@ -123,3 +126,9 @@ class Demo:
 
     def _tell(self, text: str) -> None:
         self._console.print(f"[dim]·[/dim] {escape(text)}", soft_wrap=True)
+
+
+def plan(seconds: float) -> list[tuple[float, str]]:
+    """Return what a timed run triggers, each with its second, in order."""
+    chosen = [*SCHEDULE, UPDATED] if seconds >= UPDATE_FROM_S else SCHEDULE
+    return sorted((share * seconds, name) for share, name in chosen)

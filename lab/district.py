@@ -18,8 +18,9 @@ from lab.errors import LabError
 from lab.fleet_side import FleetSide
 from lab.gateway_side import ROOT_FILE, GatewaySide
 from lab.ledger import Ledger
+from lab.operator import Operator
 from lab.platform import Book, Platform, RaisedAlarm, Stream
-from lab.release_engineer import ReleaseEngineer, install
+from lab.release_engineer import SOUND, ReleaseEngineer, install
 from lab.site_file import Identity, read_exceptions, read_identity
 from lab.station import Station
 from lab.stations import Bridge, ChemicalPark, RiverSite, WeatherSite
@@ -85,7 +86,8 @@ class District:
         self._by_exception = frozenset(tag for text in texts.values() for tag in read_exceptions(text))
         self.gateways: list[GatewaySide] = []
         self._background: set[asyncio.Task[None]] = set()
-        self._is_fleet_gone = False
+        self._is_fleet_gone = self._is_updating = False
+        self._updates = 0
         self.fleet = fleet or FleetSide(folder / "fleet")
         self.engineer = ReleaseEngineer(self.fleet.folder, folder / "releases") if is_updated else None
         self.scenarios: dict[str, Scenario] = {
@@ -98,6 +100,8 @@ class District:
             "link-lost": self.link_lost,
             "fleet-stops": self.fleet_stops,
         }
+        if self.engineer is not None:
+            self.scenarios["update"] = self.update
         self._control = Control(self.scenarios)
         self.ledgers: list[Ledger] = []
         self._opened_book: Book | None = None
@@ -326,6 +330,31 @@ class District:
         await self.fleet.comes_up()
         self._is_fleet_gone = False
         self._tell("broker and fleet are started again")
+
+    async def update(self) -> str:
+        """Update the gateways of the district: a bad release first, then a good one."""
+        if self._is_updating:
+            raise LabError("the gateways are being updated already", hint="look at Updates on the console")
+        self._is_updating = True
+        self._begin(self._roll_out())
+        return (
+            f"the gateways are updated, {self.gateways[0].station.gateway} first: see {self.fleet.console_url}rollouts"
+        )
+
+    async def _roll_out(self) -> None:
+        assert self.engineer is not None
+        self._updates += 1
+        bad, good = f"0.2.{2 * self._updates}", f"0.2.{2 * self._updates + 1}"
+        operator = Operator(self.fleet.console_url, self.fleet.user, self.fleet.password)
+        canary = [self.gateways[0].station.gateway]
+        try:
+            for version, flaw, name in ((bad, "crashes", "有缺陷的版本"), (good, SOUND, "修复后的版本")):
+                await asyncio.to_thread(self.engineer.release, version, flaw)
+                await operator.roll_out(f"{name} {version}", version, canary, self._tell)
+        except LabError as error:
+            self._tell(f"the update ends: {error}")
+        finally:
+            self._is_updating = False
 
     def _begin(self, later: Coroutine[None, None, None]) -> None:
         task = asyncio.create_task(later)
