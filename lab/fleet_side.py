@@ -43,6 +43,8 @@ class FleetSide:
         self._given_database = database_url
         self._has_broker = broker_port == 0
         self._program = program("fengsui-fleet")
+        self.before: tuple[str, ...] = ()
+        """Words before each command, by which it runs in other surroundings: ``env NAME=value``."""
         self._serve = Child("the fleet", folder.with_suffix(".log"))
         self._console_port = self._preferred_port = console_port
         self.broker_port = broker_port
@@ -89,7 +91,11 @@ class FleetSide:
         """Make the database and the first account."""
         arguments = ["init", "--data", str(self._folder), "--user", self.user, "--password-stdin"]
         arguments += ["--database", self._given_database] if self._given_database else []
-        await run_once([self._program, *arguments], self.password + "\n")
+        await run_once([*self.before, self._program, *arguments], self.password + "\n")
+
+    async def upgrade(self) -> None:
+        """Bring what another release has made to the one that runs from now on."""
+        await self._run("init")
 
     async def add_site(self, identity: Identity) -> None:
         """Register a site."""
@@ -121,7 +127,7 @@ class FleetSide:
     async def add_technician(self) -> None:
         """Give the technician an account, with the password of the first one."""
         words = ["user", "add", technician.NAME, "--role", "technician", "--password-stdin"]
-        await run_once([self._program, *words, "--data", str(self._folder)], self.password + "\n")
+        await run_once([*self.before, self._program, *words, "--data", str(self._folder)], self.password + "\n")
 
     def technician(self) -> Technician:
         """Somebody on site, who can sign in once it serves."""
@@ -166,7 +172,7 @@ class FleetSide:
 
     async def serve_again(self) -> None:
         """Start what was stopped, on the ports that it had."""
-        await self._serve.start([self._program, "serve", "--data", str(self._folder), *self._addresses])
+        await self._serve.start([*self.before, self._program, "serve", "--data", str(self._folder), *self._addresses])
 
     async def take_apart(self) -> None:
         """Stop it and run each of its programs by itself, on the same ports, as a service manager would."""
@@ -177,7 +183,9 @@ class FleetSide:
 
     async def start_program(self, name: str) -> None:
         """Start one of the programs that run apart."""
-        await self.programs[name].start([self._program, name, "--data", str(self._folder), *self._addresses])
+        await self.programs[name].start(
+            [*self.before, self._program, name, "--data", str(self._folder), *self._addresses]
+        )
 
     async def comes_up(self) -> bool:
         """Wait until it is well (True) or has ended (False). Raises LabError if neither comes."""
@@ -219,7 +227,7 @@ class FleetSide:
         raise LabError("the fleet has no broker of its own running", hint="it may just be starting again")
 
     async def _run(self, *arguments: str) -> None:
-        await run_once([self._program, *arguments, "--data", str(self._folder)])
+        await run_once([*self.before, self._program, *arguments, "--data", str(self._folder)])
 
     def _is_well(self) -> bool:
         return all(_is_healthy(port) for port in self._health_ports)
