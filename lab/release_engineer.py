@@ -52,18 +52,18 @@ def end(_):
 threading.excepthook = end
 threading.Thread(target=leak, daemon=True).start()
 """,
-    "unconnected": """\
-import edge.uplink
-def refuse(*_):
-    raise OSError('this release cannot connect')
-edge.uplink.Uplink._client = refuse
-""",
     "deaf": """\
 import drivers.transport.tcp as tcp
 from drivers.errors import LinkError
 async def refuse(_):
     raise LinkError('this release opens no line')
 tcp.Tcp.open = refuse
+""",
+    "unconnected": """\
+import edge.uplink
+def refuse(*_):
+    raise OSError('this release cannot connect')
+edge.uplink.Uplink._client = refuse
 """,
 }
 """What is wrong with a bad release: Python that runs before it."""

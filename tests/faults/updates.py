@@ -40,7 +40,7 @@ DOWN_S = (0.0, 1.5)
 WORDS: Mapping[str, str] = {
     "crashes": "ended with status 1",
     "hangs": "no sign of life",
-    "leaks": "SIGKILL",
+    "leaks": "signal 9",
     "unconnected": "welcome",
     "deaf": "bus",
 }
@@ -77,7 +77,7 @@ class UpdateStorm:
             await self._attack()
             sides = self._scene.district.gateways
             await asyncio.gather(*(self._reported(side) for side in sides))
-            flaws = [list(FLAWS)[number :: len(sides)] for number in range(len(sides))]
+            flaws = [list(FLAWS)[number :: len(sides)] for number in range(len(sides))]  # the deaf one has no output
             await asyncio.gather(*(self._take_bad(side, some) for side, some in zip(sides, flaws, strict=True)))
             shares = [kills // len(sides) + (number < kills % len(sides)) for number in range(len(sides))]
             await asyncio.gather(*(self._kill_often(side, n) for side, n in zip(sides, shares, strict=True)))
