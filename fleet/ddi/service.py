@@ -40,10 +40,16 @@ def needs_attributes(client: DdiClient, now_ns: int) -> bool:
 
 
 def find_due(session: Session, gateway: str, now_ns: int) -> UpdateAction | None:
-    """Return the action that a client is to hear of, and note that it hears of it now."""
+    """Return the action that a client is to hear of, and note that it hears of it now.
+
+    One of a rollout is put on offer by upkeep alone, which knows whether the rollout runs, its window and its rate.
+    """
     action = actions.find_open(session, gateway, IMAGE)
-    if action is not None and action.state == WAITING:
-        actions.offer(action, None, now_ns)
+    if action is None or action.state != WAITING:
+        return action
+    if action.rollout_id is not None:
+        return None
+    actions.offer(action, None, now_ns)
     return action
 
 
