@@ -42,7 +42,7 @@ def needs_attributes(client: DdiClient, now_ns: int) -> bool:
 def find_due(session: Session, gateway: str, now_ns: int) -> UpdateAction | None:
     """Return the action that a client is to hear of, and note that it hears of it now.
 
-    One of a rollout waits until the rollout offers it: windows and rates are its business.
+    One of a rollout is put on offer by upkeep alone, which knows whether the rollout runs, its window and its rate.
     """
     action = actions.find_open(session, gateway, IMAGE)
     if action is None or action.state != WAITING:

@@ -11,12 +11,13 @@ import sqlalchemy as sa
 from sqlalchemy import event
 
 from fleet.bootstrap import Services
+from fleet.ddi import service as ddi
 from fleet.errors import ConflictError, DeniedError, InvalidError, NotFoundError
 from fleet.gateways.models import Gateway
 from fleet.rollouts import actions, service, states
 from fleet.rollouts.plan import read_plan
 from tests.fleet.conftest import both_databases
-from tests.fleet.rollouts import NEW, Park, make_gateway
+from tests.fleet.rollouts import NEW, Park, make_artifact, make_gateway
 
 CANARY = [{"gateways": ["gw-00"]}, {"percent": 34}]
 
@@ -351,6 +352,25 @@ def test_denied_rollout_is_over_and_says_why(park: Park) -> None:
     assert park.action("gw-00").state == states.CANCELLED
     with pytest.raises(ConflictError):
         park.change("approve", number, "wang")
+
+
+def test_ddi_client_hears_of_an_image_only_while_its_rollout_offers_it(park: Park) -> None:
+    def hears() -> bool:
+        with park.services.database.writing() as session:
+            return ddi.find_due(session, "gw-00", park.clock()) is not None
+
+    with park.services.database.writing() as session:
+        session.add(make_artifact(kind="image"))
+    number = park.create(kind="image", target={"gateways": ["gw-00"]})
+    assert not hears()
+    park.turn()
+    assert hears()
+    park.change("pause", number, "li", "")
+    park.turn()
+    assert not hears()
+    park.change("resume", number)
+    park.turn()
+    assert hears()
 
 
 def test_gateway_says_nothing_of_an_action_that_it_was_not_told_of(park: Park) -> None:
