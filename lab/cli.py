@@ -17,7 +17,7 @@ from lab.demo import Demo, Outcome
 from lab.errors import LabError
 
 DATA = Path("var/demo")
-SCENARIOS = ("overfill", "leak", "fire", "flood", "quake", "broker-dies", "link-lost", "fleet-stops")
+SCENARIOS = ("overfill", "leak", "fire", "flood", "quake", "broker-dies", "link-lost", "fleet-stops", "update")
 EXIT_OK, EXIT_SHORT, EXIT_INTERRUPTED = 0, 1, 130
 
 
