@@ -166,7 +166,13 @@ class Agent:
             has_session=lambda: self.uplink.has_session,
             is_acknowledged=self._store.is_acknowledged,
             leave=lambda: self._stop.set(),
+            find_good=self._find_good,
         )
+
+    def _find_good(self, since_ns: int) -> frozenset[str]:
+        """The tags that had a good value since a time."""
+        groups = self._acquisition.group_names if self._acquisition else ()
+        return self._newest.find_good(groups, since_ns)
 
     async def run(self, stop: asyncio.Event) -> None:
         """Run until ``stop`` is set."""

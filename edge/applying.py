@@ -104,6 +104,10 @@ class Applying:
         document: dict[str, Any] = msgspec.msgpack.decode(self.configuration.document)
         return document
 
+    def tag_names(self) -> frozenset[str]:
+        """Return the full names of the running configuration's tags."""
+        return frozenset(info.name for info in self.configuration.tags)
+
     def sights(self) -> Mapping[str, Sight] | None:
         """How buses and devices look under the running configuration, None while it does not run."""
         return self._sights(self.configuration)

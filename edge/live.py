@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from itertools import islice, repeat
 
 from drivers.base import Scan
-from wire.sample import Live
+from wire.sample import Live, is_good
 
 TAGS_PER_S = 5000
 """Above this the values of a tag are not all sent, but the newest of each again and again."""
@@ -68,6 +68,16 @@ class Newest:
             wall_ns = self._wall_at(scan.mono_ns)
             live.tags.update(zip(tags, zip(scan.values, scan.quality, repeat(wall_ns)), strict=True))
         return live
+
+    def find_good(self, groups: Iterable[str], since_ns: int) -> frozenset[str]:
+        """Name the tags of these groups whose newest value is good, and was read after a time (monotonic, in ns)."""
+        found: set[str] = set()
+        for group in groups:
+            newest = self.of(group)
+            if newest is not None and newest[1].mono_ns > since_ns:
+                columns, scan = newest
+                found |= {name for name, quality in zip(columns, scan.quality, strict=True) if is_good(quality)}
+        return frozenset(found)
 
     def of(self, group: str) -> tuple[Sequence[str], Scan] | None:
         """Return the newest scan of a group and the tags that are its columns; None if there was none yet."""

@@ -89,6 +89,7 @@ class Updates:
         has_session: Callable[[], bool],
         is_acknowledged: Callable[[], Awaitable[bool]],
         leave: Callable[[], None],
+        find_good: Callable[[int], frozenset[str]],
     ) -> Updater:
         """Make the agent's updater."""
         boot = self._boot
@@ -104,7 +105,7 @@ class Updates:
             sights=applying.sights,
             has_session=has_session,
             is_acknowledged=is_acknowledged,
-            profiles=ProfileInstaller(self._profiles, self._own, applying, clock, boot.twin.trial_s),
+            profiles=ProfileInstaller(self._profiles, self._own, applying, clock, boot.twin.trial_s, find_good),
             leave=leave,
         )
 

@@ -7,7 +7,7 @@ import asyncio
 import json
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from drivers import profile
@@ -95,11 +95,19 @@ def check(tree: Path, own: Path | None, running: Mapping[str, object]) -> None:
 
 
 class ProfileInstaller:
-    """Installs released profiles under the running configuration."""
+    """Installs released profiles under the running configuration. ``find_good`` names the tags that had a good value
+    since a time on the monotonic clock."""
 
     def __init__(
-        self, folder: ProfileFolder, own: Path, applying: Applying, clock: SystemClock, window_s: float
+        self,
+        folder: ProfileFolder,
+        own: Path,
+        applying: Applying,
+        clock: SystemClock,
+        window_s: float,
+        find_good: Callable[[int], frozenset[str]],
     ) -> None:
+        self._find_good = find_good
         self._folder = folder
         self._own = own
         self._applying = applying
@@ -116,19 +124,24 @@ class ProfileInstaller:
         if applying.is_on_trial:
             raise EdgeError("a configuration is on trial", hint="it is offered again")
         await asyncio.to_thread(check, tree, self._own, applying.running_document())
-        well = find_well(applying.sights() or {}, self._clock.mono_ns() - round(self._window_s * NS))
+        since_ns = self._clock.mono_ns() - round(self._window_s * NS)
+        well, good = find_well(applying.sights() or {}, since_ns), self._find_good(since_ns)
         await asyncio.to_thread(self._folder.put, tree)
         applying.read_anew()
-        missing = await self._watch(well)
+        missing = await self._watch(well, good)
         if missing:
             await asyncio.to_thread(self._folder.take_back)
             applying.read_anew()
             raise RolledBackError(say_missing(missing, self._window_s))
         await asyncio.to_thread(self._folder.settle)
 
-    async def _watch(self, well: tuple[str, ...]) -> tuple[str, ...]:
-        """Return who was well and is not well again at the end of the window."""
+    async def _watch(self, well: tuple[str, ...], good: frozenset[str]) -> tuple[str, ...]:
+        """Return which places and tags were well and are not well again at the end of the window.
+
+        Tags are looked at one by one: a wrong register may spoil one value of a device that answers all the same.
+        """
         watch: Watch | None = None
+        began_ns, seen = 0, frozenset[str]()
         while True:
             await asyncio.sleep(min(LOOK_S, self._window_s))
             sights: Mapping[str, Sight] | None = self._applying.sights()
@@ -136,7 +149,9 @@ class ProfileInstaller:
                 continue
             now_ns = self._clock.mono_ns()
             if watch is None:
-                watch = Watch(Trial(version=0, well=well), now_ns, round(self._window_s * NS))
+                began_ns, watch = now_ns, Watch(Trial(version=0, well=well), now_ns, round(self._window_s * NS))
+            seen |= self._find_good(began_ns)
             verdict = watch.look(sights, now_ns)
             if verdict.is_over:
-                return verdict.missing
+                lost = {tag for tag in good - seen if tag in self._applying.tag_names()}
+                return (*verdict.missing, *sorted(lost))

@@ -14,6 +14,7 @@ from fleet.bootstrap import Services
 from fleet.errors import InvalidError, SetupError
 from fleet.releases import keys, service
 from fleet.releases.models import IMAGE
+from fleet.releases.packing import pack_profiles
 from fleet.releases.repository import OFFLINE, Repository, sign, utc_now
 from fleet.releases.service import Made
 from fleet.releases.store import find_folder
@@ -70,6 +71,11 @@ def _add_offline(group: Actions[argparse.ArgumentParser]) -> None:
     make.add_argument("file", type=Path)
     make.add_argument("--passphrase-file", type=Path, metavar="FILE", help="else it is typed")
     make.set_defaults(run=_make_key)
+    pack = group.add_parser("profiles", help="pack driver profiles, to be added")
+    pack.add_argument("folder", type=Path, metavar="DIR", help="a folder of *.toml")
+    pack.add_argument("--release", required=True, metavar="VERSION", help="two to four numbers")
+    pack.add_argument("--out", type=Path, default=Path("dist"), metavar="DIR")
+    pack.set_defaults(run=_pack)
     signing = group.add_parser("sign", help="sign what is staged, wherever it was copied to")
     signing.add_argument("--data", type=Path, metavar="DIR", help="the fleet's data directory")
     signing.add_argument("--staged", type=Path, metavar="DIR", help="a copy of DATA/releases/staged instead")
@@ -93,6 +99,10 @@ def _passphrase(options: argparse.Namespace, *, is_new: bool = False) -> str:
 def _make_key(options: argparse.Namespace) -> None:
     public = keys.make(options.file, _passphrase(options, is_new=True))
     print(f"{options.file} is the key: keep it offline. {public} goes to the fleet.")
+
+
+def _pack(options: argparse.Namespace) -> None:
+    print(f"{pack_profiles(options.folder, options.release, options.out)}: add it, with the file beside it")
 
 
 def _sign(options: argparse.Namespace) -> None:

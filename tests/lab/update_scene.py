@@ -25,6 +25,8 @@ from lab.truth import Truth
 from lab.way_in import ByToken
 
 LOOK_S = 0.1
+TRIAL = "\n[twin]\ntrial_s = 6\n"
+"""A trial that fits a test."""
 
 
 class UpdateScene:
@@ -58,7 +60,7 @@ class UpdateScene:
         (self.slots / ROOT_FILE).write_bytes(self.engineer.root())
         await self.fleet.serve()
         self.services = bootstrap(load(self.fleet.database.parent))
-        text = self.way_in.text(self.station)
+        text = self.way_in.text(self.station) + TRIAL
         self.side = GatewaySide(self.station, home, self.fleet.gateways_port, text, slots=self.slots)
         self.side.update_url = self.fleet.console_url.rstrip("/")
         await self.side.start()
@@ -89,13 +91,13 @@ class UpdateScene:
             gateway = session.get(Gateway, self.identity.id)
             return (gateway.reported or {}) if gateway is not None else {}
 
-    async def assign(self, version: str, **options: Any) -> int:
+    async def assign(self, version: str, kind: str = "agent", **options: Any) -> int:
         """Have the gateway take a version."""
 
         def write() -> int:
             assert self.services is not None
             with self.services.database.writing() as session:
-                return actions.assign(session, self.identity.id, "agent", version, "li", time.time_ns(), **options).id
+                return actions.assign(session, self.identity.id, kind, version, "li", time.time_ns(), **options).id
 
         return await asyncio.to_thread(write)
 
