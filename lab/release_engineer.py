@@ -37,27 +37,28 @@ METADATA = "Metadata-Version: 2.1\nName: fengsui\nVersion: {version}\n"
 SOUND = ""
 FLAWS: Mapping[str, str] = {
     "crashes": "import sys; sys.exit('this release crashes at its start')",
+    "deaf": """\
+import drivers.transport.serial_port as serial_port
+import drivers.transport.tcp as tcp
+from drivers.errors import LinkError
+async def refuse(_):
+    raise LinkError('this release opens no line')
+serial_port.Serial.open = tcp.Tcp.open = refuse
+""",
     "hangs": "import time; time.sleep(3600)",
     "leaks": """\
 import resource, threading, time
-resource.setrlimit(resource.RLIMIT_AS, (3_000_000_000, 3_000_000_000))
+resource.setrlimit(resource.RLIMIT_AS, (1_500_000_000, 1_500_000_000))
 kept = []
 def leak():
     while True:
         kept.append(bytearray(50_000_000))
-        time.sleep(0.1)
+        time.sleep(0.05)
 def end(_):
     import os
     os.kill(os.getpid(), 9)
 threading.excepthook = end
 threading.Thread(target=leak, daemon=True).start()
-""",
-    "deaf": """\
-import drivers.transport.tcp as tcp
-from drivers.errors import LinkError
-async def refuse(_):
-    raise LinkError('this release opens no line')
-tcp.Tcp.open = refuse
 """,
     "unconnected": """\
 import edge.uplink

@@ -34,6 +34,7 @@ KILLS = 500
 WITHIN_S = 180.0
 """Within which an update must have come to its end, and its gateway be back."""
 LOOK_S = 0.2
+DEAF = "deaf"
 LASTS_S = 9.0
 """About how long an update takes here: kills come within it, at any time."""
 DOWN_S = (0.0, 1.5)
@@ -77,7 +78,7 @@ class UpdateStorm:
             await self._attack()
             sides = self._scene.district.gateways
             await asyncio.gather(*(self._reported(side) for side in sides))
-            flaws = [list(FLAWS)[number :: len(sides)] for number in range(len(sides))]  # the deaf one has no output
+            flaws = [list(FLAWS)[number :: len(sides)] for number in range(len(sides))]
             await asyncio.gather(*(self._take_bad(side, some) for side, some in zip(sides, flaws, strict=True)))
             shares = [kills // len(sides) + (number < kills % len(sides)) for number in range(len(sides))]
             await asyncio.gather(*(self._kill_often(side, n) for side, n in zip(sides, shares, strict=True)))
@@ -104,6 +105,8 @@ class UpdateStorm:
     async def _take_bad(self, side: GatewaySide, flaws: list[str]) -> None:
         for flaw in flaws:
             before, version = await self._running(side), await self._release(flaw)
+            if flaw == DEAF:
+                self._scene.befallen.deaf |= {side.station.gateway}
             action = await self._end(side, await self._assign(side, version, attempts=1))
             after = await self._running(side)
             say(f"{side.station.gateway}: a release that {flaw} is {action.step}: {action.detail}")

@@ -49,6 +49,9 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     """Lost and said so: no fault of the delivery, but told."""
 
 
+OUTPUT_FAULT = ":output-fault"
+
+
 class Befallen(msgspec.Struct):
     """What faults did, as far as it excuses something."""
 
@@ -60,6 +63,8 @@ class Befallen(msgspec.Struct):
     """Octets of a spool were changed."""
     was_hostile: bool = False
     """Somebody sent the fleet what is no message."""
+    deaf: frozenset[str] = frozenset()
+    """Gateways whose agent reached nothing for a while: outputs that it could not switch say so, and rightly."""
 
 
 class Healthy(msgspec.Struct, frozen=True):
@@ -211,7 +216,12 @@ def judge(
     """
     late = find_late(truth, healthy)
     quarantined = count_quarantined(database, was_hostile=befallen.was_hostile)
-    twice = [alarm for alarm in truth.unexplained if not alarm.alarm.startswith(OWN_ALARMS)]
+    twice = [
+        alarm
+        for alarm in truth.unexplained
+        if not alarm.alarm.startswith(OWN_ALARMS)
+        and not (alarm.gateway in befallen.deaf and alarm.alarm.endswith(OUTPUT_FAULT))
+    ]
     declared = read_declared(database)
     undeclared = find_undeclared(book.gaps(), declared)
     misdeclared = 0 if befallen.was_restored else count_misdeclared(book, declared)
