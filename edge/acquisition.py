@@ -371,6 +371,11 @@ class Acquisition:
         """The addresses that are acquired."""
         return tuple(filter(None, (str(getattr(bus.settings, "url", "")) for bus in self.configuration.buses)))
 
+    def find_line(self, device: str) -> Line | None:
+        """The line that a device is read on; None if there is no such device, or nothing of it is read."""
+        groups = ((line, one.group) for line in self._lines.values() for one in line.bus.groups)
+        return next((line for line, group in groups if group.device_name == device), None)
+
     def outputs(self) -> dict[str, OutputHealth]:
         """The state of every output."""
         return {name: output.health() for name, output in self._outputs.items()}

@@ -35,6 +35,7 @@ from edge.arriving import TOLD_S, find_arrival
 from edge.clock import SystemClock
 from edge.command_ledger import CommandLedger
 from edge.commands import Commander
+from edge.diagnosis.handlers import Diagnosis
 from edge.enrolment import Enrolment, Keeper
 from edge.errors import EdgeError, SpoolError
 from edge.handlers import make_handlers
@@ -147,9 +148,9 @@ class Agent:
         self._site = self._station()
         self._inspection = Inspection(self._site)
         key = read_command_key(folder / uplink.command_key_file) if uplink.command_key_file else None
-        self._commander = Commander(
-            boot.gateway.id, key, ledger, store, clock, make_handlers(self.uplink, self.operate, self.test_output)
-        )
+        diagnosis = Diagnosis(self, store, clock, data, lambda: self._acquisition)
+        handlers = {**make_handlers(self.uplink, self.operate, self.test_output), **diagnosis.handlers()}
+        self._commander = Commander(boot.gateway.id, key, ledger, store, clock, handlers)
 
     def _see(self, configuration: Configuration) -> dict[str, Sight] | None:
         """How buses and devices look under a configuration, None while it does not run."""

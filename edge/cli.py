@@ -137,6 +137,7 @@ def _run(options: argparse.Namespace) -> int:
     import uvloop
 
     from edge import agent, arriving
+    from edge.diagnosis.kept_log import kept_log
     from edge.notify import watched
     from edge.tools import enrol
 
@@ -145,7 +146,7 @@ def _run(options: argparse.Namespace) -> int:
     boot, seed = load(options.config, UNKNOWN if options.enrol else None, data)
     enrolment = find_enrolment(options.config, options.enrol, data)
     begins_anew = True
-    with _lock(data), asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+    with _lock(data), kept_log(data), asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         if enrolment is not None:
             enrol.show_code(enrolment)
         while begins_anew:

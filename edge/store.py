@@ -31,7 +31,7 @@ from edge.waiting import Waiting, make_gone
 from edge.wear import written_bytes
 from wire.alarm import standing_after
 from wire.health import LaneHealth
-from wire.record import AlarmRecord, AuditRecord, Lane, Layout, Record, ScanRecord, WaveformRecord
+from wire.record import AlarmRecord, AuditRecord, FileRecord, Lane, Layout, Record, ScanRecord, WaveformRecord
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -174,6 +174,12 @@ class Store:
     def put_waveform(self, record: WaveformRecord) -> None:
         """Hand over a packet of a stream. It is durable at the next group commit."""
         self._waiting.put(Lane.WAVEFORMS, record)
+        self._wake.set()
+
+    def put_file(self, parts: Sequence[FileRecord]) -> None:
+        """Hand over the parts of a file that was asked for. They are durable at the next group commit."""
+        for part in parts:
+            self._waiting.put(Lane.WAVEFORMS, part)
         self._wake.set()
 
     def put_event(self, record: Record) -> None:

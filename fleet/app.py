@@ -26,6 +26,7 @@ from fleet.configs import template_views as _templates
 from fleet.configs import views as _configs
 from fleet.db import Database, build_engine, parse_url
 from fleet.ddi import views as ddi
+from fleet.diagnosis import views as _diagnosis
 from fleet.gateways import service as gateways
 from fleet.gateways import views as _gateways
 from fleet.kits import views as _kits
@@ -45,7 +46,7 @@ REQUEST_MAX_OCTETS = 4 * 1024 * 1024
 HEALTH_WITHIN_MS = 1000
 """A probe wants an answer sooner than a page does: it waits no longer for another writer."""
 BLUEPRINTS = (
-    _gateways, _readings, _alarms, _configs, _templates, _commands, _relay, _ledger, _notifications, _sites,
+    _gateways, _readings, _alarms, _configs, _templates, _commands, _diagnosis, _relay, _ledger, _notifications, _sites,
     _kits, _rollouts, _updates,
 )  # fmt: skip
 

@@ -21,6 +21,7 @@ from fleet.bootstrap import Services, bootstrap, check_database, describe
 from fleet.claims import cli as cli_claims
 from fleet.commands import cli as cli_commands
 from fleet.commands.keys import PUBLIC_FILE, write_public
+from fleet.diagnosis import cli as cli_diagnosis
 from fleet.configs import cli as cli_configs
 from fleet.errors import FleetError, SetupError
 from fleet.gateways import cli as cli_gateways
@@ -69,6 +70,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_programs(commands)
     _add_gateway(commands)
     cli_commands.add(commands, _command, _with_services)
+    cli_diagnosis.add(commands, _command, _with_services)
     cli_authority.add(commands, _command)
     cli_claims.add(commands, _command, _with_services)
     cli_releases.add(commands, _command, _with_services)

@@ -26,6 +26,7 @@ from fleet.commissioning import checks as checklists
 from fleet.conversation import WINDOW_OCTETS, GreetAgain, Refuse, decide
 from fleet.counts import Counting, Counts
 from fleet.db import Database, is_outage, take_turn
+from fleet.diagnosis import service as diagnosis
 from fleet.gateways import service as gateways
 from fleet.gateways.models import Gateway
 from fleet.ledger import service as ledger
@@ -39,7 +40,7 @@ from wire.conversation import Ack, Batch, Greet, Hello, Refused, Tombstone, Welc
 from wire.errors import WireError
 from wire.health import Health
 from wire.parts import Part
-from wire.record import Layout, ScanRecord, WaveformRecord, layout_id
+from wire.record import FileRecord, Layout, ScanRecord, WaveformRecord, layout_id
 from wire.topics import Down, Up, parse_topic
 from wire.twin import Reported
 from wire.update import Progress
@@ -412,6 +413,8 @@ class _Work:
                 if isinstance(record, ScanRecord):
                     assert item.layout is not None
                     values.add(item, record_id, committer.tag_ids(session, gateway, record.layout, item.layout))
+                elif isinstance(record, FileRecord):
+                    diagnosis.note_part(session, gateway, record_id, record, received_ns)
                 elif not isinstance(record, WaveformRecord):
                     journal.note(session, gateway, record_id, record, item.captured_ns, received_ns)
                     commands.note_answer(session, gateway, record_id, record, received_ns)

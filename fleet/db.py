@@ -54,6 +54,7 @@ def load_models() -> None:
     from fleet.commissioning import models as commissioning
     from fleet.configs import models as configs
     from fleet.ddi import models as ddi
+    from fleet.diagnosis import models as diagnosis
     from fleet.gateways import models as gateways
     from fleet.kits import models as kits
     from fleet.ledger import models as ledger
@@ -74,6 +75,7 @@ def load_models() -> None:
         commissioning,
         configs,
         ddi,
+        diagnosis,
         gateways,
         kits,
         ledger,

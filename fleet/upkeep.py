@@ -21,6 +21,7 @@ from fleet.alarms import own
 from fleet.authority.store import find as find_authority
 from fleet.bootstrap import Services
 from fleet.certificates.publishing import publish_crl
+from fleet.diagnosis import service as diagnosis
 from fleet.errors import SetupError
 from fleet.ledger import service as ledger
 from fleet.metrics import UpkeepMetrics
@@ -82,6 +83,7 @@ class Upkeep:
         rows = await self._drain("record", partial(retention.prune_records, before_ns=raw_ns, taken=taken))
         waveforms_ns = now_ns - settings.keep_waveforms_days * DAY_NS
         rows += await self._drain("record", partial(retention.prune_waveforms, before_ns=waveforms_ns))
+        rows += self._count("diagnosis_part", await self._write(partial(diagnosis.prune, before_ns=waveforms_ns)))
         for step, kept_ns in _plan(settings, now_ns):
             rows += await self._prune_tags(step, step.border(kept_ns))
         if now_ns // HOUR_NS != self._hour:

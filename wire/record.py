@@ -170,7 +170,24 @@ class WaveformRecord(msgspec.Struct, frozen=True, array_like=True, tag="waveform
     payload: bytes
 
 
-Record = ScanRecord | AlarmRecord | StandingRecord | ActionRecord | AuditRecord | FoldedRecord | WaveformRecord
+class FileRecord(msgspec.Struct, frozen=True, array_like=True, tag="file"):
+    """One part of a file that a command asked for (docs/adr/0021). Lane W.
+
+    ``command`` is the command's id. The parts ``number`` 1 to ``of``, put together in this order, are the file; a part
+    has `FILE_PART_OCTETS` at most, a file `FILE_PARTS_MOST` parts.
+    """
+
+    mono_ns: int
+    wall_ns: int | None
+    command: str
+    number: int
+    of: int
+    payload: bytes
+
+
+FILE_PART_OCTETS, FILE_PARTS_MOST = 16_384, 32
+
+Record = ScanRecord | AlarmRecord | StandingRecord | ActionRecord | AuditRecord | FoldedRecord | WaveformRecord | FileRecord
 
 CRC_OCTETS = 4
 _encoder = msgspec.msgpack.Encoder()

@@ -21,6 +21,7 @@ from wire.record import (
     ActionRecord,
     AlarmRecord,
     AuditRecord,
+    FileRecord,
     FoldedRecord,
     Layout,
     ScanRecord,
@@ -39,6 +40,7 @@ RECORD_KINDS: Mapping[str, type[msgspec.Struct]] = {
     "record-standing": StandingRecord,
     "record-folded": FoldedRecord,
     "record-waveform": WaveformRecord,
+    "record-file": FileRecord,
     "layout": Layout,
     "order": Order,
 }

@@ -19,6 +19,7 @@ from fleet.console import (
     claiming,
     commissioning,
     configviews,
+    diagnosisviews,
     enrolments,
     gatewaylife,
     notation,
@@ -63,6 +64,7 @@ PAGES = (
     enrolments,
     openid,
     gatewaylife,
+    diagnosisviews,
     ownaccount,
     people,
     rolloutviews,
@@ -83,7 +85,7 @@ ROLLOUTS = (
     "console.create_rollout",
     "console.preview_rollout",
 )
-GATEWAYS = ("console.gateways", "console.gateway", "console.change_gateway", "console.tag")
+GATEWAYS = ("console.gateways", "console.gateway", "console.change_gateway", "console.tag", "console.diagnosis")
 MENU = (
     ("now", lazy_gettext("Now"), ("console.now",)),
     ("sites", lazy_gettext("Sites"), ("console.sites", "console.site", "console.add_site", "console.change_site")),

@@ -11,9 +11,12 @@ from fleet.conversation import WINDOW_OCTETS
 from wire.conversation import Batch, Clock
 from wire.errors import WireError
 from wire.record import (
+    FILE_PART_OCTETS,
+    FILE_PARTS_MOST,
     ActionRecord,
     AlarmRecord,
     AuditRecord,
+    FileRecord,
     FoldedRecord,
     Lane,
     Layout,
@@ -41,6 +44,7 @@ KINDS: dict[type[Record], str] = {
     AuditRecord: "audit",
     FoldedRecord: "folded",
     WaveformRecord: "waveform",
+    FileRecord: "file",
 }
 LANE_OF: dict[type[Record], Lane] = {
     ScanRecord: Lane.MEASUREMENTS,
@@ -50,6 +54,7 @@ LANE_OF: dict[type[Record], Lane] = {
     AuditRecord: Lane.ALARMS,
     FoldedRecord: Lane.ALARMS,
     WaveformRecord: Lane.WAVEFORMS,
+    FileRecord: Lane.WAVEFORMS,
 }
 FindLayout = Callable[[bytes], Layout | None]
 
@@ -133,6 +138,15 @@ def _check_storable(record: Record) -> None:
         raise WireError(f"a waveform has a rate of {record.rate_hz} Hz")
     if isinstance(record, WaveformRecord) and record.samples < 1:
         raise WireError(f"a waveform has {record.samples} samples")
+    if isinstance(record, FileRecord):
+        _check_part(record)
+
+
+def _check_part(record: FileRecord) -> None:
+    if not 1 <= record.number <= record.of <= FILE_PARTS_MOST:
+        raise WireError(f"part {record.number} of {record.of} of a file: there are {FILE_PARTS_MOST} at most")
+    if len(record.payload) > FILE_PART_OCTETS:
+        raise WireError(f"a part of a file has {len(record.payload)} octets, more than {FILE_PART_OCTETS}")
 
 
 def is_storable(layout: Layout) -> bool:

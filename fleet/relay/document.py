@@ -17,6 +17,7 @@ from wire.record import (
     ActionRecord,
     AlarmRecord,
     AuditRecord,
+    FileRecord,
     FoldedRecord,
     ScanRecord,
     StandingRecord,
@@ -113,7 +114,7 @@ def _describe_bounds(row: OutboxRow) -> dict[str, Any]:
 
 def _describe_body(row: OutboxRow, find_columns: FindColumns) -> dict[str, Any]:
     record = decode_record(row.body)
-    assert not isinstance(record, WaveformRecord), "lane W is not relayed"
+    assert not isinstance(record, WaveformRecord | FileRecord), "lane W is not relayed"
     match record:
         case ScanRecord():
             return _describe_scan(record, find_columns(row.gateway, record.layout))

@@ -43,7 +43,7 @@ SECRETS = {OWN: "quartz", FOREIGN: "zebra"}
 """What each site calls its things."""
 OWNERS = {"mine": OWN, "theirs": FOREIGN}
 CLOSED = {
-    "Account", "AccountSite", "ApiToken", "RecoveryCode", "AuditLine", "AuditHead", "GatewayCommand", "DesiredConfig",
+    "Account", "AccountSite", "ApiToken", "RecoveryCode", "AuditLine", "AuditHead", "GatewayCommand", "DiagnosisPart", "DesiredConfig",
     "ConfigTemplate",
     "MessageRow", "NoticeRow", "NotifyCursor", "Watch", "Quarantined", "Destination", "RelayCursor",
     "Artifact", "DdiClient", "Rollout",

@@ -11,6 +11,7 @@ from wire.record import (
     ActionRecord,
     AlarmRecord,
     AuditRecord,
+    FileRecord,
     FoldedRecord,
     Lane,
     Layout,
@@ -69,6 +70,7 @@ RECORDS: dict[str, Record] = {
         "检修",
         "a1" * 16,
     ),
+    "record-file": FileRecord(MONO_NS, WALL_NS, "a1" * 16, 1, 2, b"\x1f\x8b"),
 }
 
 MESSAGES = {

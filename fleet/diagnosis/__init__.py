@@ -1,0 +1,1 @@
+"""Remote diagnosis: what gateways were asked to show, and the files that came."""
