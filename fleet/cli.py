@@ -21,8 +21,8 @@ from fleet.bootstrap import Services, bootstrap, check_database, describe
 from fleet.claims import cli as cli_claims
 from fleet.commands import cli as cli_commands
 from fleet.commands.keys import PUBLIC_FILE, write_public
-from fleet.diagnosis import cli as cli_diagnosis
 from fleet.configs import cli as cli_configs
+from fleet.diagnosis import cli as cli_diagnosis
 from fleet.errors import FleetError, SetupError
 from fleet.gateways import cli as cli_gateways
 from fleet.gateways import service as gateways

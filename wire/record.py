@@ -187,7 +187,9 @@ class FileRecord(msgspec.Struct, frozen=True, array_like=True, tag="file"):
 
 FILE_PART_OCTETS, FILE_PARTS_MOST = 16_384, 32
 
-Record = ScanRecord | AlarmRecord | StandingRecord | ActionRecord | AuditRecord | FoldedRecord | WaveformRecord | FileRecord
+Record = (
+    ScanRecord | AlarmRecord | StandingRecord | ActionRecord | AuditRecord | FoldedRecord | WaveformRecord | FileRecord
+)
 
 CRC_OCTETS = 4
 _encoder = msgspec.msgpack.Encoder()

@@ -16,6 +16,7 @@ from typing import Any
 
 from edge.clock import SystemClock
 from edge.diagnosis.secrets import hide_in_document
+from edge.updates.slots import VARIABLE
 
 LINES = Path("/dev/serial/by-id")
 SLOTS = "slot.json"
@@ -52,7 +53,7 @@ def describe_machine(clock: SystemClock) -> dict[str, Any]:
 
 def read_slots(environment: Mapping[str, str] = os.environ) -> Any:
     """Return what the launcher has noted, None where no launcher runs the agent or its note cannot be read."""
-    folder = environment.get("FENGSUI_SLOTS")
+    folder = environment.get(VARIABLE)
     if not folder:
         return None
     try:

@@ -33,17 +33,15 @@ class _Formatter(logging.Formatter):
 class _File(RotatingFileHandler):
     """A full or broken disk is told elsewhere; it must not be told once more for each line."""
 
-    def handleError(self, record: logging.LogRecord) -> None:
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - the name is logging's
         """Let the line go."""
 
 
 class _Queue(QueueHandler):
-    """Hands lines over without waiting."""
+    """Hands lines over without waiting; one that finds too many before it is let go."""
 
-    def enqueue(self, record: logging.LogRecord) -> None:
-        """Hand a line over, or let it go if too many wait."""
-        if not self.queue.full():  # type: ignore[union-attr]
-            super().enqueue(record)
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - the name is logging's
+        """Let the line go."""
 
 
 @contextmanager

@@ -37,13 +37,14 @@ async def read_device(line: Line, device: str) -> list[TagRead]:
     if line.is_streaming:
         raise OperationError(f"'{device}' speaks by itself and cannot be asked", hint="look at its newest values")
     if not line.is_up:
-        raise OperationError(f"bus '{line.name}' is down: {line.fault or 'not opened yet'}", hint="see to the line first")
+        fault = line.fault or "it is not open yet"
+        raise OperationError(f"bus '{line.name}' is down: {fault}", hint="see to the line first")
     if device in line.silence.bad_devices:
         raise OperationError(f"'{device}' does not answer its polls", hint="its faults are in the log")
     groups = [one.group for one in line.bus.groups if one.group.device_name == device]
     began, found = time.monotonic(), list[TagRead]()
     for group in groups[:GROUPS_MOST]:
-        if time.monotonic() - began > READ_MOST_S:
+        if not line.is_up or time.monotonic() - began > READ_MOST_S:
             break
         found += await _read_group(line, group)
     return found

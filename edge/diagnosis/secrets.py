@@ -6,9 +6,16 @@ import re
 from typing import Any
 
 HIDDEN = "***"
-WORDS = r"password|passwd|passphrase|token|secret|claim|credential|(?:site|local|claim)[ _-]?code|api[ _-]?key|private[ _-]?key|pin"
+WORDS = "|".join(
+    (
+        "password|passwd|passphrase|token|secret|credential|claim|pin",
+        "(?:site|local|claim)[ _-]?code",
+        "(?:api|private)[ _-]?key",
+    )
+)
 _NAME = re.compile(rf"(?:^|[_-])(?:{WORDS})s?(?:$|[_-])", re.IGNORECASE)
-_SAID = re.compile(rf"(\b(?:\w*_)?(?:{WORDS})\b[\"']?\s*(?:[=:]|\bis\b)\s*)(?:\"[^\"]*\"|'[^']*'|[^\s,;&)]+)", re.IGNORECASE)
+_VALUE = r"(?:\"[^\"]*\"|'[^']*'|[^\s,;&)]+)"
+_SAID = re.compile(rf"(\b(?:\w*_)?(?:{WORDS})\b[\"']?\s*(?:[=:]|\bis\b)\s*){_VALUE}", re.IGNORECASE)
 _USER = re.compile(r"(\w://)[^/\s@]+@")
 _BEARER = re.compile(r"\b(bearer|basic)\s+[\w.~+/=-]{8,}", re.IGNORECASE)
 

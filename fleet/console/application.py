@@ -218,6 +218,7 @@ def add_filters(app: Flask) -> None:
         drift_word=partial(words.find_word, words.DRIFTS),
         trial_word=partial(words.find_word, words.TRIALS),
         command_word=partial(words.find_word, words.COMMANDS),
+        diagnosis_word=partial(words.find_word, words.DIAGNOSES),
         command_state_word=partial(words.find_word, words.COMMAND_STATES),
         output_word=partial(words.find_word, words.OUTPUTS),
         row_id=tagview.name_row,

@@ -138,7 +138,15 @@ MODES = {
     "budget": lazy_gettext("the budget of its link is used up"),
     "rate": lazy_gettext("its link is too slow"),
 }
+DIAGNOSES = {
+    "logs": lazy_gettext("Recent log"),
+    "bundle": lazy_gettext("Support bundle"),
+    "read": lazy_gettext("Reading of a device"),
+}
 COMMANDS = {
+    "logs": lazy_gettext("Recent log"),
+    "support-bundle": lazy_gettext("Support bundle"),
+    "read-device": lazy_gettext("Reading of a device"),
     "report": lazy_gettext("Report again"),
     "reconnect": lazy_gettext("Connect anew"),
     "log-level": lazy_gettext("Log more for 10 min"),

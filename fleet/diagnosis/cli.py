@@ -41,9 +41,7 @@ def _diagnose(arguments: argparse.Namespace, services: Services) -> None:
     with services.database.writing() as session:
         file = service.read_file(session, arguments.gateway, asked, services.clock())
         actor = Actor(who, "cli")
-        audit.append(
-            session, services.clock(), actor, "diagnosis.download", arguments.gateway, {"request": asked}
-        )
+        audit.append(session, services.clock(), actor, "diagnosis.download", arguments.gateway, {"request": asked})
     path = arguments.out or Path(file.name)
     try:
         with path.open("xb") as target:

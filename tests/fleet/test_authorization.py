@@ -43,10 +43,10 @@ SECRETS = {OWN: "quartz", FOREIGN: "zebra"}
 """What each site calls its things."""
 OWNERS = {"mine": OWN, "theirs": FOREIGN}
 CLOSED = {
-    "Account", "AccountSite", "ApiToken", "RecoveryCode", "AuditLine", "AuditHead", "GatewayCommand", "DiagnosisPart", "DesiredConfig",
+    "Account", "AccountSite", "ApiToken", "RecoveryCode", "AuditLine", "AuditHead", "GatewayCommand", "DesiredConfig",
     "ConfigTemplate",
     "MessageRow", "NoticeRow", "NotifyCursor", "Watch", "Quarantined", "Destination", "RelayCursor",
-    "Artifact", "DdiClient", "Rollout",
+    "Artifact", "DdiClient", "DiagnosisPart", "Rollout",
     "Certificate", "Claim", "Enrolment", "EnrolmentEvent", "Kit", "SiteEntry",
 }  # fmt: skip
 """Tables that no enterprise reads."""

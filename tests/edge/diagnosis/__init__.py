@@ -1,0 +1,1 @@
+"""Tests of remote diagnosis on a gateway."""
