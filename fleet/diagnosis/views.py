@@ -19,14 +19,14 @@ from fleet.gateways import service as gateways
 blueprint = make_blueprint("diagnosis")
 
 
-class RequestIn(Schema):
+class DiagnosisIn(Schema):
     """What is asked for; ``device`` for a reading."""
 
     what = String(required=True, validate=OneOf(list(service.WHATS)))
     device = String(load_default="", validate=Length(0, 200))
 
 
-class RequestOut(Schema):
+class DiagnosisRequest(Schema):
     """A request: pending, arriving, done, failed, refused, interrupted or expired; how many of its parts are here."""
 
     id = String()
@@ -42,14 +42,18 @@ class RequestOut(Schema):
     is_complete = Boolean()
 
 
-class RequestsOut(Schema):
+class DiagnosisRequestDetail(DiagnosisRequest):
+    """One request."""
+
+
+class DiagnosisOut(Schema):
     """What a gateway was asked, newest first."""
 
-    requests = List(Nested(RequestOut))
+    requests = List(Nested(DiagnosisRequest))
 
 
 @blueprint.get("/gateways/<name>/diagnosis")
-@blueprint.output(RequestsOut)
+@blueprint.output(DiagnosisOut)
 def list_requests(name: str) -> dict[str, Any]:
     """List what a gateway was asked to show of itself."""
     with reading() as session:
@@ -58,8 +62,8 @@ def list_requests(name: str) -> dict[str, Any]:
 
 
 @blueprint.post("/gateways/<name>/diagnosis")
-@blueprint.input(RequestIn)
-@blueprint.output(RequestOut, status_code=201)
+@blueprint.input(DiagnosisIn)
+@blueprint.output(DiagnosisRequestDetail, status_code=201)
 def ask(name: str, json_data: dict[str, Any]) -> service.Request:
     """Ask a gateway for its log, a support bundle, or a device read now."""
     return issue(name, json_data["what"], json_data["device"])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -153,14 +152,13 @@ def test_another_gateways_part_is_none_of_the_file(fleet: Fleet) -> None:
 
 def test_the_first_of_a_part_counts_and_so_does_the_number_of_parts_it_tells(fleet: Fleet) -> None:
     asked = fleet.ask()
-    fleet.bring(
-        part(asked, 1, 2, b"abc"), part(asked, 1, 2, b"xyz"), part(asked, 2, 3, b"xyz"), part(asked, 2, 2, b"d")
-    )
+    fleet.bring(part(asked, 1, 2, b"abc"), part(asked, 1, 2, b"xyz"))
+    fleet.bring(part(asked, 2, 3, b"xyz"), part(asked, 2, 2, b"d"))
     assert fleet.download(asked).data == b"abcd"
 
 
 @pytest.mark.parametrize("command", ["f" * 32, "../../etc/passwd", ""])
-def test_what_nobody_asked_for_is_no_file_anywhere(fleet: Fleet, command: str, tmp_path: Path) -> None:
+def test_what_nobody_asked_for_is_no_file_anywhere(fleet: Fleet, command: str) -> None:
     fleet.bring(part(command))
     with fleet.services.database.reading() as session:
         assert service.list_requests(session, edge.GATEWAY, START_NS) == []
@@ -177,7 +175,7 @@ def test_a_command_that_asks_for_no_file_takes_none(fleet: Fleet) -> None:
 def test_what_cannot_be_asked_is_refused_with_a_reason(fleet: Fleet, body: dict[str, str]) -> None:
     answer = fleet.call("POST", f"/{edge.GATEWAY}/diagnosis", json=body)
     assert answer.status_code in {400, 422}
-    assert answer.json["error"]
+    assert answer.json.get("error") or answer.json["detail"]
 
 
 def test_a_gateway_is_not_buried_in_requests(fleet: Fleet) -> None:

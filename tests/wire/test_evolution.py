@@ -58,6 +58,7 @@ def test_every_message_and_record_of_the_first_release_is_kept() -> None:
         "record-folded",
         "record-standing",
         "record-waveform",
+        "record-file",
         "part",
         "checklist",
         "command",

@@ -13,6 +13,7 @@ from wire.record import (
     ActionRecord,
     AlarmRecord,
     AuditRecord,
+    FileRecord,
     FoldedRecord,
     Layout,
     Record,
@@ -68,6 +69,7 @@ PARTS = {
     WaveformRecord: st.builds(
         WaveformRecord, st.text(), INT64, WALLS, st.floats(allow_nan=False), INT64, st.text(), st.binary()
     ),
+    FileRecord: st.builds(FileRecord, INT64, WALLS, st.text(), INT64, INT64, st.binary()),
 }
 
 

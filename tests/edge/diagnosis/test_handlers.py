@@ -56,7 +56,7 @@ class Agent:
         return Reported(version=3, release="0.1.0", config=config)
 
     def health(self) -> Health:
-        return Health(release="0.1.0", uptime_s=1.0, clock="synced")
+        return Health(release="0.1.0", uptime_s=1.0, clock="synced", lanes={}, groups={}, buses={}, outputs={})
 
     def state(self) -> State:
         return State(
@@ -185,7 +185,7 @@ async def test_a_device_is_read_group_by_group(tmp_path: Path) -> None:
     assert instrument.asked == ["tank.fast", "tank.slow"]
 
 
-async def test_a_poll_waits_for_one_exchange_at_most(tmp_path: Path) -> None:
+async def test_a_poll_waits_for_one_exchange_at_most() -> None:
     line, instrument = await make_line()
     instrument.gate.clear()
     reading = asyncio.create_task(read_device(line, "tank"))

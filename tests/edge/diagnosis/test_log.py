@@ -55,20 +55,16 @@ def test_a_folder_that_takes_no_file_stops_nobody(tmp_path: Path, capsys: pytest
         "signs in with token=QUARTZ",
         "password: QUARTZ",
         "the site code is QUARTZ",
-        "claim QUARTZ refused: claim_code='QUARTZ'",
+        "refused: claim_code='QUARTZ'",
         'answered {"gateway_token": "QUARTZ"}',
         "mqtt://gw:QUARTZ@broker.example:1883 is away",
         "Authorization: Bearer QUARTZQUARTZ",
     ],
 )
 def test_secrets_that_are_named_never_get_into_the_file(tmp_path: Path, said: str) -> None:
-    said = said.replace("claim QUARTZ refused: ", "")
     with kept_log(tmp_path):
         log.error("%s", said)
-        try:
-            raise ValueError(said)
-        except ValueError:
-            log.exception("with what was raised")
+        log.error("with what was raised", exc_info=ValueError(said))
     kept = read_log(tmp_path, ALL)
     assert HIDDEN.encode() in kept
     assert b"QUARTZ" not in kept
