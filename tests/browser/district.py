@@ -43,6 +43,8 @@ USER, PASSWORD = "值班席 1", "correct horse battery"
 PARK, WEATHER, QUAKE, SILENT = "gw-yufu-0012", "gw-longxing-0007", "gw-jiangbei-0003", "gw-shuitu-0031"
 SCAN_S = 10
 HOUR_S = 3600
+ASKED = ("logs", "support-bundle", "read-device")
+"""What gateways can be asked in remote diagnosis."""
 
 
 class Instrument(msgspec.Struct, frozen=True, kw_only=True):
@@ -229,7 +231,7 @@ class District:
                 for level, (limit, priority) in row.rules.items()
             ),
             devices=tuple(DeviceInfo(name=name, title=name.upper()) for name in devices),
-            commands=NAMES,
+            commands=(*NAMES, *ASKED),
             config=CONFIG,
         )
         self.committer.commit(
