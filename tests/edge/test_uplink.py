@@ -94,9 +94,12 @@ async def test_commands_are_done_once_over_lost_links_and_restarts(site: Site) -
         assert fleet.reports[0].commands == (
             *(f"alarm-{action}" for action in sorted(ACTIONS)),
             "log-level",
+            "logs",
             "output-test",
+            "read-device",
             "reconnect",
             "report",
+            "support-bundle",
         )
         report = command("c1", "report")
         for _ in range(3):

@@ -28,11 +28,11 @@ async def test_bad_release_gives_way_to_the_one_before_and_a_good_one_is_confirm
     scene.engineer.release("0.2.0", "crashes")
     scene.engineer.release("0.2.1")
     bad = await scene.outcome(await scene.assign("0.2.0"))
-    assert (bad.state, bad.step) == (FAILED, "rolled-back")
+    assert (bad.state, bad.step) == (FAILED, "rolled-back"), bad.detail
     assert "ended with status 1" in bad.detail
     assert scene.reported()["release"] == RELEASE
     good = await scene.outcome(await scene.assign("0.2.1"))
-    assert (good.state, good.step) == (FINISHED, "confirmed")
+    assert (good.state, good.step) == (FINISHED, "confirmed"), good.detail
     await scene.until(lambda: scene.reported()["release"] == "0.2.1")
     state = scene.slot_state()
     assert (state["good"]["version"], state["previous"]["version"]) == ("0.2.1", RELEASE)
