@@ -4,7 +4,7 @@ They are signed by keys that the fleet never sees.
 
 A real bundle takes half a minute to freeze. Here the program in a slot is a script that starts this source with its own
 ``fengsui.dist-info`` in front, so that it is another release in everything that the agent, the launcher and the fleet
-know of it. `make bundle` and its tests hold the frozen one to the same.
+know of it. It writes no bytecode: a slot must stay the tree that was signed, as a frozen one does.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from images.launcher.launch import tree_digest
 PROGRAM = """\
 #!/bin/sh
 here=$(dirname "$(readlink -f "$0")")
-exec env PYTHONPATH="$here/site" {python} -m edge.cli "$@"
+exec env PYTHONPATH="$here/site" {python} -B -m edge.cli "$@"
 """
 METADATA = "Metadata-Version: 2.1\nName: fengsui\nVersion: {version}\n"
 SOUND = ""
