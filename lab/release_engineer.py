@@ -102,7 +102,7 @@ class ReleaseEngineer:
         with tarfile.open(archive, "w:xz") as tar:
             for path in sorted(tree.rglob("*")):
                 tar.add(path, path.relative_to(tree).as_posix(), recursive=False)
-        side = archive.with_name(f"{archive.name}.json")
+        side = service.find_sidecar(archive)
         side.write_text(json.dumps({"tree_sha256": tree_digest(tree)}), "utf-8")
         self.publish(archive, f"flaw: {flaw or 'none'}")
         return archive

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from fleet.errors import InvalidError, SetupError
 from fleet.releases.models import PROFILES
-from fleet.releases.service import NAMES, RELEASE_FILE, VERSION
+from fleet.releases.service import NAMES, RELEASE_FILE, VERSION, find_sidecar
 from images.launcher.launch import tree_digest
 
 SUFFIX = ".toml"
@@ -36,7 +36,7 @@ def pack_profiles(folder: Path, version: str, out: Path) -> Path:
                 member = tarfile.TarInfo(name)
                 member.size, member.mode = len(octets), 0o644
                 tar.addfile(member, io.BytesIO(octets))
-        side = path.with_name(f"{path.name}.json")
+        side = find_sidecar(path)
         side.write_text(json.dumps({"kind": PROFILES, "version": version, "tree_sha256": _digest(files)}), "utf-8")
     except OSError as error:
         raise SetupError(f"{path} cannot be written: {error.strerror}", hint="name another folder") from error

@@ -54,7 +54,7 @@ def read_bundle(path: Path) -> Made:
                 raise InvalidError(f"{path} holds no {RELEASE_FILE}", hint="make it by: make bundle")
             said = json.loads(content.read())
             unpacked = sum(member.size for member in members)
-        side = path.with_name(f"{path.name}.json")
+        side = find_sidecar(path)
         told = json.loads(side.read_bytes()) if side.exists() and side.stat().st_size <= SIDECAR_MOST else {}
         made = Made(
             kind=str(said["kind"]),
@@ -68,6 +68,11 @@ def read_bundle(path: Path) -> Made:
     if not made.tree_sha256:
         raise InvalidError(f"{side} is missing, or names no tree_sha256", hint="keep it beside the bundle: make bundle")
     return made
+
+
+def find_sidecar(path: Path) -> Path:
+    """Return where what describes a bundle lies: beside it, ``.json`` in the place of ``.tar.xz``."""
+    return path.with_name(f"{path.name.removesuffix('.tar.xz')}.json")
 
 
 def add(services: Services, session: Session, path: Path, by: str, made: Made, notes: str, *, older: bool) -> Artifact:

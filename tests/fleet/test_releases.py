@@ -77,7 +77,7 @@ def engineer(services: Services, tmp_path: Path, clock: Clock) -> Engineer:
 
 def release(engineer: Engineer, version: str = "0.2.0", *more: str) -> Path:
     archive, custom = make_bundle(engineer.folder, version)
-    side = archive.with_name(f"{archive.name}.json")
+    side = service.find_sidecar(archive)
     side.write_text(f'{{"tree_sha256": "{custom["tree_sha256"]}"}}')
     assert engineer.run("add", archive, *more) == 0
     return archive
