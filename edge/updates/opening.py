@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
+import ssl
 from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 from drivers.profile import OWN_FOLDER, RELEASED_FOLDER, Shelf
 from edge.applying import Applying
@@ -47,15 +48,10 @@ def find_updates(
         raise EdgeError(
             f"[update] root_file {root} is not there", hint="it comes with the installation: release root show"
         )
-    trust: Callable[[], Any] = lambda: make_context(  # noqa: E731 - one of two
-        folder / settings.ca_file if settings.ca_file else None,
-        None,
-        None,
-        is_synced=clock.state().quality == "synced",
-        floor_ns=0,
-    )
-    if not settings.ca_file and enrolment is not None and not settings.url:
+    if enrolment is not None and not settings.ca_file and not settings.url:
         trust = enrolment.trust(clock)
+    else:
+        trust = partial(_trust, folder / settings.ca_file if settings.ca_file else None, clock)
     profiles = ProfileFolder(data)
     source = ReleaseSource(
         Http(f"{url.rstrip('/')}/releases", trust),
@@ -66,6 +62,10 @@ def find_updates(
         min_free_bytes=settings.min_free_bytes,
     )
     return Updates(boot, data, folder, find_slots(environment), source)
+
+
+def _trust(ca_file: Path | None, clock: SystemClock) -> ssl.SSLContext:
+    return make_context(ca_file, None, None, is_synced=clock.state().quality == "synced", floor_ns=0)
 
 
 class Updates:

@@ -13,7 +13,7 @@ from fleet.errors import InvalidError, NotFoundError
 from fleet.releases.models import IMAGE, Artifact
 from fleet.rollouts import actions
 from fleet.rollouts.models import UpdateAction
-from fleet.rollouts.states import CANCELLING, CLOSED, FINISHED, WAITING
+from fleet.rollouts.states import CANCELLING, CLOSED, FINISHED, OFFERED, RUNNING, WAITING, move
 
 TELL_AGAIN_NS = 86_400_000_000_000
 """After that a client is asked for its attributes once more."""
@@ -39,18 +39,47 @@ def needs_attributes(client: DdiClient, now_ns: int) -> bool:
     return client.told_ns is None or not 0 <= now_ns - client.told_ns < TELL_AGAIN_NS
 
 
-def find_due(session: Session, gateway: str, now_ns: int) -> UpdateAction | None:
-    """Return the action that a client is to hear of, and note that it hears of it now.
+def find_hardware(reported: dict[str, Any] | None, client: DdiClient) -> str:
+    """Return the machine of a gateway, as its agent reports it or its client tells it; "" if neither has."""
+    return str((reported or {}).get("hardware") or client.attributes.get("hardware") or "")
 
-    One of a rollout is put on offer by upkeep alone, which knows whether the rollout runs, its window and its rate.
+
+def find_due(session: Session, client: DdiClient, hardware: str, now_ns: int) -> UpdateAction | None:
+    """Return the action that a client is to hear of, None if there is none, or none that it can take now.
+
+    Upkeep puts actions on offer, for it alone knows window and rate. An image that is not made for this machine is
+    closed here, since a gateway without an agent tells nobody else what it is.
     """
-    action = actions.find_open(session, gateway, IMAGE)
-    if action is None or action.state != WAITING:
+    action = actions.find_open(session, client.gateway, IMAGE)
+    if action is None or action.state == CANCELLING:
         return action
-    if action.rollout_id is not None:
+    if action.state == WAITING or (action.state == OFFERED and _is_past(action, now_ns)):
         return None
-    actions.offer(action, None, now_ns)
-    return action
+    reason = _find_obstacle(session, action, client, hardware)
+    if reason is None:
+        return action
+    if reason:
+        actions.note(session, action, "refused", reason, now_ns)
+    return None
+
+
+def _find_obstacle(session: Session, action: UpdateAction, client: DdiClient, hardware: str) -> str | None:
+    """Say why a client cannot take an image, "" if it has to say first what it is, None if it can."""
+    artifact = actions.find_artifact(session, IMAGE, action.version, hardware)
+    if artifact is None:
+        return f"image {action.version} is not made for {hardware or 'this gateway'}"
+    if not artifact.hardware or hardware:
+        return None
+    return "" if client.told_ns is None else "the gateway does not say its hardware: have its client tell 'hardware'"
+
+
+def _is_past(action: UpdateAction, now_ns: int) -> bool:
+    return action.until_ns is not None and now_ns >= action.until_ns
+
+
+def may_install(action: UpdateAction, now_ns: int) -> bool:
+    """Tell whether the maintenance window of an action lets it be installed now."""
+    return not _is_past(action, now_ns)
 
 
 def find_installed(session: Session, gateway: str) -> UpdateAction | None:
@@ -69,6 +98,35 @@ def get_action(session: Session, gateway: str, action_id: int) -> UpdateAction:
     return action
 
 
+def get_offered(session: Session, gateway: str, action_id: int) -> UpdateAction:
+    """Return an action that the gateway may carry out now. Raises NotFoundError, GoneError once it is closed."""
+    action = get_action(session, gateway, action_id)
+    if action.state in CLOSED:
+        raise GoneError(f"action {action.id} is {action.state}", hint="ask what is to be done now")
+    if action.state not in (OFFERED, RUNNING):
+        raise NotFoundError(f"action {action.id} is {action.state}, not on offer")
+    return action
+
+
+def get_in_state(session: Session, gateway: str, action_id: int, state: str) -> UpdateAction:
+    """Return an action that is in this state. Raises NotFoundError."""
+    action = get_action(session, gateway, action_id)
+    if action.state != state:
+        raise NotFoundError(f"action {action.id} is {action.state}")
+    return action
+
+
+def may_fetch(session: Session, gateway: str, artifact: Artifact) -> bool:
+    """Tell whether a gateway was ever given this image."""
+    given = sa.exists().where(
+        UpdateAction.gateway == gateway,
+        UpdateAction.kind == IMAGE,
+        UpdateAction.version == artifact.version,
+        UpdateAction.offered_ns.is_not(None),
+    )
+    return session.scalar(sa.select(given)) or False
+
+
 def get_artifact(session: Session, action: UpdateAction, hardware: str) -> Artifact:
     """Return what an action installs on such a machine. Raises NotFoundError."""
     artifact = actions.find_artifact(session, IMAGE, action.version, hardware)
@@ -78,19 +136,28 @@ def get_artifact(session: Session, action: UpdateAction, hardware: str) -> Artif
 
 
 def take_feedback(session: Session, action: UpdateAction, feedback: Feedback, now_ns: int) -> None:
-    """Take what a client says of an action. Raises GoneError if it is closed, InvalidError for an unknown word."""
-    if action.state in CLOSED:
+    """Take what a client says of an action. Raises GoneError if it is closed, InvalidError for an unknown word.
+
+    That the image runs after all is taken of a closed one, too, as `fleet.rollouts.states.move` has it.
+    """
+    step = _read_step(feedback)
+    if action.state in CLOSED and move(action.state, step, 0) == action.state:
         raise GoneError(f"action {action.id} is {action.state}", hint="ask what is to be done now")
+    actions.note(session, action, step, find_detail(feedback), now_ns, attempt=action.attempt)
+
+
+def _read_step(feedback: Feedback) -> str:
     step = find_step(feedback)
     if not step:
         raise InvalidError(f"'{feedback.status.execution[:40]}' is no execution", hint="see hawkBit's DDI API")
-    actions.note(session, action, step, find_detail(feedback), now_ns, attempt=action.attempt)
+    return step
 
 
 def take_cancel_feedback(session: Session, action: UpdateAction, feedback: Feedback, now_ns: int) -> None:
     """Take whether a client agrees to a cancellation; one that does not goes on. Raises GoneError."""
     if action.state != CANCELLING:
         raise GoneError(f"action {action.id} is {action.state}", hint="ask what is to be done now")
+    _read_step(feedback)
     if feedback.status.execution == "rejected":
         detail = find_detail(feedback) or "the client goes on"
         actions.refuse_cancel(session, action, detail, now_ns)

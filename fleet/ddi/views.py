@@ -22,12 +22,12 @@ from fleet.bootstrap import Services
 from fleet.ddi import service
 from fleet.ddi.mapping import Feedback
 from fleet.ddi.tokens import is_token
-from fleet.errors import FleetError, InvalidError, NotFoundError
+from fleet.errors import DeniedError, FleetError, InvalidError, NotFoundError
 from fleet.gateways.models import Gateway
 from fleet.releases import store
 from fleet.releases.models import IMAGE, Artifact
 from fleet.rollouts.models import UpdateAction
-from fleet.rollouts.states import CANCELLING
+from fleet.rollouts.states import CANCELLING, FINISHED
 from fleet.throttle import Throttle
 from wire.topics import is_gateway
 
@@ -40,6 +40,10 @@ BODY_MOST = 64 * 1024
 FAILURES_MOST = 20
 TARGET, GATEWAY = "TargetToken", "GatewayToken"
 Body = TypeVar("Body")
+
+
+class OutOfServiceError(DeniedError):
+    """The gateway was retired or revoked, or there is none of that name."""
 
 
 class ConfigData(msgspec.Struct, frozen=True):
@@ -65,7 +69,7 @@ class Asked(msgspec.Struct, frozen=True):
     @property
     def hardware(self) -> str:
         """The machine that it says it is, "" if it has not."""
-        return str((self.gateway.reported or {}).get("hardware", ""))
+        return service.find_hardware(self.gateway.reported, service.find_client(self.session, self.gateway.name))
 
 
 View = Callable[..., Any]
@@ -85,11 +89,12 @@ def _client(view: View) -> View:
         _check_token(services, tenant, gateway)
         try:
             with services.database.writing() as session:
-                row = session.get(Gateway, gateway)
-                if row is None or row.retired_ns is not None or row.barred_ns is not None:
-                    abort(403)
+                row = _find_in_service(session, gateway)
                 base = f"{request.url_root}{tenant}/controller/v1/{gateway}"
                 answered = view(Asked(session, services, row, base), **path)
+        except OutOfServiceError as error:
+            _note_refusal(services, gateway, str(error))
+            return _json({"message": str(error)}, 403)
         except service.GoneError as error:
             return _json({"message": str(error)}, 410)
         except NotFoundError as error:
@@ -99,6 +104,13 @@ def _client(view: View) -> View:
         return answered if isinstance(answered, Response) else _json(answered)
 
     return answer
+
+
+def _find_in_service(session: Session, gateway: str) -> Gateway:
+    row = session.get(Gateway, gateway)
+    if row is None or row.retired_ns is not None or row.barred_ns is not None:
+        raise OutOfServiceError(f"'{gateway}' is not in service", hint="a new claim brings it back")
+    return row
 
 
 def _check_token(services: Services, tenant: str, gateway: str) -> None:
@@ -117,11 +129,15 @@ def _check_token(services: Services, tenant: str, gateway: str) -> None:
     )  # fmt: skip
     if not fits:
         door.note_failure(address)
-        with services.database.writing() as session:
-            actor = Actor("", "ddi", address)
-            audit.append(session, services.clock(), actor, "ddi", gateway, {"token": kind[:20]}, audit.REFUSED)
+        _note_refusal(services, gateway, f"wrong {kind[:20] or 'token'}")
         abort(401)
     door.forget(address)
+
+
+def _note_refusal(services: Services, gateway: str, why: str) -> None:
+    with services.database.writing() as session:
+        actor = Actor("", "ddi", request.remote_addr or "")
+        audit.append(session, services.clock(), actor, "ddi", gateway, {"why": why}, audit.REFUSED)
 
 
 def _json(document: Any, status: int = 200) -> Response:
@@ -144,7 +160,7 @@ def poll(asked: Asked) -> Response:
     client = service.find_client(asked.session, asked.gateway.name)
     client.asked_ns = asked.now_ns
     links: dict[str, dict[str, str]] = {}
-    action = service.find_due(asked.session, asked.gateway.name, asked.now_ns)
+    action = service.find_due(asked.session, client, asked.hardware, asked.now_ns)
     if action is not None:
         kind = "cancelAction" if action.state == CANCELLING else "deploymentBase"
         links[kind] = {"href": f"{asked.base}/{kind}/{action.id}"}
@@ -177,14 +193,14 @@ def put_config_data(asked: Asked) -> dict[str, Any]:
 @_client
 def get_deployment(asked: Asked, action_id: int) -> dict[str, Any]:
     """Describe what an action installs."""
-    return _describe(asked, service.get_action(asked.session, asked.gateway.name, action_id))
+    return _describe(asked, service.get_offered(asked.session, asked.gateway.name, action_id))
 
 
 @blueprint.get("/installedBase/<int:action_id>")
 @_client
 def get_installed(asked: Asked, action_id: int) -> dict[str, Any]:
     """Describe what an action has installed."""
-    return _describe(asked, service.get_action(asked.session, asked.gateway.name, action_id))
+    return _describe(asked, service.get_in_state(asked.session, asked.gateway.name, action_id, FINISHED))
 
 
 def _describe(asked: Asked, action: UpdateAction) -> dict[str, Any]:
@@ -196,7 +212,11 @@ def _describe(asked: Asked, action: UpdateAction) -> dict[str, Any]:
         "name": artifact.filename,
         "artifacts": [_describe_file(asked, artifact)],
     }
-    return {"id": str(action.id), "deployment": {"download": mode, "update": mode, "chunks": [chunk]}}
+    deployment: dict[str, Any] = {"download": mode, "update": mode, "chunks": [chunk]}
+    if action.until_ns is not None:
+        is_open = service.may_install(action, asked.now_ns)
+        deployment["maintenanceWindow"] = "available" if is_open else "unavailable"
+    return {"id": str(action.id), "deployment": deployment}
 
 
 def _describe_file(asked: Asked, artifact: Artifact) -> dict[str, Any]:
@@ -227,7 +247,7 @@ def post_feedback(asked: Asked, action_id: int) -> dict[str, Any]:
 @_client
 def get_cancel(asked: Asked, action_id: int) -> dict[str, Any]:
     """Say which action is called off."""
-    action = service.get_action(asked.session, asked.gateway.name, action_id)
+    action = service.get_in_state(asked.session, asked.gateway.name, action_id, CANCELLING)
     return {"id": str(action.id), "cancelAction": {"stopId": str(action.id)}}
 
 
@@ -267,6 +287,7 @@ def download(asked: Asked, module_id: int, filename: str) -> Response:
 
 def _artifact(asked: Asked, module_id: int) -> Artifact:
     artifact = asked.session.get(Artifact, module_id)
-    if artifact is None or artifact.kind != IMAGE or artifact.published_ns is None:
+    is_image = artifact is not None and artifact.kind == IMAGE and artifact.published_ns is not None
+    if artifact is None or not is_image or not service.may_fetch(asked.session, asked.gateway.name, artifact):
         raise NotFoundError(f"there is no module {module_id}")
     return artifact

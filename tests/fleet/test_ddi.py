@@ -16,10 +16,12 @@ from threading import Thread
 import aiohttp
 import msgspec
 import pytest
+import sqlalchemy as sa
 from flask import Flask
 from werkzeug.serving import make_server
 
 from fleet.app import create_app
+from fleet.audit.models import AuditLine
 from fleet.bootstrap import Services
 from fleet.ddi import views
 from fleet.ddi.mapping import Feedback, Result, Status, find_step
@@ -29,9 +31,10 @@ from fleet.releases import service as releases
 from fleet.releases.models import IMAGE
 from fleet.releases.service import Made
 from fleet.rollouts import actions
+from fleet.rollouts.engine import Engine
 from fleet.rollouts.models import UpdateAction
 from fleet.rollouts.states import AFTER
-from tests.fleet.conftest import START_NS
+from tests.fleet.conftest import START_NS, Clock
 from tests.fleet.swu import Signer
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "operate" / "images.md"
@@ -48,19 +51,22 @@ class Fleet:
         self.services = services
         self.app: Flask = create_app(services)
         self.client = self.app.test_client()
+        self.engine = Engine(services)
         with services.database.writing() as session:
             for name in (GATEWAY, OTHER):
                 gateways.register(session, name, "", None, START_NS)
         (folder / "disk.swu").write_bytes(b"an image")
         self.publish(folder / "disk.swu", "1.0")
 
-    def publish(self, path: Path, version: str) -> None:
+    def publish(self, path: Path, version: str, *hardware: str) -> None:
         with self.services.database.writing() as session:
-            releases.add(self.services, session, path, "li", Made(IMAGE, version, ()), "", older=False)
+            releases.add(self.services, session, path, "li", Made(IMAGE, version, hardware), "", older=False)
 
     def assign(self, version: str = "1.0", **options) -> int:
         with self.services.database.writing() as session:
-            return actions.assign(session, GATEWAY, IMAGE, version, "li", self.services.clock(), **options).id
+            number = actions.assign(session, GATEWAY, IMAGE, version, "li", self.services.clock(), **options).id
+        self.engine.turn()
+        return number
 
     def cancel(self, action_id: int) -> None:
         with self.services.database.writing() as session:
@@ -198,6 +204,81 @@ def test_attributes_are_bounded_merged_replaced_and_removed(fleet: Fleet) -> Non
     assert fleet.ask("/configData", method="PUT", json={"data": {}, "mode": "burn"})[0] == 400
     with fleet.services.database.reading() as session:
         assert views.service.find_client(session, GATEWAY).attributes == {"b": "2"}
+
+
+def test_image_that_runs_after_all_counts_though_its_time_was_over(fleet: Fleet, clock: Clock) -> None:
+    action_id = fleet.assign(timeout_s=60)
+    fleet.ask()
+    fleet.feedback(action_id, "proceeding")
+    clock.advance(61)
+    fleet.engine.turn()
+    assert fleet.action(action_id).state == "timed-out"
+    assert fleet.feedback(action_id, "closed", "failure") == 410
+    assert fleet.feedback(action_id, "closed", "success") == 200
+    assert fleet.action(action_id).state == "finished"
+
+
+@pytest.mark.parametrize(("told", "state"), [("aarch64", "offered"), ("x86_64", "rejected"), ("", "rejected")])
+def test_image_for_other_hardware_is_given_to_nobody(fleet: Fleet, tmp_path: Path, told: str, state: str) -> None:
+    (tmp_path / "arm.swu").write_bytes(b"for arm")
+    fleet.publish(tmp_path / "arm.swu", "3.0", "aarch64")
+    action_id = fleet.assign("3.0")
+    assert set(fleet.ask()[1]["_links"]) == {"configData"}, "first it has to say what it is"
+    data = {"hardware": told} if told else {"name": "gateway"}
+    assert fleet.ask("/configData", method="PUT", json={"data": data})[0] == 200
+    assert ("deploymentBase" in fleet.ask()[1]["_links"]) == (state == "offered")
+    action = fleet.action(action_id)
+    assert action.state == state
+    assert state == "offered" or "hardware" in action.detail or told in action.detail
+
+
+def test_what_is_not_called_off_installed_or_on_offer_is_not_described(fleet: Fleet) -> None:
+    action_id = fleet.assign()
+    fleet.ask()
+    assert fleet.ask(f"/cancelAction/{action_id}")[0] == 404
+    assert fleet.ask(f"/installedBase/{action_id}")[0] == 404
+    fleet.cancel(action_id)
+    assert fleet.ask(f"/deploymentBase/{action_id}")[0] == 404
+    assert fleet.feedback(action_id, "flying", kind="cancelAction") == 400
+    fleet.feedback(action_id, "closed", "success", kind="cancelAction")
+    assert fleet.ask(f"/deploymentBase/{action_id}")[0] == 410
+
+
+def test_image_that_a_gateway_was_never_given_is_not_fetched(fleet: Fleet) -> None:
+    path = "/softwaremodules/1/artifacts/disk.swu"
+    assert fleet.ask(path)[0] == 404
+    fleet.assign()
+    assert fleet.ask(path)[:2] == (200, b"an image")
+
+
+def test_window_that_is_over_offers_nothing_new_and_lets_nothing_be_installed(fleet: Fleet, clock: Clock) -> None:
+    action_id = fleet.assign()
+    with fleet.services.database.writing() as session:
+        actions.get(session, action_id).until_ns = clock.now_ns + 1_000_000_000
+    assert fleet.ask(f"/deploymentBase/{action_id}")[1]["deployment"]["maintenanceWindow"] == "available"
+    clock.advance(2)
+    assert "deploymentBase" not in fleet.ask()[1]["_links"]
+    fleet.feedback(action_id, "downloaded")
+    assert fleet.ask(f"/deploymentBase/{action_id}")[1]["deployment"]["maintenanceWindow"] == "unavailable"
+
+
+@pytest.mark.parametrize("which", ["retired_ns", "barred_ns"])
+def test_gateway_out_of_service_is_refused_and_the_audit_log_tells(fleet: Fleet, which: str) -> None:
+    with fleet.services.database.writing() as session:
+        setattr(gateways.get(session, GATEWAY), which, START_NS)
+    assert fleet.ask()[0] == 403
+    with fleet.services.database.reading() as session:
+        lines = [line for line in session.scalars(sa.select(AuditLine)) if line.action == "ddi"]
+    assert [line.outcome for line in lines] == ["refused"]
+
+
+def test_one_token_for_all_works_only_where_it_is_set(fleet: Fleet, services: Services) -> None:
+    headers = {"Authorization": "GatewayToken of-all"}
+    assert fleet.client.get(BASE, headers=headers).status_code == 401
+    settings = msgspec.structs.replace(services.settings, ddi_gateway_token="of-all")
+    client = create_app(replace(services, settings=settings)).test_client()
+    assert client.get(BASE, headers=headers).status_code == 200
+    assert client.get(BASE, headers={"Authorization": "GatewayToken "}).status_code == 401
 
 
 @pytest.fixture
