@@ -25,12 +25,13 @@ from sqlalchemy.exc import SQLAlchemyError
 from fleet.backlog import Incoming
 from fleet.bootstrap import Services
 from fleet.broker_client import connect
-from fleet.commands.courier import Courier
+from fleet.commands import service as commands
 from fleet.configs import service as configs
 from fleet.counts import Counts
+from fleet.courier import Courier
 from fleet.db import parse_url
 from fleet.metrics import IngestMetrics
-from fleet.rollouts.offering import Offerer
+from fleet.rollouts import offering
 from fleet.shard import Shard
 from fleet.worker import Answer
 from wire.codec import decode, encode
@@ -67,8 +68,10 @@ class Ingest:
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="downlink")
         self._client: aiomqtt.Client | None = None
         self._parts = Assembler()
-        self._courier = Courier(services, self._in_thread)
-        self._offerer = Offerer(services, self._in_thread)
+        self._couriers = (
+            Courier(services, self._in_thread, commands.outstanding, Down.COMMAND),
+            Courier(services, self._in_thread, lambda session, _: offering.find_offers(session), Down.TARGET),
+        )
         self._sent_ns: dict[tuple[str, int], int] = {}
         self._desired_fault = ""
         self._database_up = True
@@ -128,8 +131,8 @@ class Ingest:
     async def _serve(self, client: aiomqtt.Client) -> None:
         async with asyncio.TaskGroup() as group:
             group.create_task(self._offer_desired(client), name="desired")
-            group.create_task(self._courier.run(client), name="commands")
-            group.create_task(self._offerer.run(client), name="targets")
+            for courier in self._couriers:
+                group.create_task(courier.run(client), name=courier.kind)
             # Not a task: one that fails while the group waits for it at its end leaves us counted as cancelled.
             await self._read(client)
 
@@ -175,8 +178,8 @@ class Ingest:
             return
         welcomed = {answer.gateway for answer in answers if answer.kind is Down.WELCOME}
         self._sent_ns = {key: at for key, at in self._sent_ns.items() if key[0] not in welcomed}
-        self._courier.greet(welcomed)
-        self._offerer.greet(welcomed)
+        for courier in self._couriers:
+            courier.greet(welcomed)
         sends = (client.publish(format_topic(a.gateway, a.kind), a.payload, qos=1) for a in answers)
         with suppress(aiomqtt.MqttError):  # the task that reads ends with the same error, and connects again
             await asyncio.gather(*sends)

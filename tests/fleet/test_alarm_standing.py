@@ -13,8 +13,8 @@ from fleet.alarms.table import write_journal
 from fleet.alarms.watch import Seen, judge
 from fleet.bootstrap import Services
 from fleet.commands import service as commands
-from fleet.commands.courier import Turns
 from fleet.commands.keys import found_key, load_key
+from fleet.courier import Turns
 from fleet.errors import ConflictError, FleetError, InvalidError, NotFoundError
 from fleet.watcher import Watcher
 from tests.fleet import edge

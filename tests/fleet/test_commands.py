@@ -17,9 +17,9 @@ from fleet.bootstrap import Services, bootstrap
 from fleet.cli import main
 from fleet.commands import service
 from fleet.commands.cli import read_arguments
-from fleet.commands.courier import AGAIN_FIRST_NS, AGAIN_MOST_NS, Turns
 from fleet.commands.keys import FILE, PUBLIC_FILE, found_key, load_key, write_public
 from fleet.committer import Committer
+from fleet.courier import AGAIN_FIRST_NS, AGAIN_MOST_NS, Turns
 from fleet.errors import ConflictError, InvalidError, NotFoundError, SetupError
 from fleet.gateways import service as gateways
 from fleet.metrics import IngestMetrics

@@ -357,7 +357,7 @@ def test_denied_rollout_is_over_and_says_why(park: Park) -> None:
 def test_ddi_client_hears_of_an_image_only_while_its_rollout_offers_it(park: Park) -> None:
     def hears() -> bool:
         with park.services.database.writing() as session:
-            return ddi.find_due(session, "gw-00", park.clock()) is not None
+            return ddi.find_due(session, ddi.find_client(session, "gw-00"), "x86_64", park.clock()) is not None
 
     with park.services.database.writing() as session:
         session.add(make_artifact(kind="image"))

@@ -1,19 +1,17 @@
-"""Sends commands to gateways, again and again with growing pauses, until they are answered or have expired."""
+"""Sends messages to gateways, again and again with growing pauses, for as long as they are outstanding."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Collection
-from typing import Generic, TypeVar
+from collections.abc import Awaitable, Callable, Collection, Sequence
 
 import aiomqtt
 from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.orm import Session
 
 from fleet.bootstrap import Services
-from fleet.commands import service
-from wire.codec import encode
-from wire.command import Command
+from wire.codec import Message, encode
 from wire.topics import Down, format_topic
 
 log = logging.getLogger(__name__)
@@ -21,20 +19,21 @@ log = logging.getLogger(__name__)
 POLL_S = 1.0
 AGAIN_FIRST_NS = 10_000_000_000
 AGAIN_MOST_NS = 300_000_000_000
-M = TypeVar("M")
-Outstanding = list[tuple[str, str, Command]]
-"""Gateway, id of the command, and what is sent."""
-InThread = Callable[[Callable[[], Outstanding]], Awaitable[Outstanding]]
+Entry = tuple[str, str, Message]
+"""Gateway, what tells a message apart from others, and the message."""
+Find = Callable[[Session, int], Sequence[Entry]]
+"""Finds what is outstanding at a time."""
+InThread = Callable[[Callable[[], Sequence[Entry]]], Awaitable[Sequence[Entry]]]
 
 
-class Turns(Generic[M]):
+class Turns:
     """When each message to a gateway is due again. Pure; forgets those that are no longer outstanding."""
 
     def __init__(self) -> None:
         self._sent: dict[str, tuple[int, int]] = {}
         self._returned: set[str] = set()
 
-    def take_due(self, outstanding: list[tuple[str, str, M]], now_ns: int) -> list[tuple[str, str, M]]:
+    def take_due(self, outstanding: Sequence[Entry], now_ns: int) -> list[Entry]:
         """Return those to send now, and note that they are sent."""
         self._sent = {
             key: self._sent[key]
@@ -60,12 +59,17 @@ class Turns(Generic[M]):
 
 
 class Courier:
-    """A task of ingest. ``in_thread`` runs a database transaction where it holds nobody up."""
+    """A task of ingest: sends what ``find`` finds at a time, by messages of a kind.
 
-    def __init__(self, services: Services, in_thread: InThread) -> None:
+    ``in_thread`` runs a database transaction where it holds nobody up.
+    """
+
+    def __init__(self, services: Services, in_thread: InThread, find: Find, kind: Down) -> None:
         self._services = services
         self._in_thread = in_thread
-        self._turns: Turns[Command] = Turns()
+        self._find = find
+        self.kind = kind
+        self._turns = Turns()
         self._database_up = True
 
     def greet(self, gateways: Collection[str]) -> None:
@@ -75,14 +79,14 @@ class Courier:
     async def run(self, client: aiomqtt.Client) -> None:
         """Send what is due, until cancelled."""
         while True:
-            for gateway, _, command in self._turns.take_due(await self._outstanding(), self._services.clock()):
-                await client.publish(format_topic(gateway, Down.COMMAND), encode(command), qos=1)
+            for gateway, _, message in self._turns.take_due(await self._outstanding(), self._services.clock()):
+                await client.publish(format_topic(gateway, self.kind), encode(message), qos=1)
             await asyncio.sleep(POLL_S)
 
-    async def _outstanding(self) -> Outstanding:
-        def read() -> Outstanding:
+    async def _outstanding(self) -> Sequence[Entry]:
+        def read() -> Sequence[Entry]:
             with self._services.database.reading() as session:
-                return service.outstanding(session, self._services.clock())
+                return self._find(session, self._services.clock())
 
         try:
             found = await self._in_thread(read)
@@ -90,6 +94,6 @@ class Courier:
             return found
         except SQLAlchemyError as error:
             if self._database_up:
-                log.error("commands cannot be read, so none is sent: %s", error)
+                log.error("no %s is sent, for the database cannot be read: %s", self.kind, error)
             self._database_up = False
             return []
