@@ -88,7 +88,8 @@ class ReleaseSource:
         target = self._find(work)
         custom = self._check(work, target)
         part = self._folder / f"{target.hashes['sha256']}.part"
-        self._check_room(target.length - (part.stat().st_size if part.exists() else 0) + custom.unpacked)
+        was_begun = part.exists()
+        self._check_room(target.length - (part.stat().st_size if was_begun else 0) + custom.unpacked)
         directory, _, name = target.path.rpartition("/")
         path = f"targets/{directory}/{target.hashes['sha256']}.{name}"
         download(self._http, path, part, target.length, tell, budget_bytes_per_s=work.budget_bytes_per_s)
@@ -97,6 +98,11 @@ class ReleaseSource:
                 target.verify_length_and_hashes(file)
         except LengthOrHashMismatchError as error:
             part.unlink()
+            if was_begun:  # an octet lost in a power cut speaks against no release
+                raise EdgeError(
+                    f"the file, begun before a restart, is not what was signed: {error}",
+                    hint="another attempt fetches it from its beginning",
+                ) from error
             raise RefusedError(
                 f"the file is not what was signed: {error}",
                 hint="somebody changed it on its way, or the store is damaged",

@@ -31,21 +31,24 @@ class ProfileFolder:
     def __init__(self, data: Path) -> None:
         self.released = data / profile.RELEASED_FOLDER
         self._before = data / f"{profile.RELEASED_FOLDER}.before"
+        self._gone = data / f"{profile.RELEASED_FOLDER}.gone"
 
     def version(self) -> str:
-        """Return the version that is in place, "" if only the installed profiles are."""
+        """Return the version that is in place and was found well, "" if only the installed profiles are."""
+        judged = self._before if self._before.exists() else self.released
         try:
-            return str(json.loads((self.released / "release.json").read_bytes())["version"])
+            return str(json.loads((judged / "release.json").read_bytes())["version"])
         except (OSError, ValueError, KeyError, TypeError):
             return ""
 
     def mend(self) -> None:
-        """After a start: take back what was never judged."""
+        """Take back what was never judged: the power was cut, or the disk took no more."""
         if self._before.exists():
             self.take_back()
 
     def put(self, tree: Path) -> None:
         """Put a tree in place, and keep what was there until it is judged."""
+        self.mend()
         try:
             self.released.mkdir(parents=True, exist_ok=True)
             os.rename(self.released, self._before)
@@ -64,8 +67,14 @@ class ProfileFolder:
             raise EdgeError(f"profiles cannot be put back: {error}", hint="look at the disk") from error
 
     def settle(self) -> None:
-        """Forget what was there before."""
-        shutil.rmtree(self._before, ignore_errors=True)
+        """Forget what was there before: by a rename, for half of it must never be taken back."""
+        try:
+            shutil.rmtree(self._gone, ignore_errors=True)
+            os.rename(self._before, self._gone)
+            self._sync()
+        except OSError as error:
+            raise EdgeError(f"profiles cannot be kept: {error}", hint="look at the disk") from error
+        shutil.rmtree(self._gone, ignore_errors=True)
 
     def _sync(self) -> None:
         descriptor = os.open(self.released.parent, os.O_RDONLY)

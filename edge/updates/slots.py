@@ -22,6 +22,8 @@ T = TypeVar("T")
 
 VARIABLE = "FENGSUI_SLOTS"
 """Where the launcher says which folder it runs the agent from."""
+OWN_VARIABLE = "FENGSUI_SLOT"
+"""Where it says which slot of that folder runs."""
 OTHER: Mapping[str, Literal["a", "b"]] = {"a": "b", "b": "a"}
 
 
@@ -79,10 +81,11 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Slots:
-    """A launcher's folder."""
+    """A launcher's folder. ``own`` is the slot that this agent runs from, "" where the launcher does not say."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, own: str = "") -> None:
         self.folder = folder
+        self._own = own
 
     def state(self) -> SlotState:
         """Read which slot is good. Raises SlotError."""
@@ -103,8 +106,17 @@ class Slots:
             ) from error
 
     def idle_slot(self) -> str:
-        """Name the slot that does not run. Raises SlotError."""
-        return OTHER.get(self.state().good.slot, "b")
+        """Name the slot that does not run. Raises SlotError.
+
+        A launcher whose disk takes nothing may run another slot than it could write down.
+        """
+        idle = OTHER.get(self.state().good.slot, "b")
+        if idle == self._own:
+            raise SlotError(
+                f"slot {idle} runs, though slot.json says that the other does",
+                hint="look at the disk, and start the launcher anew",
+            )
+        return idle
 
     def make_room(self, slot: str) -> Path:
         """Empty a slot, and return where its next tree is made: beside it, until it is whole. Raises SlotError."""
@@ -151,4 +163,4 @@ class Slots:
 def find_slots(environment: Mapping[str, str]) -> Slots | None:
     """Return the folder of the launcher that runs this agent, None if none does."""
     folder = environment.get(VARIABLE)
-    return Slots(Path(folder)) if folder else None
+    return Slots(Path(folder), environment.get(OWN_VARIABLE, "")) if folder else None

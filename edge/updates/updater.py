@@ -114,6 +114,8 @@ class Updater:
 
     def take(self, target: Target) -> None:
         """Take what the fleet wants, or tell it how far that is."""
+        if target.is_cancelled and (waiting := self._wanted.get(target.kind)) and waiting.action == target.action:
+            del self._wanted[target.kind]  # it has not begun: another kind of release is at work
         match decision.answer(self._file.get(target.kind), target):
             case "begin":
                 self._wanted[target.kind] = target
@@ -162,8 +164,8 @@ class Updater:
         while True:
             await self._news.wait()
             self._news.clear()
-            for kind in list(self._wanted):
-                target = self._wanted.pop(kind)
+            while self._wanted:
+                target = self._wanted.pop(next(iter(self._wanted)))
                 work = decision.begin(target, self._clock.wall_at(self._clock.mono_ns()))
                 try:
                     self._file.keep(work)

@@ -9,7 +9,8 @@
     DIR/waits.json     {"nonce", "for": [...]}: what the agent still waits for               agent, read at the end
     DIR/confirm.json   {"nonce"}: the agent found itself well                                agent -> launcher
 
-The agent finds DIR in FENGSUI_SLOTS, and whom to tell that it lives in NOTIFY_SOCKET and WATCHDOG_USEC.
+The agent finds DIR in FENGSUI_SLOTS, its own slot in FENGSUI_SLOT, and whom to tell that it lives in NOTIFY_SOCKET
+and WATCHDOG_USEC.
 
 It is no part of what it launches and loads nothing from a slot. What it decides is on the disk before it acts on it:
 it may be killed anywhere, and the next start goes on from slot.json.
@@ -318,6 +319,8 @@ class Launcher:
         say(f"{error}: tries nothing, runs the good release")
         if self._state.trial is not None:
             self._state = end(self._state, INCONCLUSIVE, f"not tried: {error}", int(time.time()))
+        with contextlib.suppress(OSError):  # else the good release would confirm the trial in its place
+            remove(self._slots / TRIAL)
         return self._state.good
 
     def _load(self) -> State:
@@ -423,6 +426,7 @@ class Launcher:
             "NOTIFY_SOCKET": "@" + self._hears.getsockname()[1:].decode("ascii"),
             "WATCHDOG_USEC": str(int(self._watchdog_s * 1e6)),
             "FENGSUI_SLOTS": str(self._slots),
+            "FENGSUI_SLOT": release.slot,
         }
         environment.pop("WATCHDOG_PID", None)
         command = [str(self._slots / release.slot / PROGRAM), *self._arguments]

@@ -18,7 +18,7 @@ from edge.settings import UpdateSettings
 from edge.trial import Sight
 from edge.updates import decision
 from edge.updates.errors import RefusedError, RolledBackError
-from edge.updates.slots import Last, Slots, Trial
+from edge.updates.slots import Last, Slots, Trial, find_slots
 from edge.updates.updater import Fetched, Updater
 from edge.updates.work import Work, WorkFile
 from wire.update import ENDS, Progress, Target
@@ -273,6 +273,34 @@ async def test_cancelled_while_it_downloads_it_ends_at_once(tmp_path: Path) -> N
         updater.take(target(is_cancelled=True))
         await gateway.until("cancelled")
     assert not (tmp_path / "order.json").exists()
+
+
+async def test_cancelled_while_another_kind_downloads_it_never_begins(tmp_path: Path) -> None:
+    source = FakeSource(EdgeError("no room"))
+    source.hold = True
+    gateway = Gateway(tmp_path, source)
+    async with gateway.running() as updater:
+        updater.take(target())
+        await gateway.until("downloading")
+        updater.take(target("8", kind="profiles"))
+        updater.take(target("8", kind="profiles", is_cancelled=True))
+        source.hold = False
+        await gateway.until("failed")
+        updater.take(target("9"))
+        await asyncio.wait_for(gateway.left.wait(), 10)
+    assert list(gateway.read("updates.json")["_default"]) == ["agent"]
+
+
+async def test_slot_that_runs_is_never_written_over_whatever_the_launcher_could_note(tmp_path: Path) -> None:
+    gateway = Gateway(tmp_path)
+    (tmp_path / "b").mkdir()
+    slots = find_slots({"FENGSUI_SLOTS": str(tmp_path), "FENGSUI_SLOT": "b"})
+    assert slots is not None
+    gateway.slots = slots
+    async with gateway.running() as updater:
+        updater.take(target())
+        assert "slot b runs" in (await gateway.until("failed")).detail
+    assert (tmp_path / "b").exists()
 
 
 async def test_interrupted_download_goes_on_after_a_start_without_being_asked(tmp_path: Path) -> None:

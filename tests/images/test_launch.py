@@ -294,6 +294,7 @@ def test_an_attempt_that_cannot_be_counted_does_not_begin(yard: Yard) -> None:
     yard.order("2.0", yard.fill("b", "2.0", "(slots / 'slot.part').mkdir()\n" + LIVES), confirm_s=0.6)
     with yard.launched():
         until(lambda: yard.starts[-1:] == ["a"], "the good release")
+        assert not (yard.folder / "trial.json").exists()
     assert yard.starts == ["b", "a"]
     assert "tries nothing" in yard.log()
     assert yard.state()["good"]["slot"] == "a"
@@ -331,10 +332,11 @@ def test_what_cannot_be_reached_is_not_reached(probe: str) -> None:
 
 
 def test_trial_json_tells_the_agent_that_it_is_on_trial(yard: Yard) -> None:
-    keeps = "(slots / 'kept').write_text(json.dumps(trial()))\n"
+    keeps = "(slots / 'kept').write_text(json.dumps(trial() | {'own': os.environ['FENGSUI_SLOT']}))\n"
     yard.order("2.0", yard.fill("b", "2.0", keeps + CONFIRMS), tries=3, confirm_s=20.0)
     with yard.launched():
         until(lambda: yard.last, "an end")
     kept = json.loads((yard.folder / "kept").read_text())
     assert kept.pop("nonce")
+    assert kept.pop("own") == "b"
     assert kept == {"slot": "b", "version": "2.0", "action": "a-1", "left": 2, "confirm_s": 20.0}

@@ -268,6 +268,19 @@ def test_download_goes_on_after_a_restart_where_it_ended(publisher: Publisher, u
     assert Gateway(url, tmp_path / "gateway", publisher.root).fetch().archive == part
 
 
+def test_what_a_power_cut_spoilt_is_fetched_anew_and_speaks_against_no_release(
+    publisher: Publisher, gateway: Gateway
+) -> None:
+    publisher.release("0.2.0")
+    part = gateway.fetch().archive
+    whole = part.read_bytes()
+    part.write_bytes(bytes(len(whole) // 2))
+    with pytest.raises(EdgeError, match="begun before a restart") as spoilt:
+        gateway.fetch()
+    assert not isinstance(spoilt.value, RefusedError)
+    assert gateway.fetch().archive.read_bytes() == whole
+
+
 def test_what_was_withdrawn_is_not_asked_for_again(publisher: Publisher, gateway: Gateway) -> None:
     publisher.release("0.2.0")
     publisher.files.clear()
