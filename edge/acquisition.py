@@ -204,7 +204,8 @@ class Acquisition:
             self._is_due_sooner.clear()
             wait_s = (self._alarms.due_ns - self._clock.mono_ns()) / NS
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._is_due_sooner.wait(), min(max(wait_s, TICK_LEAST_S), TICK_MOST_S))
+                async with asyncio.timeout(min(max(wait_s, TICK_LEAST_S), TICK_MOST_S)):
+                    await self._is_due_sooner.wait()
 
     def operate(self, operation: Operation) -> str:
         """Do what an operator asks of an alarm; say what was done. Raises OperationError if it does not take this."""

@@ -14,6 +14,7 @@ import aiomqtt
 
 from edge.conversation import Conversation
 from edge.metering import Meter, Traffic, octets_of_answer, octets_of_message, octets_to_connect
+from edge.supervise import heed_cancellation
 from wire import codec
 from wire.parts import CUT, cut
 from wire.topics import Up, format_topic
@@ -79,6 +80,7 @@ class Outlet:
         """Send a message that `may_send`; at QoS 1 until the broker has it."""
         assert self._client is not None
         await self._client.publish(format_topic(self._gateway, kind), payload, qos=qos, timeout=PUBACK_MOST_S)
+        heed_cancellation()
 
     async def send_in_parts(self, kind: Up, payload: bytes, whole_bytes: int) -> None:
         """Send a message that `may_send`; where the link is thin and it is larger than ``whole_bytes``, in parts."""

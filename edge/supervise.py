@@ -48,3 +48,14 @@ async def end(*tasks: asyncio.Task[Any]) -> None:
             is_cancelled = True
     if is_cancelled:
         raise asyncio.CancelledError
+
+
+def heed_cancellation() -> None:
+    """Raise CancelledError if the running task is being cancelled; call after waiting for what may lose a cancellation.
+
+    `asyncio.wait_for` before Python 3.12 returns an answer that comes in the same moment; a task group, which cancels
+    but once, would then wait for its task for ever.
+    """
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        raise asyncio.CancelledError

@@ -8,7 +8,7 @@ from contextlib import suppress
 import pytest
 
 from edge import supervise
-from edge.supervise import end
+from edge.supervise import end, heed_cancellation
 
 
 async def test_work_that_breaks_down_is_journalled_and_started_again(monkeypatch) -> None:
@@ -65,3 +65,24 @@ async def test_end_that_is_cancelled_itself_ends_its_tasks_all_the_same() -> Non
     with pytest.raises(asyncio.CancelledError):
         await ending
     assert task.done()
+
+
+async def test_task_whose_answer_and_cancellation_coincide_ends_a_group_all_the_same() -> None:
+    answered = asyncio.Event()
+
+    async def ask_for_ever() -> None:
+        while True:
+            with suppress(asyncio.CancelledError):  # as `asyncio.wait_for` does before Python 3.12
+                await answered.wait()
+            heed_cancellation()
+
+    async def work() -> None:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(ask_for_ever())
+
+    task = asyncio.create_task(work())
+    await asyncio.sleep(0)
+    task.cancel()
+    async with asyncio.timeout(5):
+        with pytest.raises(asyncio.CancelledError):
+            await task
