@@ -40,7 +40,7 @@ from wire.conversation import Ack, Batch, Greet, Hello, Refused, Tombstone, Welc
 from wire.errors import WireError
 from wire.health import Health
 from wire.parts import Part
-from wire.record import FileRecord, Layout, ScanRecord, WaveformRecord, layout_id
+from wire.record import FileRecord, Layout, QuakeRecord, ScanRecord, WaveformRecord, layout_id
 from wire.topics import Down, Up, parse_topic
 from wire.twin import Reported
 from wire.update import Progress
@@ -415,7 +415,7 @@ class _Work:
                     values.add(item, record_id, committer.tag_ids(session, gateway, record.layout, item.layout))
                 elif isinstance(record, FileRecord):
                     diagnosis.note_part(session, gateway, record_id, record, received_ns)
-                elif not isinstance(record, WaveformRecord):
+                elif not isinstance(record, WaveformRecord | QuakeRecord):
                     journal.note(session, gateway, record_id, record, item.captured_ns, received_ns)
                     commands.note_answer(session, gateway, record_id, record, received_ns)
         values.insert(session)

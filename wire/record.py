@@ -12,7 +12,7 @@ from __future__ import annotations
 import hashlib
 import zlib
 from collections.abc import Iterable, Sequence
-from enum import StrEnum
+from enum import IntFlag, StrEnum
 
 import msgspec
 
@@ -158,7 +158,8 @@ class WaveformRecord(msgspec.Struct, frozen=True, array_like=True, tag="waveform
 
     ``stream`` names what was recorded, as network, station, location and channel: ``NET.STA.LOC.CHA``. ``mono_ns`` and
     ``wall_ns`` are of the first of ``samples`` samples, which follow each other at ``rate_hz``. ``payload`` holds them
-    as ``encoding`` says, for instance ``steim2``; spool, uplink and ingest never look into it.
+    as ``encoding`` says (`seismic.packing`); spool and uplink never look into it. ``timing`` says how good the times
+    are, 0 to 100 % as in miniSEED, -1 if nobody knows; ``flags`` are of `WaveFlag`.
     """
 
     stream: str
@@ -168,6 +169,56 @@ class WaveformRecord(msgspec.Struct, frozen=True, array_like=True, tag="waveform
     samples: int
     encoding: str
     payload: bytes
+    timing: int = -1
+    flags: int = 0
+
+
+class WaveFlag(IntFlag):
+    """What is to be known of a packet beside its samples. The first two are as in miniSEED 3."""
+
+    TIME_QUESTIONABLE = 0x01
+    CLOCK_LOCKED = 0x02
+    GAP_BEFORE = 0x04
+    CLIPPED = 0x08
+    SPIKES = 0x10
+    DEAD = 0x20
+    EVENT = 0x40
+
+
+class QuakeRecord(msgspec.Struct, frozen=True, array_like=True, tag="quake"):
+    """What one station has measured of one earthquake so far. Lane A.
+
+    ``station`` is ``NET.STA``; ``quake`` names the event at this station: the time of its onset in UTC, or in this
+    boot while there is none; never 0. ``state`` is ``onset``, ``p-wave``, ``grown``, ``closed`` or ``rejected`` (it was
+    none: ``reason`` says why). ``mono_ns`` and ``wall_ns`` are of this report, ``onset_ns`` and ``peak_ns`` of the
+    trigger and of the strongest acceleration, in UTC. Peaks are of the vector of what components there are, 0.1 to
+    10 Hz: in gal, cm/s, cm. Intensities are instrumental, ``grade`` is the class by GB/T 17742 with its hysteresis.
+    ``pd_cm``, ``tau_c_s`` and the magnitude with its standard error come from the first seconds of the P wave.
+    ``spectrum`` is the pseudo-acceleration in gal at 5 % damping at `seismic.spectrum.PERIODS`, once closed. ``quality``
+    is as of a sample.
+    """
+
+    station: str
+    mono_ns: int
+    wall_ns: int | None
+    quake: int
+    state: str
+    onset_ns: int | None
+    peak_ns: int | None
+    duration_s: float
+    pga_gal: float
+    pgv_cm_s: float
+    pgd_cm: float
+    intensity_gb: float
+    intensity_jma: float
+    grade: int
+    quality: int = 0
+    pd_cm: float | None = None
+    tau_c_s: float | None = None
+    magnitude: float | None = None
+    magnitude_error: float | None = None
+    spectrum: tuple[float, ...] = ()
+    reason: str = ""
 
 
 class FileRecord(msgspec.Struct, frozen=True, array_like=True, tag="file"):
@@ -188,7 +239,15 @@ class FileRecord(msgspec.Struct, frozen=True, array_like=True, tag="file"):
 FILE_PART_OCTETS, FILE_PARTS_MOST = 16_384, 32
 
 Record = (
-    ScanRecord | AlarmRecord | StandingRecord | ActionRecord | AuditRecord | FoldedRecord | WaveformRecord | FileRecord
+    ScanRecord
+    | AlarmRecord
+    | StandingRecord
+    | ActionRecord
+    | AuditRecord
+    | FoldedRecord
+    | WaveformRecord
+    | FileRecord
+    | QuakeRecord
 )
 
 CRC_OCTETS = 4

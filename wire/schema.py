@@ -24,6 +24,7 @@ from wire.record import (
     FileRecord,
     FoldedRecord,
     Layout,
+    QuakeRecord,
     ScanRecord,
     StandingRecord,
     WaveformRecord,
@@ -41,6 +42,7 @@ RECORD_KINDS: Mapping[str, type[msgspec.Struct]] = {
     "record-folded": FoldedRecord,
     "record-waveform": WaveformRecord,
     "record-file": FileRecord,
+    "record-quake": QuakeRecord,
     "layout": Layout,
     "order": Order,
 }

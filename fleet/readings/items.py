@@ -20,6 +20,7 @@ from wire.record import (
     FoldedRecord,
     Lane,
     Layout,
+    QuakeRecord,
     Record,
     ScanRecord,
     StandingRecord,
@@ -45,6 +46,7 @@ KINDS: dict[type[Record], str] = {
     FoldedRecord: "folded",
     WaveformRecord: "waveform",
     FileRecord: "file",
+    QuakeRecord: "quake",
 }
 LANE_OF: dict[type[Record], Lane] = {
     ScanRecord: Lane.MEASUREMENTS,
@@ -55,6 +57,7 @@ LANE_OF: dict[type[Record], Lane] = {
     FoldedRecord: Lane.ALARMS,
     WaveformRecord: Lane.WAVEFORMS,
     FileRecord: Lane.WAVEFORMS,
+    QuakeRecord: Lane.ALARMS,
 }
 FindLayout = Callable[[bytes], Layout | None]
 

@@ -19,6 +19,7 @@ from wire.record import (
     AuditRecord,
     FileRecord,
     FoldedRecord,
+    QuakeRecord,
     ScanRecord,
     StandingRecord,
     WaveformRecord,
@@ -156,6 +157,26 @@ def _describe_body(row: OutboxRow, find_columns: FindColumns) -> dict[str, Any]:
             return {"kind": "audit", "event": record.event, "detail": record.detail}
         case FoldedRecord():
             return {"kind": "folded", "rule": record.rule, "count": record.count}
+        case QuakeRecord():
+            return {
+                "kind": "quake",
+                "station": record.station,
+                "quake": str(record.quake),
+                "state": record.state,
+                "onset_at": write_time(record.onset_ns),
+                "peak_at": write_time(record.peak_ns),
+                "duration_s": record.duration_s,
+                "pga_gal": record.pga_gal,
+                "pgv_cm_s": record.pgv_cm_s,
+                "pgd_cm": record.pgd_cm,
+                "intensity_gb": record.intensity_gb,
+                "intensity_jma": record.intensity_jma,
+                "grade": record.grade,
+                "quality": quality_class(record.quality),
+                "magnitude": record.magnitude,
+                "magnitude_error": record.magnitude_error,
+                "reason": record.reason,
+            }
         case _:  # pragma: no cover
             assert_never(record)
 
