@@ -194,8 +194,8 @@ class QuakeRecord(msgspec.Struct, frozen=True, array_like=True, tag="quake"):
     trigger and of the strongest acceleration, in UTC. Peaks are of the vector of what components there are, 0.1 to
     10 Hz: in gal, cm/s, cm. Intensities are instrumental, ``grade`` is the class by GB/T 17742 with its hysteresis.
     ``pd_cm``, ``tau_c_s`` and the magnitude with its standard error come from the first seconds of the P wave.
-    ``spectrum`` is the pseudo-acceleration in gal at 5 % damping at `seismic.spectrum.PERIODS`, once closed. ``quality``
-    is as of a sample.
+    ``spectrum`` is the pseudo-acceleration in gal at 5 % damping at `seismic.spectrum.PERIODS`, once closed.
+    ``quality`` is as of a sample.
     """
 
     station: str
