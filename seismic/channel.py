@@ -149,7 +149,8 @@ class Channel:
 
     def _miss(self) -> None:
         self.is_present = False
-        self._missing_n += 1
+        if not self.conditioner.is_dead:  # one that stands still and moves again has kept its baseline
+            self._missing_n += 1
 
     def _filter(self, value: float) -> None:
         if self._seen_n < 2 * self._settle_n:

@@ -383,6 +383,16 @@ def test_the_sway_of_a_tall_building_is_an_event_once_it_has_swung() -> None:
     assert 20 < after_s(onset.at_ns) < 26
 
 
+def test_a_coarse_instrument_that_stood_still_wakes_with_the_earthquake(reports) -> None:
+    step = 0.0048  # 0.5 mg, as of a WitMotion
+    coarse = [[round(value / step) * step for value in row] for row in [*QUIET, *RIDGECREST[1000:]]]
+    analyser = Analyser(100.0, THREE, AnalyserSettings())
+    found = [report for at, row in enumerate(coarse) if (report := analyser.take(START_NS + at * S // 100, row))]
+    assert 72.3 < after_s(found[0].at_ns) < 72.8
+    assert found[-1].pga_gal == pytest.approx(reports[-1].pga_gal, rel=0.02)
+    assert found[-1].pgv_cm_s == pytest.approx(reports[-1].pgv_cm_s, rel=0.02)
+
+
 def test_ten_minutes_of_noise_trigger_nothing() -> None:
     """The long run is `make bench ONLY=quake`."""
     for gain in (1.0, 50.0):
