@@ -107,8 +107,12 @@ class Channel:
         lesser, greater = sorted((-self.least, self.greatest))
         return lesser >= SWING * greater > 0
 
-    def step(self, raw: float | None, is_learning: bool) -> None:
-        """Take the raw value of one sample time. ``is_learning`` is false while an event runs."""
+    def step(self, raw: float | None, is_learning: bool, is_quiet: bool) -> None:
+        """Take the raw value of one sample time.
+
+        ``is_learning`` is false while an event runs; ``is_quiet`` is false from its onset on: a first swing to one side
+        is not to move the baseline.
+        """
         value = self.conditioner.take(raw)
         if self._is_velocity:
             before, self._before = self._before, value
@@ -131,7 +135,7 @@ class Channel:
         self._filter(value)
         high = self.band.high.acceleration
         self.averages.step(high * high, is_learning)
-        if is_learning:
+        if is_quiet:
             self.baseline += self._by_baseline * value
             displacement = self.broad.displacement
             self.wander += self._by_baseline * (displacement * displacement - self.wander)

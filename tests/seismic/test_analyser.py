@@ -455,13 +455,14 @@ def test_an_instrument_has_one_to_three_components() -> None:
 
 def test_pd_and_tau_c_are_those_of_scipy_from_the_trigger_on(reports) -> None:
     import numpy as np
+    from scipy.integrate import cumulative_trapezoid
     from scipy.signal import butter, sosfilt
 
     vertical = np.array([row[2] for row in RIDGECREST])
     vertical -= vertical[:500].mean()
     acceleration = sosfilt(butter(2, 0.075, "highpass", fs=100.0, output="sos"), vertical)
-    velocity = np.cumsum((acceleration + np.roll(acceleration, 1)) / 200)
-    displacement = np.cumsum((velocity + np.roll(velocity, 1)) / 200)
+    velocity = cumulative_trapezoid(acceleration, dx=0.01, initial=0)
+    displacement = cumulative_trapezoid(velocity, dx=0.01, initial=0)
     begin = round(after_s(reports[0].peak_at_ns) * 100)
     window = slice(begin, begin + 300)
     tau_c_s = 2 * np.pi * np.sqrt((displacement[window] ** 2).sum() / (velocity[window] ** 2).sum())
