@@ -214,6 +214,18 @@ def test_behind_an_offset_an_earthquake_is_found_as_before(reports) -> None:
     assert found[-1].pga_gal == pytest.approx(reports[-1].pga_gal, rel=0.01)
 
 
+@pytest.mark.parametrize("at", [2300, 3300, 3900, 6000])
+def test_an_offset_that_comes_in_an_event_adds_nothing_to_it(at, reports) -> None:
+    samples = copied(RIDGECREST)
+    for row in samples[at:]:
+        row[0] += 30.0
+    closed = last(fed(samples))
+    assert closed.pga_gal == pytest.approx(reports[-1].pga_gal, rel=0.02)
+    assert closed.pgv_cm_s == pytest.approx(reports[-1].pgv_cm_s, rel=0.05)
+    assert closed.quality == Quality.UNCERTAIN_STEP
+    assert "E jumped" in closed.reason
+
+
 @pytest.mark.parametrize("width", [1, 2])
 def test_spikes_are_no_events(width) -> None:
     assert fed(with_spikes(QUIET, 40, width, 5.0)) == []
