@@ -9,6 +9,7 @@ import msgspec
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
+from fleet.db import take_turn
 from fleet.errors import ConflictError, DeniedError, InvalidError, NotFoundError
 from fleet.readings.items import escape_text
 from fleet.rollouts import actions, counting
@@ -156,6 +157,7 @@ def get(session: Session, rollout_id: int) -> Rollout:
 
 def get_to_change(session: Session, rollout_id: int) -> Rollout:
     """Return a rollout that nobody else changes meanwhile. Raises NotFoundError."""
+    take_turn(session)
     rollout = session.get(Rollout, rollout_id, with_for_update=True)
     if rollout is None:
         raise NotFoundError(f"there is no rollout {rollout_id}")

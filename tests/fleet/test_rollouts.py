@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from threading import Thread
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -14,10 +15,11 @@ from fleet.bootstrap import Services
 from fleet.ddi import service as ddi
 from fleet.errors import ConflictError, DeniedError, InvalidError, NotFoundError
 from fleet.gateways.models import Gateway
-from fleet.rollouts import actions, service, states
+from fleet.rollouts import actions, offering, service, states
 from fleet.rollouts.plan import read_plan
 from tests.fleet.conftest import both_databases
 from tests.fleet.rollouts import NEW, Park, make_artifact, make_gateway
+from wire.update import Progress
 
 CANARY = [{"gateways": ["gw-00"]}, {"percent": 34}]
 
@@ -202,6 +204,8 @@ def test_inconclusive_end_is_offered_again_and_counts_only_when_attempts_are_use
     number = park.create(target={"gateways": ["gw-00"]}, rules={"attempts": 2})
     park.turn()
     park.say("inconclusive", "gw-00", attempt=1)
+    assert park.offered() == set()
+    park.clock.advance(states.AGAIN_AFTER_S)
     assert park.offered() == {"gw-00"}
     park.say("inconclusive", "gw-00", detail="the fleet was not reached", attempt=2)
     park.turn()
@@ -377,6 +381,40 @@ def test_gateway_says_nothing_of_an_action_that_it_was_not_told_of(park: Park) -
     park.create(start=False)
     park.say("confirmed", "gw-00")
     assert park.action("gw-00").state == states.PLANNED
+
+
+def test_success_that_comes_in_the_moment_of_its_time_out_is_not_lost(park: Park) -> None:
+    park.create(target={"gateways": ["gw-00"]}, rules={"timeout_s": 60})
+    park.turn()
+    park.clock.advance(61)
+    told = Progress(action=str(park.action("gw-00").id), kind="agent", version=NEW, step="confirmed")
+    with park.services.database.writing() as session:
+        offering.note_progress(session, "gw-00", told, park.clock())
+        session.flush()
+        turn = Thread(target=park.turn)
+        turn.start()
+        turn.join(0.5)
+    turn.join()
+    assert park.action("gw-00").state == states.FINISHED
+
+
+def test_two_operators_in_the_same_moment_give_a_gateway_one_release(park: Park) -> None:
+    refused: list[ConflictError] = []
+
+    def assign_too() -> None:
+        try:
+            with park.services.database.writing() as session:
+                actions.assign(session, "gw-00", "agent", NEW, "wu", park.clock())
+        except ConflictError as error:
+            refused.append(error)
+
+    with park.services.database.writing() as session:
+        actions.assign(session, "gw-00", "agent", NEW, "li", park.clock())
+        other = Thread(target=assign_too)
+        other.start()
+        other.join(0.5)
+    other.join()
+    assert len(refused) == 1
 
 
 def test_turn_asks_as_much_of_the_database_for_many_gateways_as_for_few(services: Services) -> None:
