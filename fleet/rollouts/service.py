@@ -170,6 +170,12 @@ def list_newest(session: Session, before: int | None = None, most: int = 50) -> 
     return session.scalars(query if before is None else query.where(Rollout.id < before)).all()
 
 
+def find_paused(session: Session) -> dict[str, str]:
+    """{number of a rollout that has paused by itself: which it is, and why}."""
+    paused = session.scalars(sa.select(Rollout).where(Rollout.state == PAUSED))
+    return {str(row.id): f"{row.name} ({row.version}): {row.reason}"[:WHY_MOST] for row in paused if row.cause}
+
+
 def approve(session: Session, rollout_id: int, by: str) -> Rollout:
     """Approve a rollout. Raises NotFoundError, DeniedError for its author, ConflictError unless it waits for that."""
     rollout = get_to_change(session, rollout_id)

@@ -11,12 +11,14 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy import event
 
+from fleet.alarms import own
 from fleet.bootstrap import Services
 from fleet.ddi import service as ddi
 from fleet.errors import ConflictError, DeniedError, InvalidError, NotFoundError
 from fleet.gateways.models import Gateway
 from fleet.rollouts import actions, offering, service, states
 from fleet.rollouts.plan import read_plan
+from fleet.watcher import Watcher
 from tests.fleet.conftest import both_databases
 from tests.fleet.rollouts import NEW, Park, make_artifact, make_gateway
 from wire.update import Progress
@@ -65,6 +67,30 @@ def test_bad_release_pauses_and_says_which_wave_how_many_why_and_who(park: Park)
     assert rollout.cause["reasons"] == [["bus plc did not come back", 2, wave[:2]]]
     ((verb, detail),) = park.audited()
     assert (verb, detail["reason"]) == ("rollout.paused", rollout.reason)
+
+
+def test_rollout_that_pauses_by_itself_is_an_alarm_until_it_goes_on_or_is_stopped(park: Park) -> None:
+    number = park.create(waves=[{"gateways": ["gw-00"]}, {"gateways": ["gw-02"]}])
+    watcher = Watcher(park.services)
+
+    def look() -> frozenset[str]:
+        park.turn()
+        watcher.look()
+        with park.services.database.reading() as session:
+            return own.find_up(session, own.FLEET, own.ROLLOUT)
+
+    assert look() == set()
+    park.say("rolled-back", "gw-00", detail="bus plc is silent")
+    assert look() == {str(number)}
+    park.change("resume", number)
+    assert look() == set()
+    park.change("pause", number, "li", "lunch")
+    assert look() == set(), "who pauses it knows"
+    park.change("resume", number)
+    park.say("rolled-back", "gw-02")
+    assert look() == {str(number)}
+    park.change("stop", number, "li", "a bad release", park.clock())
+    assert look() == set()
 
 
 def test_while_it_is_paused_nothing_is_offered_not_even_what_was_and_those_that_began_go_on(park: Park) -> None:
