@@ -221,13 +221,18 @@ class Repository:
         return True
 
     def ending(self, now: datetime) -> dict[str, str]:
-        """Return which roles that people sign end soon, and when."""
-        found = {role: self.newest(role) for role in OFFLINE}
-        return {
-            role: f"ends {metadata.signed.expires:%Y-%m-%d}: sign it anew with 'release renew'"
-            for role, metadata in found.items()
-            if metadata is not None and metadata.signed.expires - now < WARNED_BEFORE
-        }
+        """Return which roles that people sign end soon, and when, or cannot be read."""
+        found = {role: self._find_end(role, now) for role in OFFLINE}
+        return {role: said for role, said in found.items() if said}
+
+    def _find_end(self, role: str, now: datetime) -> str:
+        try:
+            metadata = self.newest(role)
+        except SetupError as error:
+            return f"{error}. {error.hint}"
+        if metadata is None or metadata.signed.expires - now >= WARNED_BEFORE:
+            return ""
+        return f"ends {metadata.signed.expires:%Y-%m-%d}: sign it anew with 'release renew'"
 
     def stage_anew(self, now: datetime) -> list[str]:
         """Stage every offline role once more, to be signed for another year. Returns the roles."""

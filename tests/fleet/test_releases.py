@@ -256,6 +256,18 @@ def test_staged_copy_that_comes_back_too_late_is_refused(
     assert (repository.published / "2.agent.json").read_bytes() == published
 
 
+def test_metadata_that_cannot_be_read_are_an_alarm_and_keep_nobody_from_watching(
+    services: Services, engineer: Engineer
+) -> None:
+    engineer.init()
+    engineer.sign(*ALL)
+    engineer.run("publish")
+    (service.find_repository(services).published / "1.agent.json").write_bytes(b"")
+    Watcher(services).look_further()
+    with services.database.reading() as session:
+        assert "releases-agent" in own.find_up(session, own.FLEET, own.CERTIFICATE)
+
+
 async def test_upkeep_keeps_what_the_server_signs_fresh_and_tells_what_people_have_to_sign(
     services: Services, engineer: Engineer, clock: Clock
 ) -> None:
