@@ -158,7 +158,7 @@ class ReleaseSource:
             )
             target = client.get_targetinfo(name)
         except ExpiredMetadataError as error:
-            raise RefusedError(
+            raise EdgeError(  # a clock that is wrong for an hour speaks against no release
                 f"what the fleet shows is out of date: {error}", hint="is this gateway's clock right, and the fleet's?"
             ) from error
         except DownloadError as error:

@@ -154,9 +154,10 @@ def note(
         action.attempt = max(action.attempt, attempt)  # greater than ours after the fleet was restored
     if AFTER[step] == FAILED and _is_window_over(action, now_ns):
         action.attempts_most += 1  # it had no time, which is not its fault
-    left = action.attempts_most - action.attempt
+    state = move(action.state, step, action.attempts_most - action.attempt)
+    if state == action.state and state in CLOSED:
+        return  # it has its end, and the reason of it
     _add_event(session, action, step, detail, now_ns)
-    state = move(action.state, step, left)
     if state == WAITING:
         action.attempt += 1
         action.deadline_ns = None

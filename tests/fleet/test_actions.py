@@ -159,6 +159,15 @@ def test_cancelled_before_it_was_heard_of_is_over_at_once_and_later_when_the_gat
     assert fleet.progress(second, "cancelled").state == states.CANCELLED
 
 
+def test_word_that_comes_after_the_end_takes_its_reason_from_nobody(fleet: Fleet, clock: Clock) -> None:
+    action_id = fleet.assign(timeout_s=60)
+    fleet.offers()
+    ended = fleet.progress(action_id, "rolled-back", detail="bus plc is silent")
+    clock.advance(5)
+    again = fleet.progress(action_id, "trying", detail="waits for bus plc")
+    assert (again.step, again.detail, again.closed_ns) == ("rolled-back", "bus plc is silent", ended.closed_ns)
+
+
 def test_number_that_a_restored_fleet_gives_again_is_not_closed_by_what_became_of_the_other(fleet: Fleet) -> None:
     action_id = fleet.assign()
     fleet.offers()
