@@ -30,6 +30,7 @@ LEVELS = {
     "site-rate": lazy_gettext("delivers too little (site)"),
     "certificate": lazy_gettext("certificate near its end"),
     "destination-behind": lazy_gettext("destination is behind"),
+    "rollout-paused": lazy_gettext("rollout has paused"),
 }
 LOSSES = {
     "quota": lazy_gettext("The spool was full"),
