@@ -43,7 +43,7 @@ USER, PASSWORD = "值班席 1", "correct horse battery"
 PARK, WEATHER, QUAKE, SILENT = "gw-yufu-0012", "gw-longxing-0007", "gw-jiangbei-0003", "gw-shuitu-0031"
 SCAN_S = 10
 HOUR_S = 3600
-ASKED = ("logs", "support-bundle", "read-device")
+ASKED = ("logs", "support-bundle", "read-device", "capture-bus")
 """What gateways can be asked in remote diagnosis."""
 
 
