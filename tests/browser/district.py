@@ -121,6 +121,13 @@ CONFIG = {"output": [{"name": "siren", "title": "声光报警器"}, {"name": "va
 """What every gateway was told to run, and runs."""
 
 
+def bus_of(gateway: str, device: str) -> str:
+    """The bus that a device is on, as health tells it."""
+    if gateway != PARK:
+        return "serial-1"
+    return "plc" if device.startswith("t-") else "rs485-1"
+
+
 class District:
     """The fleet under test. What it is told goes through `Committer`, as from the broker."""
 
@@ -230,7 +237,7 @@ class District:
                 for row in instruments
                 for level, (limit, priority) in row.rules.items()
             ),
-            devices=tuple(DeviceInfo(name=name, title=name.upper()) for name in devices),
+            devices=tuple(DeviceInfo(name=name, title=name.upper(), bus=bus_of(gateway, name)) for name in devices),
             commands=(*NAMES, *ASKED),
             config=CONFIG,
         )
