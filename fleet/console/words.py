@@ -143,11 +143,13 @@ DIAGNOSES = {
     "logs": lazy_gettext("Recent log"),
     "bundle": lazy_gettext("Support bundle"),
     "read": lazy_gettext("Reading of a device"),
+    "capture": lazy_gettext("Recording of a line"),
 }
 COMMANDS = {
     "logs": lazy_gettext("Recent log"),
     "support-bundle": lazy_gettext("Support bundle"),
     "read-device": lazy_gettext("Reading of a device"),
+    "capture-bus": lazy_gettext("Recording of a line"),
     "report": lazy_gettext("Report again"),
     "reconnect": lazy_gettext("Connect anew"),
     "log-level": lazy_gettext("Log more for 10 min"),
