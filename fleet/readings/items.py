@@ -36,7 +36,7 @@ NAME_MAX = 500
 BATCH_VALUES_MOST = WINDOW_OCTETS
 """A batch that keeps to the window cannot hold more values than octets."""
 BATCH_COUNTS_MOST = 16 * WINDOW_OCTETS
-"""Samples of waveforms in one batch: more than packets of a dead channel have in a window. Packed, they take no room."""
+"""Samples of waveforms in one batch: more than the packets of a dead channel have in a window."""
 VALUE_MAX = 1e100
 """The largest number taken for a value: the sum of very many of them is still finite, here and in the database."""
 KINDS: dict[type[Record], str] = {

@@ -16,11 +16,11 @@ from sqlalchemy.orm import Session
 
 from fleet.waveforms.models import WaveCounter, Waveform, WaveHour, WaveMinute, WaveRun, WaveStream
 from fleet.waveforms.numbering import count_numbers
-from fleet.waveforms.packets import length_ns, station_of
+from fleet.waveforms.packets import station_of
 from fleet.waveforms.spans import SLACK, Span, join
+from seismic.packet import NS, spell_ns
 from wire.record import WaveformRecord
 
-NS = 1_000_000_000
 MINUTE_NS, HOUR_NS = 60 * NS, 3600 * NS
 COUNTER = 1
 INT_MAX = 2**63 - 1
@@ -41,7 +41,7 @@ class Noted(msgspec.Struct, frozen=True):
     @property
     def end_ns(self) -> int:
         """When the next sample is due."""
-        return self.start_ns + length_ns(self.record.samples, self.record.rate_hz)
+        return self.start_ns + spell_ns(self.record.samples, self.record.rate_hz)
 
 
 class Envelope(msgspec.Struct):
@@ -77,7 +77,7 @@ class Packets:
         self, gateway: str, record_id: int, record: WaveformRecord, counts: Sequence[int], start_ns: int | None
     ) -> None:
         """Take a packet. Without a time, or with one that no column holds, it is only counted."""
-        if start_ns is None or start_ns + length_ns(record.samples, record.rate_hz) > INT_MAX:
+        if start_ns is None or start_ns + spell_ns(record.samples, record.rate_hz) > INT_MAX:
             self._untimed[gateway, record.stream] += 1
             return
         self._noted.append(Noted(gateway, record, record_id, start_ns, min(counts), max(counts)))
@@ -117,16 +117,8 @@ def _find_streams(session: Session, keys: Iterable[tuple[str, str]]) -> dict[tup
         if (row.gateway, row.name) in wanted
     }
     for gateway, name in sorted(wanted - found.keys()):
-        row = WaveStream(
-            gateway=gateway,
-            name=name,
-            station=station_of(name),
-            newest_ns=0,
-            rate_hz=0.0,
-            timing=-1,
-            flags=0,
-            untimed=0,
-        )
+        row = WaveStream(gateway=gateway, name=name, station=station_of(name), newest_ns=0, rate_hz=0.0)
+        row.timing, row.flags, row.untimed = -1, 0, 0
         session.add(row)
         found[gateway, name] = row
     session.flush()

@@ -11,10 +11,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-RECORD_SAMPLES_LEAST = 103
-"""Samples that a full miniSEED 2 record of 512 octets holds at least: after a head of 64 octets there are 7 frames of
-15 words, less two for the first and last sample, and Steim 2 (SEED manual 2.4, appendix B) puts one sample into a word
-at worst; without compression there are 112 of 32 bits."""
+RECORD_SAMPLES_LEAST = 58
+"""Samples that a full record of 512 octets holds at least. With all that may be said of a packet the head of miniSEED 3
+leaves room for 4 frames of 64 octets, that of miniSEED 2 for 6. A frame has 15 words for samples, the first of them two
+less, and Steim 2 puts one sample into a word at worst (SEED manual 2.4, appendix B)."""
 SHORT_BITS = 24
 SHORT = 1 << SHORT_BITS
 RESTORED = (1 << 40) + SHORT // 2

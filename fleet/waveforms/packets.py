@@ -9,11 +9,11 @@ from collections.abc import Sequence
 import msgspec
 
 from seismic.errors import SeismicError
-from seismic.packing import ENCODING, unpack
+from seismic.packet import NS, from_record
+from seismic.packing import ENCODING
 from wire.errors import WireError
 from wire.record import WaveformRecord
 
-NS = 1_000_000_000
 PACKET_MOST_NS = 60 * NS
 """Longest packet taken. A gateway's have 2 s at most; whoever looks for what overlaps a time goes back so far."""
 NAME = re.compile(r"([A-Z0-9]{1,2})\.([A-Z0-9]{1,5})\.([A-Z0-9]{0,2})\.([A-Z0-9]{3})")
@@ -46,11 +46,6 @@ def station_of(stream: str) -> str:
     return ".".join(stream.split(".", 2)[:2])
 
 
-def length_ns(samples: int, rate_hz: float) -> int:
-    """Return how long so many samples last: the next one would come then."""
-    return round(samples / rate_hz * NS)
-
-
 def read_counts(record: WaveformRecord) -> Sequence[int]:
     """Check a record and return its samples. Raises WireError, and the record goes to quarantine."""
     if parse_name(record.stream) is None:
@@ -66,6 +61,6 @@ def read_counts(record: WaveformRecord) -> Sequence[int]:
     if record.encoding != ENCODING:
         raise WireError(f"a waveform is encoded as '{record.encoding[:40]}', which this release does not know")
     try:
-        return unpack(record.payload, record.samples)
+        return from_record(record).counts
     except SeismicError as error:
         raise WireError(f"a waveform cannot be read: {error}") from error

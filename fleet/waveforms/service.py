@@ -14,10 +14,11 @@ from sqlalchemy.orm import Session
 
 from fleet.errors import InvalidError, NotFoundError
 from fleet.readings.models import Record
-from fleet.waveforms.index import HOUR_NS, MINUTE_NS, NS
+from fleet.waveforms.index import HOUR_NS, MINUTE_NS
 from fleet.waveforms.models import Waveform, WaveHour, WaveMinute, WaveRun, WaveStream
-from fleet.waveforms.packets import PACKET_MOST_NS, read_counts
+from fleet.waveforms.packets import PACKET_MOST_NS
 from fleet.waveforms.spans import Span, find_gaps, join
+from seismic.packet import Packet, from_record, spell_ns
 from wire.record import WaveformRecord, decode_record
 
 PAGE_PACKETS = 500
@@ -28,25 +29,8 @@ COLUMNS_MOST = 4000
 SAMPLES_BELOW_NS = 10 * MINUTE_NS
 PACKETS_BELOW_NS = 3 * HOUR_NS
 MINUTES_BELOW_NS = 3 * 24 * HOUR_NS
-"""A chart is drawn from the samples, from packets, minutes or hours, so that it has no more than some thousand parts."""
+"""A chart is drawn from samples, packets, minutes or hours, so that it has no more than some thousand parts."""
 GAPS_SHOWN = 200
-
-
-class Piece(msgspec.Struct, frozen=True):
-    """A packet of a stream: consecutive samples in counts, the first at ``start_ns`` (UTC).
-
-    ``seq`` and ``numbers`` are the packet's numbers, ``timing`` and ``flags`` as in `wire.record.WaveformRecord`.
-    """
-
-    stream: str
-    start_ns: int
-    end_ns: int
-    rate_hz: float
-    counts: Sequence[int]
-    timing: int
-    flags: int
-    seq: int
-    numbers: int
 
 
 class Reach(msgspec.Struct, frozen=True):
@@ -146,25 +130,25 @@ def list_spans(session: Session, name: str, start_ns: int | None = None, end_ns:
     return join(Span(*row) for row in session.execute(query))
 
 
-def window(session: Session, name: str, start_ns: int, end_ns: int) -> list[Piece]:
+def window(session: Session, name: str, start_ns: int, end_ns: int) -> list[Packet]:
     """Return the packets of a stream that have samples between two times (UTC in ns), oldest first.
 
     None for a stream that there is not. Raises InvalidError for more than `WINDOW_MOST` samples.
     """
-    pieces, samples = [], 0
-    for piece in iterate(session, name, start_ns, end_ns):
-        samples += len(piece.counts)
+    packets, samples = [], 0
+    for packet in iterate(session, name, start_ns, end_ns):
+        samples += len(packet.counts)
         if samples > WINDOW_MOST:
             raise InvalidError(f"more than {WINDOW_MOST} samples were asked for at once", hint="ask for a shorter time")
-        pieces.append(piece)
-    return pieces
+        packets.append(packet)
+    return packets
 
 
-def iterate(session: Session, name: str, start_ns: int, end_ns: int) -> Iterator[Piece]:
+def iterate(session: Session, name: str, start_ns: int, end_ns: int) -> Iterator[Packet]:
     """Yield the packets of a stream that have samples between two times, oldest first, a page of them at a time."""
     ids = list(session.scalars(sa.select(WaveStream.id).where(WaveStream.name == name)))
     query = (
-        sa.select(Waveform, Record.body)
+        sa.select(Waveform.start_ns, Waveform.seq, Record.body)
         .join(Record, Record.id == Waveform.record_id)
         .where(Waveform.stream_id.in_(ids), Waveform.end_ns > start_ns, Waveform.start_ns < end_ns)
         .order_by(Waveform.start_ns, Waveform.seq)
@@ -174,29 +158,18 @@ def iterate(session: Session, name: str, start_ns: int, end_ns: int) -> Iterator
     while ids:
         place = sa.tuple_(Waveform.start_ns, Waveform.seq) > at
         rows = session.execute(query.where(Waveform.start_ns >= at[0], place)).all()
-        for row, body in rows:
-            yield read_piece(name, row, body)
-        session.expunge_all()
+        for row in rows:
+            yield read_packet(row.body, row.start_ns)
         if len(rows) < PAGE_PACKETS:
             return
-        at = (rows[-1][0].start_ns, rows[-1][0].seq)
+        at = (rows[-1].start_ns, rows[-1].seq)
 
 
-def read_piece(name: str, row: Waveform, body: bytes) -> Piece:
-    """Read a packet from its record, which was read once before when it was committed."""
+def read_packet(body: bytes, start_ns: int) -> Packet:
+    """Read a packet from its record, which could be read when it was committed. It began at ``start_ns`` (UTC)."""
     record = decode_record(body)
     assert isinstance(record, WaveformRecord)
-    return Piece(
-        stream=name,
-        start_ns=row.start_ns,
-        end_ns=row.end_ns,
-        rate_hz=row.rate_hz,
-        counts=read_counts(record),
-        timing=row.timing,
-        flags=row.flags,
-        seq=row.seq,
-        numbers=row.numbers,
-    )
+    return msgspec.structs.replace(from_record(record), start_ns=start_ns)
 
 
 def chart(session: Session, name: str, start_ns: int, end_ns: int, columns: int = 1000) -> Chart:
@@ -246,12 +219,13 @@ def _join(first: Column, second: Column) -> Column:
 
 
 def _read_samples(session: Session, name: str, start_ns: int, end_ns: int) -> Iterator[Column]:
-    for piece in iterate(session, name, start_ns, end_ns):
-        step_ns = NS / piece.rate_hz
-        for index, count in enumerate(piece.counts):
-            at_ns = piece.start_ns + round(index * step_ns)
+    for packet in iterate(session, name, start_ns, end_ns):
+        assert packet.start_ns is not None
+        step_ns = spell_ns(1, packet.rate_hz)
+        for index, count in enumerate(packet.counts):
+            at_ns = packet.start_ns + spell_ns(index, packet.rate_hz)
             if start_ns <= at_ns < end_ns:
-                yield Column(at_ns, at_ns + round(step_ns), count, count, piece.timing, piece.flags)
+                yield Column(at_ns, at_ns + step_ns, count, count, packet.timing, packet.flags)
 
 
 def _read_packets(session: Session, name: str, start_ns: int, end_ns: int) -> Iterator[Column]:

@@ -6,7 +6,8 @@ from collections.abc import Iterable, Sequence
 
 import msgspec
 
-NS = 1_000_000_000
+from seismic.packet import NS
+
 SLACK = 0.5
 """Two packets follow each other if the second comes within so much of a sample's time of when it is due, as is usual
 where miniSEED is read."""

@@ -229,7 +229,9 @@ def test_no_enterprise_opens_an_alert_of_another_by_its_number(app: Flask) -> No
 
 def test_every_table_is_scoped_or_shut() -> None:
     load_models()
-    scoped = {table.__name__ for table in (*BY_GATEWAY, *BY_TAG, *BY_STREAM, Gateway, Site, ExpectedDevice, UpdateEvent)}
+    scoped = {
+        table.__name__ for table in (*BY_GATEWAY, *BY_TAG, *BY_STREAM, Gateway, Site, ExpectedDevice, UpdateEvent)
+    }
     assert {mapper.class_.__name__ for mapper in Base.registry.mappers} == scoped | CLOSED
     assert not scoped & CLOSED
 

@@ -28,7 +28,7 @@ def upgrade() -> None:
         sa.Column("name", sa.String(), nullable=False),
         sa.Column("station", sa.String(), nullable=False),
         sa.Column("newest_ns", sa.BigInteger(), nullable=False),
-        sa.Column("rate_hz", sa.Float(), nullable=False),
+        sa.Column("rate_hz", sa.Double(), nullable=False),
         sa.Column("timing", sa.BigInteger(), nullable=False),
         sa.Column("flags", sa.BigInteger(), nullable=False),
         sa.Column("untimed", sa.BigInteger(), nullable=False),
@@ -46,7 +46,7 @@ def upgrade() -> None:
         sa.Column("stream_id", BIG_ID, nullable=False),
         sa.Column("start_ns", sa.BigInteger(), nullable=False),
         sa.Column("end_ns", sa.BigInteger(), nullable=False),
-        sa.Column("rate_hz", sa.Float(), nullable=False),
+        sa.Column("rate_hz", sa.Double(), nullable=False),
         sa.Column("samples", sa.BigInteger(), nullable=False),
         sa.Column("least", sa.BigInteger(), nullable=False),
         sa.Column("most", sa.BigInteger(), nullable=False),
@@ -64,7 +64,7 @@ def upgrade() -> None:
         sa.Column("stream_id", BIG_ID, nullable=False),
         sa.Column("start_ns", sa.BigInteger(), nullable=False),
         sa.Column("end_ns", sa.BigInteger(), nullable=False),
-        sa.Column("rate_hz", sa.Float(), nullable=False),
+        sa.Column("rate_hz", sa.Double(), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_wave_run")),
     )
     op.create_index("ix_wave_run_stream_id_end_ns", "wave_run", ["stream_id", "end_ns"])
