@@ -15,7 +15,7 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from fleet.waveforms.models import WaveCounter, Waveform, WaveHour, WaveMinute, WaveRun, WaveStream
-from fleet.waveforms.numbering import count_numbers
+from fleet.waveforms.numbering import count_numbers, place
 from fleet.waveforms.packets import station_of
 from fleet.waveforms.spans import SLACK, Span, join
 from seismic.packet import NS, spell_ns
@@ -91,12 +91,14 @@ class Packets:
             streams[key].untimed += count
         by_stream: dict[int, list[Noted]] = defaultdict(list)
         rows = []
-        seq = _draw_numbers(session, sum(count_numbers(one.record.samples) for one in self._noted))
+        counter = _find_counter(session)
         for one in self._noted:
             stream = streams[one.gateway, one.record.stream]
             by_stream[stream.id].append(one)
-            rows.append(_write(one, stream.id, seq))
-            seq += count_numbers(one.record.samples)
+            numbers = count_numbers(one.record.samples)
+            seq = place(counter.next_seq, numbers)
+            counter.next_seq = seq + numbers
+            rows.append(_write(one, stream.id, seq, numbers))
             _note_newest(stream, one)
         if rows:
             session.execute(sa.insert(Waveform), rows)
@@ -125,22 +127,20 @@ def _find_streams(session: Session, keys: Iterable[tuple[str, str]]) -> dict[tup
     return found
 
 
-def _draw_numbers(session: Session, count: int) -> int:
-    """Return the first of so many numbers that nobody else gets."""
+def _find_counter(session: Session) -> WaveCounter:
+    """Return the next number, which nobody else moves until the end."""
     counter = session.get(WaveCounter, COUNTER, with_for_update=True)
     if counter is None:
         counter = WaveCounter(id=COUNTER, next_seq=1)
         session.add(counter)
-    first = counter.next_seq
-    counter.next_seq = first + count
-    return first
+    return counter
 
 
-def _write(one: Noted, stream_id: int, seq: int) -> dict[str, Any]:
+def _write(one: Noted, stream_id: int, seq: int, numbers: int) -> dict[str, Any]:
     record = one.record
     return {
         "seq": seq,
-        "numbers": count_numbers(record.samples),
+        "numbers": numbers,
         "record_id": one.record_id,
         "stream_id": stream_id,
         "start_ns": one.start_ns,

@@ -4,7 +4,8 @@ All stations share one row of numbers, so that a client who follows many station
 owns as many as it fills records of 512 octets at worst, which follows from how many samples it has and from nothing
 else: no other release, encoder or restart numbers it otherwise. Numbers that no record needs are left out.
 
-SeedLink 3 has 24 bits, which the lowest bits of a number are.
+SeedLink 3 has 24 bits, which the lowest bits of a number are. There 0 asks for the oldest packet that there is, so no
+packet's last number is followed by one whose lowest bits are 0: who asks for the next one never asks for that.
 """
 
 from __future__ import annotations
@@ -27,6 +28,12 @@ def count_numbers(samples: int) -> int:
     return -(-samples // RECORD_SAMPLES_LEAST)
 
 
+def place(next_seq: int, numbers: int) -> int:
+    """Return where a packet's numbers begin, at ``next_seq`` or a little behind it."""
+    end = next_seq + numbers
+    return next_seq if end // SHORT == next_seq // SHORT else end - end % SHORT
+
+
 def number_records(seq: int, numbers: int, records: int) -> Sequence[int]:
     """Number the records that a packet became. The last has the packet's last number, in every format.
 
@@ -34,8 +41,3 @@ def number_records(seq: int, numbers: int, records: int) -> Sequence[int]:
     gets no less than the rest.
     """
     return [*range(seq, seq + records - 1), seq + numbers - 1]
-
-
-def widen(short: int, next_seq: int) -> int:
-    """Return the newest number up to ``next_seq`` whose lowest 24 bits are these; 0 if there was none yet."""
-    return max(next_seq - (next_seq - short) % SHORT, 0)

@@ -12,7 +12,7 @@ from fleet.errors import InvalidError, NotFoundError
 from fleet.readings.models import Quarantined, Record
 from fleet.waveforms import numbering, service
 from fleet.waveforms.models import Waveform, WaveHour, WaveMinute, WaveRun, WaveStream
-from seismic import miniseed
+from seismic import miniseed, seedlink
 from tests.fleet import edge
 from tests.fleet.conftest import START_NS, both_databases
 from tests.fleet.waves import NS, STREAM, Station, counts, packet, record
@@ -85,20 +85,20 @@ def test_no_packet_becomes_more_records_than_it_has_numbers(version: miniseed.Ve
                 assert given[-1] == 50 + numbers - 1
 
 
-def test_short_numbers_are_the_newest_that_they_can_be() -> None:
-    widest = numbering.SHORT
-    assert numbering.widen(5, 7) == 5
-    assert numbering.widen(7, 7) == 7
-    assert numbering.widen(8, 7) == 0, "it was never given out: all there is"
-    assert numbering.widen(5, widest + 3) == 5, "the newest with these bits is not there yet"
-    assert numbering.widen(2, widest + 3) == widest + 2
+@pytest.mark.parametrize("numbers", [1, 2, 7])
+def test_no_packet_ends_before_a_number_that_24_bits_write_as_0(numbers: int) -> None:
+    for next_seq in range(numbering.SHORT - 10, numbering.SHORT + 3):
+        begin = numbering.place(next_seq, numbers)
+        assert begin == next_seq or begin == numbering.SHORT
+        assert (begin + numbers) % numbering.SHORT != 0
+        assert begin // numbering.SHORT == (begin + numbers - 1) // numbering.SHORT
 
 
 def test_after_a_restore_a_client_of_24_bits_gets_all_that_came_since() -> None:
     backed_up, seen = 3000, 5000
     next_seq = backed_up + numbering.RESTORED
     for later in (0, 10, 5000):
-        wide = numbering.widen((seen + 1) % numbering.SHORT, next_seq + later)
+        wide = seedlink.widen((seen + 1) % numbering.SHORT, next_seq + later - 1)
         assert wide <= next_seq
 
 
