@@ -58,8 +58,9 @@ class Place(msgspec.Struct):
 class Feed:
     """The places of one client. Made when it starts to stream."""
 
-    def __init__(self, session: Session, start: Start, next_seq: int) -> None:
+    def __init__(self, session: Session, start: Start) -> None:
         self._start = start
+        next_seq = read_next(session)
         known = list_known(session)
         self._places = []
         for index, wanted in enumerate(start.wanted):

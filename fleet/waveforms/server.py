@@ -20,6 +20,7 @@ from functools import partial
 from importlib.metadata import version
 from typing import TypeVar
 
+import msgspec
 import sqlalchemy as sa
 from prometheus_client import CollectorRegistry
 from sqlalchemy.exc import SQLAlchemyError
@@ -42,8 +43,8 @@ T = TypeVar("T")
 
 LOOK_S = 0.2
 """Time between two looks for new packets, for all clients together."""
-STATIONS_S = 10.0
-"""Time between two looks at which stations there are."""
+WAIT_S = 10.0
+"""A client for whom nothing comes is looked at so often: the window that it asked for may be over."""
 SPEAK_WITHIN_S = 60.0
 """A client that has not begun to stream is given so long between two commands."""
 TAKE_WITHIN_S = 60.0
@@ -55,6 +56,14 @@ PER_ADDRESS_MOST = 20
 CLOSE_WITHIN_S = 2.0
 
 
+class Seen(msgspec.Struct, frozen=True):
+    """What the last look found: the next number, the newest row of a stream, and the stations as ``NET_STA``."""
+
+    next_seq: int
+    newest: int
+    stations: frozenset[str]
+
+
 class Server:
     """The program. `run` until cancelled."""
 
@@ -64,8 +73,7 @@ class Server:
         self._services = services
         self._door = Door(services)
         self._hello = Hello(f"fengsui/{version('fengsui')}", services.settings.organization)
-        self._stations: frozenset[str] = frozenset()
-        self._next_seq = 0
+        self._seen = Seen(0, 0, frozenset())
         self._moved = asyncio.Condition()
         self._database_up = True
         self._addresses: Counter[str] = Counter()
@@ -123,17 +131,14 @@ class Server:
     # looking for new packets
 
     async def _keep_looking(self) -> None:
-        since_s = 0.0
         while True:
             await asyncio.sleep(LOOK_S)
-            since_s += LOOK_S
-            await self._look(with_stations=since_s >= STATIONS_S)
-            since_s = 0.0 if since_s >= STATIONS_S else since_s
+            await self._look()
 
-    async def _look(self, *, with_stations: bool = True) -> None:
+    async def _look(self) -> None:
         """Look how far the numbers are, and wake who waits for them."""
         try:
-            next_seq, stations = await self._read(self._services.database.reading, partial(_look_up, with_stations))
+            seen = await self._read(self._services.database.reading, partial(_look_up, known=self._seen.newest))
         except SQLAlchemyError as error:
             if self._database_up:
                 log.error("the database does not answer, clients wait: %s", error)
@@ -142,10 +147,9 @@ class Server:
         if not self._database_up:
             log.info("the database answers again")
         self._database_up = True
-        self._stations = stations or self._stations
-        if next_seq != self._next_seq:
+        before, self._seen = self._seen, msgspec.structs.replace(seen, stations=seen.stations or self._seen.stations)
+        if seen.next_seq != before.next_seq:
             async with self._moved:
-                self._next_seq = next_seq
                 self._moved.notify_all()
 
     @staticmethod
@@ -171,6 +175,8 @@ class Server:
                 log.warning("SeedLink: %s is sent away: %s", address, why)
             else:
                 await self._attend(address, Connection(self, reader, writer, visitor, is_private))
+        except asyncio.CancelledError:
+            log.debug("SeedLink: %s is cut off, the server ends", address)  # asyncio would tell it as a fault
         finally:
             self._tasks.discard(task)
             writer.close()
@@ -208,7 +214,7 @@ class Server:
 
     def has_station(self, pattern: str) -> bool:
         """Tell whether a pattern fits any station."""
-        return any(fnmatchcase(station, pattern) for station in self._stations)
+        return any(fnmatchcase(station, pattern) for station in self._seen.stations)
 
     @property
     def hello(self) -> Hello:
@@ -218,7 +224,7 @@ class Server:
     @property
     def next_seq(self) -> int:
         """The number that the next packet gets, as of the last look."""
-        return self._next_seq
+        return self._seen.next_seq
 
     def now_ns(self) -> int:
         """UTC."""
@@ -236,13 +242,15 @@ class Server:
     async def wait(self, beyond: int) -> None:
         """Wait until there are numbers beyond one, or a while has passed."""
         with suppress(TimeoutError):
-            async with asyncio.timeout(STATIONS_S), self._moved:
-                await self._moved.wait_for(lambda: self._next_seq > beyond)
+            async with asyncio.timeout(WAIT_S), self._moved:
+                await self._moved.wait_for(lambda: self._seen.next_seq > beyond)
 
 
-def _look_up(with_stations: bool, session: Session) -> tuple[int, frozenset[str] | None]:
-    stations = frozenset(known.station for known in list_known(session)) if with_stations else None
-    return read_next(session), stations
+def _look_up(session: Session, known: int) -> Seen:
+    """Look how far the numbers are, and which stations there are if the newest stream is not the one known."""
+    newest = session.scalar(sa.select(sa.func.max(WaveStream.id))) or 0
+    stations = frozenset(one.station for one in list_known(session)) if newest != known else frozenset()
+    return Seen(read_next(session), newest, stations)
 
 
 class Connection:
@@ -276,11 +284,9 @@ class Connection:
         streaming: asyncio.Task[None] | None = None
         listening = asyncio.create_task(self._listen())
         try:
-            start = await self._started(listening)
-            if start is None:
-                return
-            streaming = asyncio.create_task(self._stream(start))
-            await asyncio.wait({listening, streaming}, return_when=asyncio.FIRST_COMPLETED)
+            if (start := await self._started(listening)) is not None:
+                streaming = asyncio.create_task(self._stream(start))
+                await asyncio.wait({listening, streaming}, return_when=asyncio.FIRST_COMPLETED)
         finally:
             tasks = [task for task in (listening, streaming) if task is not None]
             for task in tasks:
@@ -340,8 +346,7 @@ class Connection:
     async def _stream(self, start: Start) -> None:
         """Send packets until all that was asked for has been sent."""
         server, visitor = self._server, self._visitor
-        next_seq = server.next_seq
-        feed = await server._read(visitor.reading, lambda session: Feed(session, start, next_seq))
+        feed = await server._read(visitor.reading, partial(Feed, start=start))
         while True:
             while feed.is_behind(server.next_seq):
                 reached = server.next_seq
