@@ -21,7 +21,7 @@ VERSION = "1.1.1"
 blueprint = Blueprint("fdsnws", __name__, url_prefix="/fdsnws")
 
 PLAIN, XML = "text/plain", "application/xml"
-BAD_REQUEST, TOO_LARGE = 400, 413
+BAD_REQUEST = 400
 
 
 @blueprint.errorhandler(FleetError)
