@@ -253,27 +253,8 @@ GAP_WIDTH_LEAST = 1.5
 TIMING_HELD = 60
 """Per cent of timing quality from which on a clock is held, as is usual where miniSEED is read."""
 TIME_STEPS_S = (
-    1,
-    2,
-    5,
-    10,
-    15,
-    30,
-    60,
-    120,
-    300,
-    600,
-    900,
-    1800,
-    3600,
-    7200,
-    10800,
-    21600,
-    43200,
-    86400,
-    172800,
-    432000,
-)
+    1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10800, 21600, 43200, 86400, 172800, 432000,
+)  # fmt: skip
 TIMES_MOST = 6
 ZONE_NS = 8 * 3600 * 1_000_000_000
 """The console's zone is so far ahead of UTC, without a summer time: its days begin at round times there."""

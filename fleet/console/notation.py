@@ -139,6 +139,10 @@ def write_short_time(ns: int) -> str:
     return str(format_datetime(to_datetime(ns), "MM-dd HH:mm:ss"))
 
 
+WAVE_TIMES = ((1800, "HH:mm:ss"), (86_401, "HH:mm"), (300_000, "MM-dd HH:mm"))
+"""How times are written under a chart that is shorter than so many seconds."""
+
+
 def write_wave_time(ns: int, chart: Chart) -> str:
     """A time under a chart, as short as the chart's length allows."""
     span_s = (chart.end_ns - chart.start_ns) / NS

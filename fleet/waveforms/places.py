@@ -48,7 +48,7 @@ def list_stations(session: Session) -> list[Station]:
 
     A station's position is its own, else its gateway's, else its site's. The height is 0 where nobody says it.
     """
-    rates = dict(session.execute(sa.select(WaveStream.name, WaveStream.rate_hz)).tuples())
+    rates = {row.name: row.rate_hz for row in session.execute(sa.select(WaveStream.name, WaveStream.rate_hz))}
     positions = {row.key: (row.lat, row.lon) for row in session.scalars(sa.select(Site))}
     found: dict[tuple[str, str, str], Station] = {}
     for gateway in session.scalars(sa.select(Gateway).order_by(Gateway.reported_ns)):
