@@ -136,8 +136,8 @@ def _link(stream: str, shown: Shown, direction: int) -> str:
     if shown.span:
         at_ns = max(shown.end_ns + direction * length_ns, length_ns)
         return url_for("console.waveform", stream=stream, span=shown.span, at=at_ns)
-    ends = (shown.start_ns + direction * length_ns, shown.end_ns + direction * length_ns)
-    return url_for("console.waveform", stream=stream, **dict(zip(("from", "to"), map(write_local, ends), strict=True)))
+    begin, end = (write_local(at_ns + direction * length_ns) for at_ns in (shown.start_ns, shown.end_ns))
+    return url_for("console.waveform", stream=stream, **{"from": begin, "to": end})  # type: ignore[arg-type]
 
 
 def _scale(channel: Channel | None, chart: Chart) -> tuple[float, float, str] | None:

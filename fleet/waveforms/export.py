@@ -14,8 +14,9 @@ from fleet.waveforms import fdsn, service
 from fleet.waveforms.fdsn import Selection
 from fleet.waveforms.models import WaveStream
 from fleet.waveforms.packets import parse_name
+from fleet.waveforms.spans import NS
 from seismic import miniseed
-from seismic.packet import NS, Packet, spell_ns
+from seismic.packet import Packet, spell_ns
 
 SAMPLES_MOST = 200_000_000
 """Of one answer: about a week of three components at 100 samples/s, some 500 MB."""

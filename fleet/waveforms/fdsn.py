@@ -127,7 +127,8 @@ def _read_selection(codes: Sequence[str], times: Sequence[str]) -> Selection:
     start_ns, end_ns = (None if text in ("", "*") else read_time(text) for text in times)
     if start_ns is not None and end_ns is not None and end_ns <= start_ns:
         raise InvalidError("starttime must lie before endtime")
-    return Selection(*patterns, start_ns, end_ns)
+    network, station, location, channel = patterns
+    return Selection(network, station, location, channel, start_ns, end_ns)
 
 
 def _read_code(text: str) -> str:

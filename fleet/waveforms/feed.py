@@ -36,7 +36,7 @@ NUMBERS_LOOKED_AT = 20_000
 ENCODED_KEPT = 4096
 LATE_NS = PACKET_MOST_NS
 """A window has ended once its end is so long ago: until then packets of it may come."""
-Row = sa.Row[tuple[int, int, int, int, int, bytes]]
+Row = sa.Row[int, int, int, int, int, bytes]
 VERSIONS: Mapping[str, Version] = {FORMAT_2: 2, FORMAT_3: 3}
 
 
@@ -187,7 +187,7 @@ def _select(streams: Iterable[Known], selectors: Sequence[Selector], protocol: i
     chosen: dict[int, tuple[Known, Version]] = {}
     for each in streams:
         filters = [one.filter for one in selectors if not one.is_excluding and fnmatchcase(each.stream, one.stream)]
-        version = 2 if protocol == 3 else next((VERSIONS[name] for name in filters if name in VERSIONS), 3)
+        version: Version = 2 if protocol == 3 else next((VERSIONS[name] for name in filters if name in VERSIONS), 3)
         if seedlink.is_selected(selectors, each.stream, f"{version}{DATA}"):
             chosen[each.row_id] = each, version
     return chosen

@@ -17,8 +17,8 @@ from sqlalchemy.orm import Session
 from fleet.waveforms.models import WaveCounter, Waveform, WaveHour, WaveMinute, WaveRun, WaveStream
 from fleet.waveforms.numbering import count_numbers, place
 from fleet.waveforms.packets import station_of
-from fleet.waveforms.spans import SLACK, Span, join
-from seismic.packet import NS, spell_ns
+from fleet.waveforms.spans import NS, SLACK, Span, join
+from seismic.packet import spell_ns
 from wire.record import WaveformRecord
 
 MINUTE_NS, HOUR_NS = 60 * NS, 3600 * NS

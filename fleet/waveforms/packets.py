@@ -8,8 +8,9 @@ from collections.abc import Sequence
 
 import msgspec
 
+from fleet.waveforms.spans import NS
 from seismic.errors import SeismicError
-from seismic.packet import NS, from_record
+from seismic.packet import from_record
 from seismic.packing import ENCODING
 from wire.errors import WireError
 from wire.record import WaveformRecord

@@ -40,8 +40,8 @@ def _forget(session: Session, record_ids: Sequence[int]) -> None:
     gone: dict[int, list[Span]] = defaultdict(list)
     deleted = sa.delete(Waveform).where(Waveform.record_id.in_(record_ids))
     columns = (Waveform.stream_id, Waveform.start_ns, Waveform.end_ns, Waveform.rate_hz)
-    for stream_id, *span in session.execute(deleted.returning(*columns)).all():
-        gone[stream_id].append(Span(*span))
+    for stream_id, start_ns, end_ns, rate_hz in session.execute(deleted.returning(*columns)).all():
+        gone[stream_id].append(Span(start_ns, end_ns, rate_hz))
     for stream_id, spans in gone.items():
         from_ns, to_ns = min(span.start_ns for span in spans), max(span.end_ns for span in spans)
         _cut_runs(session, stream_id, join(spans), from_ns, to_ns)

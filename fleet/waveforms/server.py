@@ -18,7 +18,7 @@ from contextlib import suppress
 from fnmatch import fnmatchcase
 from functools import partial
 from importlib.metadata import version
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 import sqlalchemy as sa
@@ -271,6 +271,7 @@ class Connection:
         self._is_private = is_private
         self._session = seedlink_server.Session(server.hello, server.has_station, visitor.admit, is_private=is_private)
         self._turn = asyncio.Lock()
+        self._start: asyncio.Future[Start] = asyncio.get_running_loop().create_future()
 
     async def serve(self) -> None:
         """Serve until the client leaves or is sent away.
@@ -298,8 +299,8 @@ class Connection:
 
     async def _started(self, listening: asyncio.Task[None]) -> Start | None:
         """Wait until the client wants packets; None if it has left before."""
-        self._start: asyncio.Future[Start] = asyncio.get_running_loop().create_future()
-        await asyncio.wait({listening, self._start}, return_when=asyncio.FIRST_COMPLETED)
+        waited: tuple[asyncio.Future[Any], ...] = (listening, self._start)
+        await asyncio.wait(waited, return_when=asyncio.FIRST_COMPLETED)
         return self._start.result() if self._start.done() else None
 
     async def _listen(self) -> None:
@@ -372,8 +373,8 @@ def describe(session: Session, *, with_streams: bool) -> list[StationInfo]:
     next_seq = read_next(session)
     first_seq = session.scalar(sa.select(sa.func.min(Waveform.seq))) or next_seq
     streams: dict[str, list[StreamInfo]] = {}
-    for station, *stream in _list_streams(session) if with_streams else ():
-        streams.setdefault(station, []).append(StreamInfo(*stream))
+    for station, name, start_ns, end_ns in _list_streams(session) if with_streams else ():
+        streams.setdefault(station, []).append(StreamInfo(name, start_ns, end_ns))
     stations = sorted({known.station for known in list_known(session)})
     return [StationInfo(name, name, first_seq, next_seq, tuple(streams.get(name, ()))) for name in stations]
 

@@ -6,7 +6,6 @@ A session shows what its account may see (`fleet.accounts.scope`), so every func
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any
 
 import msgspec
 import sqlalchemy as sa
@@ -242,7 +241,8 @@ def _read_packets(session: Session, name: str, start_ns: int, end_ns: int) -> It
 
 def _read_envelopes(table: type[WaveMinute] | type[WaveHour], width_ns: int) -> Read:
     def read(session: Session, name: str, start_ns: int, end_ns: int) -> Iterator[Column]:
-        query: sa.Select[Any] = sa.select(table.at_ns, table.least, table.most, table.timing, table.flags).where(
+        columns = (table.at_ns, table.least, table.most, table.timing, table.flags)
+        query = sa.select(*columns).where(
             table.stream_id.in_(sa.select(WaveStream.id).where(WaveStream.name == name)),
             table.at_ns > start_ns - width_ns,
             table.at_ns < end_ns,

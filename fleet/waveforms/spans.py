@@ -6,8 +6,7 @@ from collections.abc import Iterable, Sequence
 
 import msgspec
 
-from seismic.packet import NS
-
+NS = 1_000_000_000
 SLACK = 0.5
 """Two packets follow each other if the second comes within so much of a sample's time of when it is due, as is usual
 where miniSEED is read."""

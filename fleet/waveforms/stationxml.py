@@ -68,7 +68,8 @@ def write_xml(stations: Sequence[Station], level: str, source: str, now_ns: int)
         if depth >= LEVELS.index("station"):
             for _, places in groupby(inside, key=lambda one: one.station):
                 _add_station(node, list(places), depth)
-    return ET.tostring(root, encoding="utf-8", xml_declaration=True)
+    octets: bytes = ET.tostring(root, encoding="utf-8", xml_declaration=True)
+    return octets
 
 
 def _sort(stations: Iterable[Station]) -> list[Station]:

@@ -24,7 +24,8 @@ BEGIN_S = 1_790_000_000 // 3600 * 3600
 TRIES = 5
 
 FILL_PACKETS = """
-INSERT INTO waveform (seq, numbers, record_id, stream_id, start_ns, end_ns, rate_hz, samples, least, most, timing, flags)
+INSERT INTO waveform
+    (seq, numbers, record_id, stream_id, start_ns, end_ns, rate_hz, samples, least, most, timing, flags)
 WITH RECURSIVE second (n) AS (SELECT 0 UNION ALL SELECT n + 1 FROM second WHERE n + 1 < :count)
 SELECT 2 * n + 1, 2, n + 1, :stream, (:begin + n) * 1000000000, (:begin + n + 1) * 1000000000, 100.0, 100,
        -40 - n % 50, 40 + n % 50, 100, 0 FROM second
