@@ -39,6 +39,7 @@ from fleet.releases import views as releases
 from fleet.rollouts import update_views as _updates
 from fleet.rollouts import views as _rollouts
 from fleet.sites import views as _sites
+from fleet.waveforms import fdsnviews as fdsnws
 
 log = logging.getLogger(__name__)
 
@@ -87,6 +88,7 @@ def create_app(services: Services, feed: LiveFeed | None = None) -> APIFlask:
     app.register_blueprint(releases.blueprint)
     app.extensions[ddi.EXTENSION] = ddi.make_door()
     app.register_blueprint(ddi.blueprint)
+    app.register_blueprint(fdsnws.blueprint)
     _add_health(app, services, feed)
     _add_metrics(app, services)
     console.register(app, services)

@@ -32,9 +32,10 @@ from fleet.releases import cli as cli_releases
 from fleet.settings import DATABASE_URL, load
 from fleet.sites import service as sites
 
-PROGRAMS = ("serve", "web", "ingest", "relay", "upkeep", "notify", "broker")
-METRICS = ("ingest", "relay", "upkeep", "notify")
-OVERRIDES = ("http", "mqtt", "mqtts", "broker_url", *(f"{name}_metrics" for name in METRICS), "database_url")
+PROGRAMS = ("serve", "web", "ingest", "relay", "upkeep", "notify", "seedlink", "broker")
+METRICS = ("ingest", "relay", "upkeep", "notify", "seedlink")
+LISTENS = ("http", "mqtt", "mqtts", "seedlink", "seedlink_tls")
+OVERRIDES = (*LISTENS, "broker_url", *(f"{name}_metrics" for name in METRICS), "database_url")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -110,12 +111,13 @@ def _init(arguments: argparse.Namespace) -> None:
 
 def _add_programs(commands: Commands[argparse.ArgumentParser]) -> None:
     about = {
-        "serve": "run everything: broker, ingest, relay, upkeep, notify and web",
+        "serve": "run everything: broker, ingest, relay, upkeep, notify, seedlink and web",
         "web": "run the console and the API",
         "ingest": "run what commits the gateways' records",
         "relay": "run what hands records to destinations",
         "upkeep": "run what prunes old data",
         "notify": "run what tells people and programs of alarms",
+        "seedlink": "run what gives waveforms to seismologists' programs",
         "broker": "run the broker that the fleet brings along",
     }
     for name in PROGRAMS:
@@ -123,6 +125,8 @@ def _add_programs(commands: Commands[argparse.ArgumentParser]) -> None:
         parser.add_argument("--http", metavar="HOST:PORT", help="where the console and the API listen")
         parser.add_argument("--mqtt", metavar="HOST:PORT", help="where our own broker listens")
         parser.add_argument("--mqtts", metavar="HOST:PORT", help="where it listens for gateways with certificates")
+        parser.add_argument("--seedlink", metavar="HOST:PORT", help="where SeedLink listens")
+        parser.add_argument("--seedlink-tls", metavar="HOST:PORT", help="where it listens by TLS, for who signs in")
         parser.add_argument("--broker-url", metavar="URL", help="use this broker instead, mqtt://host:port")
         for each in METRICS:
             parser.add_argument(

@@ -26,6 +26,8 @@ from fleet.audit.service import Actor
 from fleet.errors import DeniedError, NotFoundError
 
 EXTENSION = "fengsui-guesses"
+PROGRAMS = (f"{PREFIX}/", "/fdsnws/")
+"""Below these addresses programs sign in with each request."""
 PAGES = "console"
 """The blueprint of the console's pages."""
 SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
@@ -67,7 +69,7 @@ def find_account(session_id: str) -> Identity | None:
 def find_caller(asked: Request) -> Identity | None:
     """Who a program acts for; only at the API, so that no page can be driven by a remembered password."""
     given = asked.authorization
-    if given is None or not (asked.path.startswith(f"{PREFIX}/") or asked.path == "/metrics"):
+    if given is None or not (asked.path.startswith(PROGRAMS) or asked.path == "/metrics"):
         return None
     name = (given.username or "") if given.type == "basic" else given.type
     address = asked.remote_addr or ""

@@ -100,6 +100,16 @@ class NotifyMetrics:
         self.waiting = Gauge("fengsui_notify_waiting", "Notices that have not arrived.", registry=registry)
 
 
+class SeedLinkMetrics:
+    """Counters of the SeedLink server. ``why``: network, many, sign-in, slow."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.clients = Gauge("fengsui_seedlink_clients", "Clients connected.", registry=registry)
+        self.packets = Counter("fengsui_seedlink_packets", "Packets sent.", registry=registry)
+        self.octets = Counter("fengsui_seedlink_octets", "Octets of packets sent.", registry=registry)
+        self.ended = Counter("fengsui_seedlink_refused", "Clients sent away.", ["why"], registry=registry)
+
+
 class MetricsServer:
     """Answers ``/metrics`` and ``/healthz`` on its own port, in a thread of its own."""
 

@@ -91,6 +91,14 @@ def _notify(services: Services) -> None:
         _until_told(program.run)
 
 
+def _seedlink(services: Services) -> None:
+    from fleet.waveforms.server import Server
+
+    program = Server(services)
+    with _metrics(services.settings.seedlink_metrics, program.registry, program.health):
+        _until_told(program.run)
+
+
 def _broker(services: Services) -> None:
     if services.settings.broker_program:
         from fleet import mosquitto
@@ -114,6 +122,7 @@ RUN: dict[str, Callable[[Services], None]] = {
     "relay": _relay,
     "upkeep": _upkeep,
     "notify": _notify,
+    "seedlink": _seedlink,
     "broker": _broker,
     "web": _web,
 }

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -21,6 +22,11 @@ FILE = "fleet.toml"
 PACKET_MOST_OCTETS = 1024 * 1024
 """Of an MQTT packet at any broker: a batch has 512 KiB at most, and its topic."""
 HEADING = "# Written by `fengsui-fleet init`. Holds secrets: keep it readable by its owner only."
+ADDRESSES = (
+    "http", "mqtt", "mqtts", "seedlink", "seedlink_tls",
+    "ingest_metrics", "relay_metrics", "upkeep_metrics", "notify_metrics", "seedlink_metrics",
+)  # fmt: skip
+"""Settings that are ``host:port``, or "" for none."""
 LOCAL_HOSTS = frozenset({"localhost", "127.0.0.1", "::1"})
 DATABASE_URL = "FENGSUI_DATABASE_URL"
 """Environment variable that names the database, for what must not stand on a command line."""
@@ -72,6 +78,18 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """File with the rules of notification, from the data directory; "" for nobody to be told."""
     notify_metrics: str = "127.0.0.1:9114"
     """Where notify answers ``/metrics`` and ``/healthz``."""
+    seedlink: str = ""
+    """Where the SeedLink server listens, 127.0.0.1:18000; "" for nowhere."""
+    seedlink_networks: tuple[str, ...] = ("127.0.0.0/8", "::1/128")
+    """Networks from which SeedLink gives waveforms of all stations without a sign-in."""
+    seedlink_tls: str = ""
+    """Where it listens by TLS (with `http_cert_file`), for others too, who sign in; "" for nowhere."""
+    seedlink_connections: Annotated[int, msgspec.Meta(ge=1, le=1000)] = 200
+    """Most clients of SeedLink at once."""
+    seedlink_metrics: str = "127.0.0.1:9115"
+    """Where the SeedLink server answers ``/metrics`` and ``/healthz``."""
+    organization: str = "Fengsui"
+    """Who runs the fleet, as SeedLink and StationXML name it."""
     cap_sender: str = "fengsui"
     """How the alerts of the feed call their sender (CAP 1.2): worldwide unique, such as fengsui@yufu.example."""
     gateways_broker_url: str = ""
@@ -125,6 +143,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         """Return the database URL in effect."""
         return self.database_url or f"sqlite:///{self.data_dir / 'fleet.db'}"
 
+    def networks(self) -> tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]:
+        """Return the networks from which SeedLink asks for no sign-in. Raises ValueError."""
+        return tuple(map(ipaddress.ip_network, self.seedlink_networks))
+
     def provider_name(self) -> str:
         """Return what the sign-in page calls the OpenID provider, "" if there is none."""
         return self.oidc_issuer and (self.oidc_name or urlsplit(self.oidc_issuer).hostname or "")
@@ -176,7 +198,7 @@ def load(data_dir: Path, overrides: Mapping[str, str | None] | None = None) -> S
         settings = msgspec.convert({**document, **given, "data_dir": data_dir}, Settings)
     except msgspec.ValidationError as error:
         raise SetupError(f"{path}: {error}", hint="correct that setting") from error
-    for name in ("http", "mqtt", "mqtts", "ingest_metrics", "relay_metrics", "upkeep_metrics", "notify_metrics"):
+    for name in ADDRESSES:
         address: str = getattr(settings, name)
         if address or name == "http":
             split_address(address, name)
@@ -189,11 +211,22 @@ def load(data_dir: Path, overrides: Mapping[str, str | None] | None = None) -> S
     if bool(settings.http_cert_file) != bool(settings.http_key_file):
         raise SetupError(f"{path}: http_cert_file and http_key_file go together", hint="write both, or neither")
     _check_provider(settings, path)
+    _check_seedlink(settings, path)
     if not settings.cap_sender or any(letter.isspace() or letter in ",<&" for letter in settings.cap_sender):
         raise SetupError(
             f"cap_sender: '{settings.cap_sender}' is no sender", hint="write it without space, comma, < or &"
         )
     return settings
+
+
+def _check_seedlink(settings: Settings, path: Path) -> None:
+    """Raise SetupError for a network that is none, or TLS without a certificate."""
+    try:
+        settings.networks()
+    except ValueError as error:
+        raise SetupError(f"{path}: seedlink_networks: {error}", hint="write for example 10.20.0.0/16") from error
+    if settings.seedlink_tls and not settings.http_cert_file:
+        raise SetupError(f"{path}: seedlink_tls needs http_cert_file and http_key_file", hint="write them, or leave it")
 
 
 def _check_provider(settings: Settings, path: Path) -> None:

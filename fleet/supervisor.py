@@ -1,6 +1,7 @@
 """`fengsui-fleet serve`: starts the programs as children, restarts one that dies, ends them in order.
 
-start  broker, then ingest, relay, upkeep, notify (if there are rules), web      end  in the reverse order
+start  broker, then ingest, relay, upkeep, notify (if there are rules), seedlink (if it is set), web
+end    in the reverse order
 """
 
 from __future__ import annotations
@@ -38,6 +39,9 @@ LISTENING = (
     "relay_metrics",
     "upkeep_metrics",
     "notify_metrics",
+    "seedlink",
+    "seedlink_tls",
+    "seedlink_metrics",
 )
 """Settings that a command line may override, and that a program is then told on its own."""
 
@@ -51,9 +55,11 @@ def serve(settings: Settings) -> None:
         services.close()
     broker = [] if settings.broker_url else ["broker"]
     notify = ["notify"] if settings.notify_rules else []
-    names = [*broker, "ingest", "relay", "upkeep", *notify, "web"]
+    seedlink = ["seedlink"] if settings.seedlink or settings.seedlink_tls else []
+    names = [*broker, "ingest", "relay", "upkeep", *notify, *seedlink, "web"]
     listened = ["http", "ingest_metrics", "relay_metrics", "upkeep_metrics"]
-    for setting in listened + ["notify_metrics"] * len(notify) + ["mqtt", "mqtts"] * len(broker):
+    listened += ["notify_metrics"] * len(notify) + ["seedlink", "seedlink_tls", "seedlink_metrics"] * len(seedlink)
+    for setting in listened + ["mqtt", "mqtts"] * len(broker):
         if address := getattr(settings, setting):
             check_free(address, setting)
     asyncio.run(_serve(settings, names))

@@ -32,6 +32,7 @@ from fleet.console import (
     tagview,
     templateviews,
     updateviews,
+    waveviews,
     words,
 )
 from fleet.console.notation import ZONE
@@ -71,6 +72,7 @@ PAGES = (
     updateviews,
     signing,
     siteviews,
+    waveviews,
 )
 """Modules that add their pages to the one blueprint when they are imported."""
 CONFIGURATIONS = (
@@ -96,6 +98,7 @@ MENU = (
     ),
     ("claim", lazy_gettext("Add a gateway"), ("console.claim", "console.take_claim", "console.commissioning")),
     ("alarms", lazy_gettext("Alarms"), ("console.alarms", "console.alarm_statistics", "console.notifications")),
+    ("waveforms", lazy_gettext("Waveforms"), ("console.waveforms", "console.waveform")),
     ("configurations", lazy_gettext("Configurations"), CONFIGURATIONS),
     ("rollouts", lazy_gettext("Updates"), ROLLOUTS),
     ("relay", lazy_gettext("Relay"), ("console.relay",)),
@@ -198,6 +201,7 @@ def add_filters(app: Flask) -> None:
     app.jinja_env.filters.update(
         local_time=notation.write_time,
         short_time=notation.write_short_time,
+        wave_time=notation.write_wave_time,
         duration=notation.write_duration,
         age=notation.write_age,
         seconds=notation.write_seconds,

@@ -9,6 +9,8 @@ from itertools import pairwise
 import msgspec
 
 from fleet.overview.figures import Label, Point, Rule
+from fleet.waveforms.service import Chart, Column
+from wire.record import WaveFlag
 
 UPPER = ("high-high", "high")
 LOWER = ("low", "low-low")
@@ -218,3 +220,116 @@ def draw_plan(places: Iterable[tuple[float | None, float | None, int, str, str]]
     marks.sort(key=lambda mark: -(mark.worst or 9))  # the most urgent lies on top
     bar_km = max((km for km in ROUND_KM if km * per_km <= room_x / 3), default=ROUND_KM[0])
     return Plan(PLAN_WIDTH, PLAN_HEIGHT, tuple(marks), round(bar_km * per_km, 1), bar_km)
+
+
+class Tick(msgspec.Struct, frozen=True):
+    """A line across a drawing, and the time or value it stands for."""
+
+    at: float
+    value: int
+
+
+class WaveDrawing(msgspec.Struct, frozen=True):
+    """A waveform in a box: an outline of its least and largest counts, or a line where each sample is drawn.
+
+    ``gaps`` are (x, width) of what is missing, ``poor`` of what has a clock that is not held, ``clipped`` of what the
+    instrument could not follow.
+    """
+
+    width: int
+    height: int
+    path: str
+    is_line: bool
+    gaps: tuple[tuple[float, float], ...]
+    poor: tuple[tuple[float, float], ...]
+    clipped: tuple[tuple[float, float], ...]
+    times: tuple[Tick, ...]
+    counts: tuple[Tick, ...]
+
+
+WAVE_WIDTH, WAVE_HEIGHT = 1000, 320
+GAP_WIDTH_LEAST = 1.5
+"""A gap is drawn at least so wide: one that cannot be seen might as well be hidden."""
+TIMING_HELD = 60
+"""Per cent of timing quality from which on a clock is held, as is usual where miniSEED is read."""
+TIME_STEPS_S = (
+    1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10800, 21600, 43200, 86400, 172800, 432000,
+)  # fmt: skip
+TIMES_MOST = 6
+ZONE_NS = 8 * 3600 * 1_000_000_000
+"""The console's zone is so far ahead of UTC, without a summer time: its days begin at round times there."""
+
+
+def draw_wave(chart: Chart, width: int = WAVE_WIDTH, height: int = WAVE_HEIGHT) -> WaveDrawing | None:
+    """Draw a part of a stream; None where there is nothing."""
+    if not chart.columns:
+        return None
+    low, high = min(one.least for one in chart.columns), max(one.most for one in chart.columns)
+    pad = max((high - low) * 0.08, 1.0)
+    low_edge, high_edge = low - pad, high + pad
+    span = chart.end_ns - chart.start_ns
+
+    def place_x(at_ns: int) -> float:
+        return round(min(max((at_ns - chart.start_ns) / span, 0.0), 1.0) * width, 2)
+
+    def place_y(count: int) -> float:
+        return round(height - (count - low_edge) / (high_edge - low_edge) * height, 1)
+
+    is_line = all(one.least == one.most for one in chart.columns)
+    runs = _split_runs(chart.columns)
+    draw = _draw_line if is_line else _draw_outline
+    return WaveDrawing(
+        width,
+        height,
+        "".join(draw(run, place_x, place_y) for run in runs),
+        is_line,
+        tuple((place_x(a), max(round(place_x(b) - place_x(a), 2), GAP_WIDTH_LEAST)) for a, b in chart.gaps),
+        _mark_spans([one for one in chart.columns if 0 <= one.timing < TIMING_HELD], place_x),
+        _mark_spans([one for one in chart.columns if one.flags & WaveFlag.CLIPPED], place_x),
+        tuple(Tick(place_x(at_ns), at_ns) for at_ns in _find_times(chart.start_ns, chart.end_ns)),
+        tuple(Tick(place_y(count), count) for count in (high, (low + high) // 2, low)),
+    )
+
+
+def _split_runs(columns: Sequence[Column]) -> list[list[Column]]:
+    """Part columns where something is missing between them: more than their own usual distance."""
+    steps = sorted(after.start_ns - before.start_ns for before, after in pairwise(columns))
+    step = steps[len(steps) // 2] if steps else 0
+    runs = [[columns[0]]]
+    for before, after in pairwise(columns):
+        if after.start_ns > max(before.end_ns, before.start_ns + step) + step // 2:
+            runs.append([])
+        runs[-1].append(after)
+    return runs
+
+
+def _draw_line(run: Sequence[Column], place_x: Callable[[int], float], place_y: Callable[[int], float]) -> str:
+    return "M" + "L".join(f"{place_x(one.start_ns)} {place_y(one.most)}" for one in run)
+
+
+def _draw_outline(run: Sequence[Column], place_x: Callable[[int], float], place_y: Callable[[int], float]) -> str:
+    """Along the largest counts and back along the least; a column has its own width."""
+    upper = [f"{place_x(at)} {place_y(one.most)}" for one in run for at in (one.start_ns, one.end_ns)]
+    lower = [f"{place_x(at)} {place_y(one.least)}" for one in reversed(run) for at in (one.end_ns, one.start_ns)]
+    return "M" + "L".join(upper + lower) + "Z"
+
+
+def _mark_spans(columns: Sequence[Column], place_x: Callable[[int], float]) -> tuple[tuple[float, float], ...]:
+    """The stretches of columns, (x, width), those that touch in one."""
+    marks: list[tuple[float, float]] = []
+    for one in columns:
+        begin, end = place_x(one.start_ns), place_x(one.end_ns)
+        if marks and begin - marks[-1][1] < 1.0:
+            marks[-1] = (marks[-1][0], end)
+        else:
+            marks.append((begin, end))
+    return tuple((begin, max(round(end - begin, 2), GAP_WIDTH_LEAST)) for begin, end in marks)
+
+
+def _find_times(start_ns: int, end_ns: int) -> list[int]:
+    """Round times between two others, some at most."""
+    span_s = (end_ns - start_ns) / 1_000_000_000
+    step = next((step for step in TIME_STEPS_S if span_s / step <= TIMES_MOST), math.ceil(span_s / TIMES_MOST))
+    step_ns = step * 1_000_000_000
+    first = -(-(start_ns + ZONE_NS) // step_ns) * step_ns - ZONE_NS
+    return list(range(first, end_ns, step_ns))

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import math
 from datetime import UTC, datetime
+from zoneinfo import ZoneInfo
 
 from flask_babel import format_datetime, format_decimal, gettext
 
 from fleet.overview.figures import Label
+from fleet.waveforms.service import Chart
 
 NOTHING = "—"
 ZONE = "Asia/Shanghai"
@@ -137,6 +139,34 @@ def write_short_time(ns: int) -> str:
     return str(format_datetime(to_datetime(ns), "MM-dd HH:mm:ss"))
 
 
+WAVE_TIMES = ((1800, "HH:mm:ss"), (86_401, "HH:mm"), (300_000, "MM-dd HH:mm"))
+"""How times are written under a chart that is shorter than so many seconds."""
+
+
+def write_wave_time(ns: int, chart: Chart) -> str:
+    """A time under a chart, as short as the chart's length allows."""
+    span_s = (chart.end_ns - chart.start_ns) / NS
+    pattern = (
+        "HH:mm:ss" if span_s < 1800 else "HH:mm" if span_s <= 86_400 else "MM-dd HH:mm" if span_s < 3e5 else "MM-dd"
+    )
+    return str(format_datetime(to_datetime(ns), pattern))
+
+
 def to_datetime(ns: int) -> datetime:
     """UTC of a time in ns since 1970; what a gateway claims of times that we cannot write is the nearest we can."""
     return datetime.fromtimestamp(min(max(ns, 0), LATEST_NS) / NS, UTC)
+
+
+def write_local(ns: int) -> str:
+    """A time in the console's zone as a field of a form holds it, to the second."""
+    return to_datetime(ns).astimezone(ZoneInfo(ZONE)).strftime("%Y-%m-%dT%H:%M:%S")
+
+
+def read_local(text: str) -> int | None:
+    """Read such a field: UTC in ns, None for what is no time."""
+    try:
+        moment = datetime.fromisoformat(text)
+        moment = moment.replace(tzinfo=ZoneInfo(ZONE)) if moment.tzinfo is None else moment
+        return round(moment.timestamp() * 1_000_000) * 1000
+    except (ValueError, OverflowError):
+        return None

@@ -297,6 +297,9 @@ SPANS = {
 }
 
 
+WAVE_SPANS = {"1m": lazy_gettext("1 min"), **SPANS}
+
+
 def find_word(words: dict[str, LazyString], key: str) -> str:
     """The word for a key; the key itself where a newer gateway uses one that we do not know."""
     return str(words[key]) if key in words else key

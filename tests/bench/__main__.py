@@ -26,6 +26,7 @@ from tests.bench.series import measure_series
 from tests.bench.sustained import measure_sustained
 from tests.bench.thin import measure_thin
 from tests.bench.update import measure_update
+from tests.bench.waveform_chart import measure_waveform_chart
 from tests.bench.waves import measure_waves
 
 FILE = Path("build/bench.json")
@@ -37,6 +38,7 @@ PARTS: dict[str, Callable[[], dict[str, float]]] = {
     "alarms": measure_alarms,
     "flood": measure_flood,
     "series": measure_series,
+    "waveform_chart": measure_waveform_chart,
     "modbus": measure_modbus,
     "serial": measure_serial,
     "fast": measure_fast,
