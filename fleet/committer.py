@@ -30,6 +30,7 @@ from fleet.diagnosis import service as diagnosis
 from fleet.gateways import service as gateways
 from fleet.gateways.models import Gateway
 from fleet.ledger import service as ledger
+from fleet.quakes import service as quakes
 from fleet.readings import minutes, store
 from fleet.readings.items import Item, Unreadable, escape_text, is_storable, read_items, unstorable
 from fleet.readings.values import Values
@@ -407,7 +408,7 @@ class _Work:
         session, committer, values = self._session, self._committer, Values()
         take_turn(session)
         ids = iter(store.add_records(session, self._brought))
-        for gateway, _, items, received_ns in self._brought:
+        for gateway, batch, items, received_ns in self._brought:
             for item in items:
                 record, record_id = item.record, next(ids)
                 if isinstance(record, ScanRecord):
@@ -415,7 +416,11 @@ class _Work:
                     values.add(item, record_id, committer.tag_ids(session, gateway, record.layout, item.layout))
                 elif isinstance(record, FileRecord):
                     diagnosis.note_part(session, gateway, record_id, record, received_ns)
-                elif not isinstance(record, WaveformRecord | QuakeRecord):
+                elif isinstance(record, QuakeRecord):
+                    clock = batch.clock.quality
+                    if quakes.note(session, gateway, record_id, record, item.captured_ns, received_ns, clock):
+                        journal.note_quake(session, gateway, record_id, record, item.captured_ns, received_ns)
+                elif not isinstance(record, WaveformRecord):
                     journal.note(session, gateway, record_id, record, item.captured_ns, received_ns)
                     commands.note_answer(session, gateway, record_id, record, received_ns)
         values.insert(session)

@@ -37,6 +37,10 @@ BATCH_VALUES_MOST = WINDOW_OCTETS
 """A batch that keeps to the window cannot hold more values than octets."""
 VALUE_MAX = 1e100
 """The largest number taken for a value: the sum of very many of them is still finite, here and in the database."""
+QUAKE_STATES = ("onset", "p-wave", "grown", "closed", "rejected")
+STATION_MAX = 20
+"""Most characters of ``NET.STA``."""
+SPECTRUM_MAX = 256
 KINDS: dict[type[Record], str] = {
     ScanRecord: "scan",
     AlarmRecord: "alarm",
@@ -143,6 +147,18 @@ def _check_storable(record: Record) -> None:
         raise WireError(f"a waveform has {record.samples} samples")
     if isinstance(record, FileRecord):
         _check_part(record)
+    if isinstance(record, QuakeRecord):
+        _check_quake(record)
+
+
+def _check_quake(record: QuakeRecord) -> None:
+    numbers = [value for value in msgspec.structs.astuple(record) if isinstance(value, float)]
+    if not all(map(math.isfinite, (*numbers, *record.spectrum))):
+        raise WireError("a quake has a value that is not finite")
+    if record.state not in QUAKE_STATES:
+        raise WireError(f"a quake is '{record.state[:NAME_MAX]}': use one of {', '.join(QUAKE_STATES)}")
+    if len(record.station) > STATION_MAX or len(record.spectrum) > SPECTRUM_MAX or len(record.reason) > NAME_MAX:
+        raise WireError("a quake's station, reason or spectrum is too long")
 
 
 def _check_part(record: FileRecord) -> None:
