@@ -20,11 +20,14 @@ from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 
+import sqlalchemy as sa
 from sqlalchemy.engine import URL
 
-from fleet.db import parse_url
+from fleet.db import Database, build_engine, parse_url
 from fleet.errors import SetupError
 from fleet.settings import FILE, Settings, load, save
+from fleet.waveforms import retention as waveforms
+from fleet.waveforms.models import WaveCounter
 
 SQLITE_COPY, POSTGRES_COPY = "database.sqlite", "database.pgdump"
 SIDE_FILES = ("-journal", "-wal", "-shm")
@@ -85,7 +88,19 @@ def restore(source: Path, data_dir: Path, database_url: str) -> Settings:
     else:
         _run(["pg_restore", "--clean", "--if-exists", "--no-owner", "--exit-on-error", *_address(url), str(copy)], url)
         copy.unlink()
+    _skip_numbers(url)
     return settings
+
+
+def _skip_numbers(url: URL) -> None:
+    """See to it that no number of a waveform that was given out after the backup is given out again."""
+    engine = build_engine(url)
+    try:
+        if sa.inspect(engine).has_table(WaveCounter.__tablename__):  # not in a backup of an older release
+            with Database(engine).writing() as session:
+                waveforms.skip_numbers(session)
+    finally:
+        engine.dispose()
 
 
 def _unpack(tar: tarfile.TarFile, folder: Path) -> None:

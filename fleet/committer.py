@@ -35,6 +35,7 @@ from fleet.readings import minutes, store
 from fleet.readings.items import Item, Unreadable, escape_text, is_storable, read_items, unstorable
 from fleet.readings.values import Values
 from fleet.rollouts.offering import note_progress
+from fleet.waveforms.index import Packets
 from wire.checklist import Checklist
 from wire.codec import KINDS, decode
 from wire.conversation import Ack, Batch, Greet, Hello, Refused, Tombstone, Welcome
@@ -405,7 +406,7 @@ class _Work:
         """Write down the records of all batches, and what follows from them."""
         if not self._brought:
             return
-        session, committer, values = self._session, self._committer, Values()
+        session, committer, values, packets = self._session, self._committer, Values(), Packets()
         take_turn(session)
         ids = iter(store.add_records(session, self._brought))
         for gateway, batch, items, received_ns in self._brought:
@@ -416,14 +417,17 @@ class _Work:
                     values.add(item, record_id, committer.tag_ids(session, gateway, record.layout, item.layout))
                 elif isinstance(record, FileRecord):
                     diagnosis.note_part(session, gateway, record_id, record, received_ns)
+                elif isinstance(record, WaveformRecord):
+                    packets.add(gateway, record_id, record, item.counts, item.captured_ns)
                 elif isinstance(record, QuakeRecord):
                     clock = batch.clock.quality
                     if quakes.note(session, gateway, record_id, record, item.captured_ns, received_ns, clock):
                         journal.note_quake(session, gateway, record_id, record, item.captured_ns, received_ns)
-                elif not isinstance(record, WaveformRecord):
+                else:
                     journal.note(session, gateway, record_id, record, item.captured_ns, received_ns)
                     commands.note_answer(session, gateway, record_id, record, received_ns)
         values.insert(session)
+        packets.insert(session)
 
     def _declare(self, batch: Batch, tombstone: Tombstone, committed: int, message: _Message) -> None:
         """Write down what the gateway no longer holds and we lack. A tombstone may reach back to what we have."""

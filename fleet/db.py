@@ -65,6 +65,7 @@ def load_models() -> None:
     from fleet.releases import models as releases
     from fleet.rollouts import models as rollouts
     from fleet.sites import models as sites
+    from fleet.waveforms import models as waveforms
 
     _ = (
         accounts,
@@ -87,6 +88,7 @@ def load_models() -> None:
         releases,
         rollouts,
         sites,
+        waveforms,
     )
 
 

@@ -33,6 +33,7 @@ from fleet.relay import service as relay
 from fleet.releases.repository import utc_now
 from fleet.releases.service import find_repository
 from fleet.settings import Settings
+from fleet.waveforms import retention as waveforms
 from provisioning.authority import Purpose
 from wire.record import Lane
 
@@ -84,7 +85,7 @@ class Upkeep:
         taken = await self._read(partial(relay.taken_by_all, lane=Lane.MEASUREMENTS))
         rows = await self._drain("record", partial(retention.prune_records, before_ns=raw_ns, taken=taken))
         waveforms_ns = now_ns - settings.keep_waveforms_days * DAY_NS
-        rows += await self._drain("record", partial(retention.prune_waveforms, before_ns=waveforms_ns))
+        rows += await self._drain("record", partial(waveforms.prune, before_ns=waveforms_ns))
         rows += self._count("diagnosis_part", await self._write(partial(diagnosis.prune, before_ns=waveforms_ns)))
         for step, kept_ns in _plan(settings, now_ns):
             rows += await self._prune_tags(step, step.border(kept_ns))

@@ -24,6 +24,7 @@ from fleet.quakes.models import StationQuake, Street
 from fleet.readings.models import LostMinute, Reading, ReadingHour, ReadingMinute, Record
 from fleet.rollouts.models import UpdateAction, UpdateEvent
 from fleet.sites.models import ExpectedDevice, Site
+from fleet.waveforms.models import Waveform, WaveHour, WaveMinute, WaveRun, WaveStream
 
 ACCOUNT = "account"
 """Key of a session's account in what is kept in it."""
@@ -46,10 +47,12 @@ BY_GATEWAY: tuple[type[Base], ...] = (
     ReportedChecks,
     UpdateAction,
     StationQuake,
+    WaveStream,
 )
 PUBLIC: tuple[type[Base], ...] = (Street,)
 """What tells nothing of anybody."""
 BY_TAG: tuple[type[Base], ...] = (Reading, ReadingMinute, ReadingHour, LostMinute)
+BY_STREAM: tuple[type[Base], ...] = (Waveform, WaveMinute, WaveHour, WaveRun)
 
 
 class ScopedSession(Session):
@@ -66,10 +69,12 @@ def reading(database: Database, account_id: int | None) -> AbstractContextManage
 def _conditions(account_id: int) -> dict[type[Base], Any]:
     """{table: which of its rows belong to the account's sites}. Plain tables inside: they are not scoped again."""
     account_site, gateway, tag = AccountSite.__table__, Gateway.__table__, Tag.__table__
+    stream = WaveStream.__table__
     action = UpdateAction.__table__
     sites = sa.select(account_site.c.site_key).where(account_site.c.account_id == account_id)
     gateways = sa.select(gateway.c.name).where(gateway.c.site_key.in_(sites))
     tags = sa.select(tag.c.id).where(tag.c.gateway.in_(gateways))
+    streams = sa.select(stream.c.id).where(stream.c.gateway.in_(gateways))
     return {
         Site: Site.key.in_(sites),
         Gateway: Gateway.site_key.in_(sites),
@@ -78,6 +83,7 @@ def _conditions(account_id: int) -> dict[type[Base], Any]:
         **{table: sa.true() for table in PUBLIC},
         **{table: table.gateway.in_(gateways) for table in BY_GATEWAY},  # type: ignore[attr-defined]
         **{table: table.tag_id.in_(tags) for table in BY_TAG},  # type: ignore[attr-defined]
+        **{table: table.stream_id.in_(streams) for table in BY_STREAM},  # type: ignore[attr-defined]
     }
 
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import msgspec
 
 from fleet.conversation import WINDOW_OCTETS
+from fleet.waveforms.packets import read_counts
 from wire.conversation import Batch, Clock
 from wire.errors import WireError
 from wire.record import (
@@ -35,6 +35,8 @@ NAME_MAX = 500
 """Most characters of a name that a table is keyed by: a row of an index holds no more than a third of a page."""
 BATCH_VALUES_MOST = WINDOW_OCTETS
 """A batch that keeps to the window cannot hold more values than octets."""
+BATCH_COUNTS_MOST = 16 * WINDOW_OCTETS
+"""Samples of waveforms in one batch: more than the packets of a dead channel have in a window."""
 VALUE_MAX = 1e100
 """The largest number taken for a value: the sum of very many of them is still finite, here and in the database."""
 QUAKE_STATES = ("onset", "p-wave", "grown", "closed", "rejected")
@@ -67,13 +69,17 @@ FindLayout = Callable[[bytes], Layout | None]
 
 
 class Item(msgspec.Struct, frozen=True, kw_only=True):
-    """One item that could be read. ``layout`` is set for scans; ``captured_ns`` is None while UTC is unknown."""
+    """One item that could be read. ``layout`` is set for scans, ``counts`` are the samples of a waveform.
+
+    ``captured_ns`` is None while UTC is unknown.
+    """
 
     seq: int
     body: bytes
     record: Record
     layout: Layout | None
     captured_ns: int | None
+    counts: Sequence[int] = ()
 
     @property
     def kind(self) -> str:
@@ -97,12 +103,12 @@ class Unreadable(msgspec.Struct, frozen=True, kw_only=True):
 def read_items(batch: Batch, skip: int, find_layout: FindLayout) -> list[Item | Unreadable]:
     """Read ``batch.items[skip:]``. ``find_layout`` knows the columns of a scan by their id."""
     read: list[Item | Unreadable] = []
-    values = 0
+    values = counts = 0
     for index, body in enumerate(batch.items[skip:], start=skip):
         seq = batch.first + index
         try:
-            item = _read_item(seq, body, batch, find_layout)
-            values += item.samples
+            item = _read_item(seq, body, batch, find_layout, BATCH_COUNTS_MOST - counts)
+            values, counts = values + item.samples, counts + len(item.counts)
         except WireError as error:
             read.append(Unreadable(seq=seq, body=body, reason=str(error)))
         else:
@@ -118,7 +124,8 @@ def unstorable(batch: Batch, skip: int, reason: str) -> list[Item | Unreadable]:
     return [Unreadable(seq=seq, body=body, reason=reason) for seq, body in rest]
 
 
-def _read_item(seq: int, body: bytes, batch: Batch, find_layout: FindLayout) -> Item:
+def _read_item(seq: int, body: bytes, batch: Batch, find_layout: FindLayout, room: int) -> Item:
+    """Read one item. ``room`` is how many samples of waveforms it may still have."""
     record = decode_record(body)
     if batch.lane is not LANE_OF[type(record)]:
         raise WireError(f"a record of kind '{KINDS[type(record)]}' does not belong in lane {batch.lane}")
@@ -127,7 +134,13 @@ def _read_item(seq: int, body: bytes, batch: Batch, find_layout: FindLayout) -> 
     if isinstance(record, ScanRecord):
         layout = find_layout(record.layout)
         _check_scan(record, layout)
-    return Item(seq=seq, body=body, record=record, layout=layout, captured_ns=captured_ns(record, batch.clock))
+    counts: Sequence[int] = ()
+    if isinstance(record, WaveformRecord):
+        if record.samples > room:
+            raise WireError(f"more than {BATCH_COUNTS_MOST} samples of waveforms in one batch")
+        counts = read_counts(record)
+    at_ns = captured_ns(record, batch.clock)
+    return Item(seq=seq, body=body, record=record, layout=layout, captured_ns=at_ns, counts=counts)
 
 
 def _check_storable(record: Record) -> None:
@@ -141,10 +154,6 @@ def _check_storable(record: Record) -> None:
             raise WireError(f"{name} {value} is out of range")
     if isinstance(record, AlarmRecord | StandingRecord) and max(len(record.alarm), len(record.tag)) > NAME_MAX:
         raise WireError(f"an alarm's name has more than {NAME_MAX} characters")
-    if isinstance(record, WaveformRecord) and not (math.isfinite(record.rate_hz) and record.rate_hz > 0):
-        raise WireError(f"a waveform has a rate of {record.rate_hz} Hz")
-    if isinstance(record, WaveformRecord) and record.samples < 1:
-        raise WireError(f"a waveform has {record.samples} samples")
     if isinstance(record, FileRecord):
         _check_part(record)
     if isinstance(record, QuakeRecord):

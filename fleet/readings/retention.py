@@ -165,20 +165,6 @@ def prune_records(session: Session, before_ns: int, taken: int | None) -> int:
     return len(ids)
 
 
-def prune_waveforms(session: Session, before_ns: int) -> int:
-    """Delete the oldest waveforms received before ``before_ns``. Returns how many."""
-    oldest = (
-        sa.select(Record.id)
-        .where(Record.lane == Lane.WAVEFORMS.value, Record.received_ns < before_ns)
-        .order_by(Record.id)
-        .limit(ROWS)
-    )
-    ids = session.scalars(oldest).all()
-    if ids:
-        session.execute(sa.delete(Record).where(Record.id.in_(ids)))
-    return len(ids)
-
-
 def count_old_records(session: Session, before_ns: int) -> int:
     """Count the measurements received before ``before_ns`` that are still there, `HELD_MOST` at most."""
     oldest = sa.select(Record.received_ns).where(Record.lane == Lane.MEASUREMENTS.value).order_by(Record.id)

@@ -17,10 +17,11 @@ from fleet.alarms.models import AlarmEvent
 from fleet.bootstrap import Services
 from fleet.ledger import service as ledger
 from fleet.ledger.models import Loss, Tally
-from fleet.readings import retention
 from fleet.readings.models import Quarantined, Reading, Record
 from fleet.relay import service as relay
 from fleet.upkeep import Upkeep
+from fleet.waveforms import retention
+from seismic.packing import ENCODING, pack
 from tests.edge.records import alarm
 from tests.fleet import edge
 from tests.fleet.conftest import START_NS
@@ -35,7 +36,7 @@ DAY_S = 86_400
 
 def packet(number: int, **changes: object) -> WaveformRecord:
     mono_ns = number * 1_000_000_000
-    made = WaveformRecord("XX.RS001.00.EHZ", mono_ns, START_NS + mono_ns, 100.0, 100, "steim2", bytes((number, 0, 255)))
+    made = WaveformRecord("XX.RS001.00.EHZ", mono_ns, START_NS + mono_ns, 100.0, 100, ENCODING, pack([number] * 100))
     return msgspec.structs.replace(made, **changes)
 
 
@@ -122,7 +123,7 @@ def test_pruning_of_packets_ends(fleet: Fleet, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(retention, "ROWS", 2)
     fleet.batch(fleet.open(), 1, *map(packet, range(5)), lane=W)
     with fleet.services.database.writing() as database:
-        assert [retention.prune_waveforms(database, START_NS + 1) for _ in range(4)] == [2, 2, 1, 0]
+        assert [retention.prune(database, START_NS + 1) for _ in range(4)] == [2, 2, 1, 0]
 
 
 @pytest.mark.parametrize(

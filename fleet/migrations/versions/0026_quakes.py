@@ -6,7 +6,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "0026_quakes"
-down_revision = "0024_diagnosis"
+down_revision = "0025_waveforms"
 branch_labels = None
 depends_on = None
 
