@@ -264,6 +264,11 @@ def find_merged(session: Session, number: int) -> int | None:
     return number if quake is not None and quake.state != MERGED else None
 
 
+def list_reports(session: Session, number: int) -> list[StationQuake]:
+    """Return the reports of an event that the session sees, in the order of their onsets."""
+    return _read_reports(session, [number])
+
+
 def look_at(session: Session, number: int | None = None) -> tuple[object, ...]:
     """Return what is another as soon as an event has changed, or any: by the records that its reports came from."""
     query = sa.select(sa.func.max(StationQuake.record_id), sa.func.count())
