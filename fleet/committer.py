@@ -407,6 +407,7 @@ class _Work:
         if not self._brought:
             return
         session, committer, values, packets = self._session, self._committer, Values(), Packets()
+        felt = quakes.Taking(session)
         take_turn(session)
         ids = iter(store.add_records(session, self._brought))
         for gateway, batch, items, received_ns in self._brought:
@@ -421,12 +422,13 @@ class _Work:
                     packets.add(gateway, record_id, record, item.counts, item.captured_ns)
                 elif isinstance(record, QuakeRecord):
                     clock = batch.clock.quality
-                    if quakes.note(session, gateway, record_id, record, item.captured_ns, received_ns, clock):
+                    if felt.note(gateway, record_id, record, item.captured_ns, received_ns, clock):
                         journal.note_quake(session, gateway, record_id, record, item.captured_ns, received_ns)
                 else:
                     journal.note(session, gateway, record_id, record, item.captured_ns, received_ns)
                     commands.note_answer(session, gateway, record_id, record, received_ns)
         values.insert(session)
+        felt.settle(committer.now_ns())
         packets.insert(session)
 
     def _declare(self, batch: Batch, tombstone: Tombstone, committed: int, message: _Message) -> None:

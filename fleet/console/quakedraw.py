@@ -16,7 +16,10 @@ MAP_WIDTH, MAP_HEIGHT = 640.0, 460.0
 STATION_R, STREET_R, QUIET_R = 15.0, 10.0, 3.5
 LETTER_WIDE, LETTER_NARROW, LETTER_HIGH, GAP = 12.5, 7.0, 15.0, 4.0
 """Of a label, in units of the map."""
-SCALE_ROOM = (0.0, MAP_HEIGHT - 30.0, MAP_WIDTH / 2, MAP_HEIGHT)
+SHARE = {"start": 0.0, "middle": 0.5, "end": 1.0}
+"""How much of a label is left of its anchor."""
+SCALE_HIGH = 24.0
+"""The room below that the scale has."""
 TRACE_WIDTH, TRACE_HEIGHT = 720.0, 46.0
 TICKS_S = (1, 2, 5, 10, 20, 30, 60)
 TICKS_MOST = 10
@@ -25,7 +28,7 @@ Box = tuple[float, float, float, float]
 
 class Spot(msgspec.Struct, frozen=True, kw_only=True):
     """A station or a street. ``grade`` is its class, 0 where nothing is known; ``label`` is "" where there is no room
-    for it, and begins at (``label_x``, ``label_y``)."""
+    for it, else it stands at (``label_x``, ``label_y``), which is its ``anchor``: start, middle or end."""
 
     kind: str
     x: float
@@ -36,6 +39,7 @@ class Spot(msgspec.Struct, frozen=True, kw_only=True):
     label: str
     label_x: float
     label_y: float
+    anchor: str = "start"
 
 
 class Map(msgspec.Struct, frozen=True):
@@ -56,7 +60,7 @@ def draw_map(reports: Iterable[StationQuake], streets: Sequence[Estimate]) -> Ma
     places = {f"street {number}": one for number, one in enumerate(streets)}
     known = [(one.lat, one.lon, 0, one.title or one.station, key) for key, one in named.items()]
     known += [(one.place.lat, one.place.lon, 0, one.place.name, key) for key, one in places.items()]
-    plan = draw_plan(known, MAP_WIDTH, MAP_HEIGHT)
+    plan = draw_plan(known, MAP_WIDTH, MAP_HEIGHT - SCALE_HIGH)
     if plan is None or not named:
         return None
     marks = {mark.key: mark for mark in plan.marks}
@@ -77,16 +81,18 @@ def draw_map(reports: Iterable[StationQuake], streets: Sequence[Estimate]) -> Ma
 
 def _label(bare: Sequence[tuple[str, float, float, float, int, str, str]]) -> Iterable[Spot]:
     """Give each spot its label on the first side where it covers nothing, stations first."""
-    taken: list[Box] = [SCALE_ROOM, *((x - r, y - r, x + r, y + r) for _, x, y, r, *_ in bare)]
+    taken: list[Box] = [(0.0, MAP_HEIGHT - SCALE_HIGH, MAP_WIDTH, MAP_HEIGHT)]
+    taken += [(x - r, y - r, x + r, y + r) for _, x, y, r, *_ in bare]
     for kind, x, y, r, grade, title, label in bare:
         width = sum(LETTER_WIDE if ord(letter) > 0x2000 else LETTER_NARROW for letter in label)
         sides = (
-            (x + r + GAP, y - LETTER_HIGH / 2),
-            (x - r - GAP - width, y - LETTER_HIGH / 2),
-            (x - width / 2, y + r + 1),
-            (x - width / 2, y - r - 1 - LETTER_HIGH),
+            ("start", x + r + GAP, y - LETTER_HIGH / 2),
+            ("end", x - r - GAP, y - LETTER_HIGH / 2),
+            ("middle", x, y + r + 1),
+            ("middle", x, y - r - 1 - LETTER_HIGH),
         )
-        free = next((box for box in (_box(*side, width) for side in sides) if _is_free(box, taken)), None)
+        boxes = [(side, _box(side[1] - SHARE[side[0]] * width, side[2], width)) for side in sides]
+        (anchor, label_x, label_y), free = next((one for one in boxes if _is_free(one[1], taken)), (sides[0], None))
         if free is not None:
             taken.append(free)
         yield Spot(
@@ -97,8 +103,9 @@ def _label(bare: Sequence[tuple[str, float, float, float, int, str, str]]) -> It
             grade=grade,
             title=title,
             label=label if free else "",
-            label_x=round(free[0], 1) if free else 0.0,
-            label_y=round(free[3] - GAP, 1) if free else 0.0,
+            label_x=round(label_x, 1),
+            label_y=round(label_y + LETTER_HIGH - GAP, 1),
+            anchor=anchor,
         )
 
 

@@ -152,6 +152,6 @@ def _draw_map(plan: Map) -> Drawing:
             ink = colors.white if spot.grade >= WHITE_FROM else colors.black
             write(spot.x, spot.y + 5, str(spot.grade), 14, textAnchor="middle", fillColor=ink)
         if spot.label:
-            write(spot.label_x, spot.label_y, clean(spot.label), 12, fillColor=INK)
+            write(spot.label_x, spot.label_y, spot.label, 12, textAnchor=spot.anchor, fillColor=INK)
     write(24 + plan.bar, plan.height - 8, f"{plan.bar_km:g} km", 12, fillColor=SOFT)
     return drawing

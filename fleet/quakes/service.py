@@ -42,33 +42,55 @@ Key = tuple[str, str, int]
 """Of a report: gateway, station, and how it names the quake."""
 
 
-def note(
-    session: Session,
-    gateway: str,
-    record_id: int,
-    record: QuakeRecord,
-    captured_ns: int | None,
-    received_ns: int,
-    clock: str,
-) -> bool:
-    """Take a report. ``clock`` is the quality of the gateway's. Returns whether the station's quake begins, ends or is
-    taken back by it, which is what the journal tells of; False also for one that is older than what is known."""
-    row = session.get(StationQuake, (gateway, record.station, record.quake))
-    if row is not None and _order(row.mono_ns, row.state) >= _order(record.mono_ns, record.state):
-        return False
-    before = row.state if row is not None else ""
-    if row is None:
-        row = StationQuake(gateway=gateway, station=record.station, quake=record.quake, first_ns=received_ns)
-        row.quake_id, row.spectrum = None, []
-    _take(session, row, record, captured_ns, received_ns, clock)
-    row.record_id = record_id
-    session.add(row)
-    session.flush()
-    if row.quake_id is None or (REJECTED in (row.state, before) and row.state != before):
-        _associate(session, row, received_ns)
-    else:
-        _settle(session, session.get_one(Quake, row.quake_id), received_ns)
-    return not before or (row.state != before and row.state in (CLOSED, REJECTED))
+class Taking:
+    """Takes the reports of one transaction: `note` each, then `settle` once what follows from them."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self._rows: dict[Key, StationQuake] = {}
+        self._touched: set[int] = set()
+
+    def note(
+        self,
+        gateway: str,
+        record_id: int,
+        record: QuakeRecord,
+        captured_ns: int | None,
+        received_ns: int,
+        clock: str,
+    ) -> bool:
+        """Take a report. ``clock`` is the quality of the gateway's. Returns whether the station's quake begins, ends or
+        is taken back by it, which is what the journal tells of; False also for one older than what is known."""
+        row = self._find(gateway, record)
+        if row is not None and _order(row.mono_ns, row.state) >= _order(record.mono_ns, record.state):
+            return False
+        before = row.state if row is not None else ""
+        if row is None:
+            row = StationQuake(gateway=gateway, station=record.station, quake=record.quake, first_ns=received_ns)
+            row.quake_id, row.spectrum = None, []
+        _take(self._session, row, record, captured_ns, received_ns, clock)
+        row.record_id = record_id
+        self._session.add(row)
+        self._rows[_key_of(row)] = row
+        if row.quake_id is None or (REJECTED in (row.state, before) and row.state != before):
+            self._session.flush()
+            self._touched |= _associate(self._session, row, received_ns)
+        else:
+            self._touched.add(row.quake_id)
+        return not before or (row.state != before and row.state in (CLOSED, REJECTED))
+
+    def _find(self, gateway: str, record: QuakeRecord) -> StationQuake | None:
+        key = (gateway, record.station, record.quake)
+        return self._rows.get(key) or self._session.get(StationQuake, key)
+
+    def settle(self, now_ns: int) -> None:
+        """Have the events that reports have touched follow them, and their alarms."""
+        if not self._touched:
+            return
+        self._session.flush()
+        query = sa.select(Quake).where(Quake.id.in_(self._touched)).order_by(Quake.id)
+        for quake in self._session.scalars(query).all():
+            _settle(self._session, quake, now_ns)
 
 
 def _order(mono_ns: int, state: str) -> tuple[int, int]:
@@ -106,8 +128,8 @@ def _find_onset(record: QuakeRecord, captured_ns: int | None, received_ns: int, 
 # events
 
 
-def _associate(session: Session, row: StationQuake, now_ns: int) -> None:
-    """Put the reports around one together anew, and have each event follow."""
+def _associate(session: Session, row: StationQuake, now_ns: int) -> set[int]:
+    """Put the reports around one together anew. Returns the events that this may have changed."""
     reports = {_key_of(one): one for one in _read_around(session, row)}
     before = {key: one.quake_id for key, one in reports.items()}
     groups = associate(_trigger_of(one) for one in reports.values())
@@ -120,9 +142,7 @@ def _associate(session: Session, row: StationQuake, now_ns: int) -> None:
     session.flush()
     after = {key: one.quake_id for key, one in reports.items()}
     _merge(session, before, after, now_ns)
-    numbers = {number for number in (row.quake_id, *before.values(), *after.values()) if number is not None}
-    for quake in session.scalars(sa.select(Quake).where(Quake.id.in_(numbers)).order_by(Quake.id)).all():
-        _settle(session, quake, now_ns)
+    return {number for number in (row.quake_id, *before.values(), *after.values()) if number is not None}
 
 
 def _add(session: Session, onset_ns: int, now_ns: int) -> int:
