@@ -209,11 +209,22 @@ def _settle(session: Session, quake: Quake, now_ns: int) -> None:
         return
     if found.grade >= ALARM_FROM and found.grade > quake.told_grade:
         quake.told_grade = found.grade
-        detail = f"{found.intensity_gb:.1f} {found.place} ({found.stations})"
+        detail = write_detail(found.place, found.stations)
         figures = own.Figures(_find_priority(found.grade), found.intensity_gb)
         own.raise_anew(session, own.FLEET, own.EARTHQUAKE, detail, now_ns, subject, figures)
     if found.state == CLOSED:
         own.clear_alarm(session, own.FLEET, own.EARTHQUAKE, now_ns, subject)
+
+
+def write_detail(place: str, stations: int) -> str:
+    """What the journal keeps of an event when its alarm is raised: where it is strongest, and at how many stations."""
+    return f"{place} ({stations})"
+
+
+def read_detail(text: str) -> tuple[str, int]:
+    """Read what `write_detail` wrote."""
+    place, _, stations = text.rpartition(" (")
+    return place, int(stations.removesuffix(")"))
 
 
 def _find_priority(grade: int) -> int:
