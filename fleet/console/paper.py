@@ -64,9 +64,14 @@ def _foot(words: str) -> Callable[[Any, Any], None]:
     return draw_foot
 
 
+def keep_known(text: str) -> str:
+    """Keep what the font's encoding takes: the basic plane of Unicode, nothing invisible."""
+    return "".join(letter if letter.isprintable() and ord(letter) < 0x10000 else "?" for letter in text)
+
+
 def clean(text: str) -> str:
-    """Escape a text and keep what the font's encoding takes: the basic plane of Unicode, nothing invisible."""
-    return escape("".join(letter if letter.isprintable() and ord(letter) < 0x10000 else "?" for letter in text))
+    """Keep what the font's encoding takes, and escape it for a paragraph."""
+    return escape(keep_known(text))
 
 
 def make_section(title: str, *content: Flowable) -> list[Flowable]:

@@ -11,7 +11,20 @@ from reportlab.platypus import Flowable, Paragraph, Table
 
 from fleet.console import paper
 from fleet.console.notation import write_time
-from fleet.console.paper import FONT, HEAD, INK, RULE, SOFT, WIDTH, clean, make_section, make_table, paragraph, small
+from fleet.console.paper import (
+    FONT,
+    HEAD,
+    INK,
+    RULE,
+    SOFT,
+    WIDTH,
+    clean,
+    keep_known,
+    make_section,
+    make_table,
+    paragraph,
+    small,
+)
 from fleet.console.quakedraw import Map, draw_map
 from fleet.console.words import DOUBTS, QUAKE_STATES, REPORT_STATES, ROMAN, find_word
 from fleet.quakes.felt import Estimate
@@ -152,6 +165,6 @@ def _draw_map(plan: Map) -> Drawing:
             ink = colors.white if spot.grade >= WHITE_FROM else colors.black
             write(spot.x, spot.y + 5, str(spot.grade), 14, textAnchor="middle", fillColor=ink)
         if spot.label:
-            write(spot.label_x, spot.label_y, spot.label, 12, textAnchor=spot.anchor, fillColor=INK)
+            write(spot.label_x, spot.label_y, keep_known(spot.label), 12, textAnchor=spot.anchor, fillColor=INK)
     write(24 + plan.bar, plan.height - 8, f"{plan.bar_km:g} km", 12, fillColor=SOFT)
     return drawing

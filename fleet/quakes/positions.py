@@ -33,7 +33,7 @@ def find_position(session: Session, gateway: str, station: str) -> Position:
         (row.lat, row.lon),
         (site.lat, site.lon) if site else (None, None),
     ):
-        if _is_position(lat, lon):
+        if isinstance(lat, int | float) and isinstance(lon, int | float) and -90 <= lat <= 90 and -180 <= lon <= 180:
             return Position(title, float(lat), float(lon))
     return Position(title)
 
@@ -56,8 +56,3 @@ def count_stations(session: Session) -> int:
         entries = ((reported or {}).get("config") or {}).get("station")
         found += len(entries) if isinstance(entries, list) else 0
     return found
-
-
-def _is_position(lat: Any, lon: Any) -> bool:
-    numbers = isinstance(lat, int | float) and isinstance(lon, int | float)
-    return numbers and -90 <= lat <= 90 and -180 <= lon <= 180

@@ -60,6 +60,7 @@ class Quakes:
         self.committer = Committer(services.database, IngestMetrics(CollectorRegistry()), services.clock)
         self.opened: dict[str, str] = {}
         self.seq: dict[str, int] = {}
+        self.waves_seq: dict[str, int] = {}
         for gateway, (station, title, north_km) in STATIONS.items():
             self.add(gateway, station, title, north_km)
 
