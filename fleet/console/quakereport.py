@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from flask_babel import gettext
-from reportlab.graphics.shapes import Circle, Drawing, Group, Line, Rect, String
+from reportlab.graphics.shapes import Circle, Drawing, Line, Rect, String
 from reportlab.lib import colors
 from reportlab.platypus import Flowable, Paragraph, Table
 
@@ -42,6 +42,8 @@ COLOURS = tuple(
 """By class, 0 for none, as in tokens.css: the scale YlGnBu of ColorBrewer (C. Brewer), safe for the colour-blind."""
 WHITE_FROM = 8
 STREETS_MOST = 200
+SCALE_Y = 12.0
+"""How far the scale of the map is above its lower edge."""
 
 
 def draw(found: Found, now_ns: int, by: str) -> bytes:
@@ -144,27 +146,23 @@ def _rows(heading: Sequence[str], rows: Sequence[Sequence[str]], widths: Sequenc
 
 
 def _draw_map(plan: Map) -> Drawing:
-    scale = WIDTH / plan.width
-    inside = Group(transform=(scale, 0, 0, -scale, 0, plan.height * scale))
-    inside.add(Rect(0, 0, plan.width, plan.height, fillColor=None, strokeColor=RULE, strokeWidth=0.6))
-    bar_y = plan.height - 12
-    inside.add(Line(16, bar_y, 16 + plan.bar, bar_y, strokeColor=SOFT))
-    drawing = Drawing(WIDTH, plan.height * scale)
-    drawing.add(inside)
+    scale, high = WIDTH / plan.width, plan.height
+    drawing = Drawing(WIDTH, high * scale)
 
     def write(x: float, y: float, text: str, size: float, **look: object) -> None:
-        drawing.add(String(x * scale, (plan.height - y) * scale, text, fontName=FONT, fontSize=size * scale, **look))
+        drawing.add(String(x * scale, (high - y) * scale, text, fontName=FONT, fontSize=size * scale, **look))
 
-    for spot in plan.spots:
-        look = {"fillColor": COLOURS[spot.grade], "strokeColor": INK, "strokeWidth": 0.8}
-        if spot.kind == "station":
-            inside.add(Rect(spot.x - spot.r, spot.y - spot.r, 2 * spot.r, 2 * spot.r, **look))
-        else:
-            inside.add(Circle(spot.x, spot.y, spot.r, **look))
+    drawing.add(Rect(0, 0, WIDTH, high * scale, fillColor=None, strokeColor=RULE, strokeWidth=0.6))
+    for spot in plan.spots:  # each whole before the next, so that what lies on top covers all of what is below
+        look = {"fillColor": COLOURS[spot.grade], "strokeColor": INK, "strokeWidth": 0.6}
+        x, y, r = spot.x * scale, (high - spot.y) * scale, spot.r * scale
+        drawing.add(Rect(x - r, y - r, 2 * r, 2 * r, **look) if spot.kind == "station" else Circle(x, y, r, **look))
         if spot.grade:
             ink = colors.white if spot.grade >= WHITE_FROM else colors.black
             write(spot.x, spot.y + 5, str(spot.grade), 14, textAnchor="middle", fillColor=ink)
         if spot.label:
             write(spot.label_x, spot.label_y, keep_known(spot.label), 12, textAnchor=spot.anchor, fillColor=INK)
-    write(24 + plan.bar, plan.height - 8, f"{plan.bar_km:g} km", 12, fillColor=SOFT)
+    bar_y = SCALE_Y * scale
+    drawing.add(Line(16 * scale, bar_y, (16 + plan.bar) * scale, bar_y, strokeColor=SOFT))
+    write(24 + plan.bar, high - SCALE_Y + 4, f"{plan.bar_km:g} km", 12, fillColor=SOFT)
     return drawing

@@ -17,16 +17,18 @@ from sqlalchemy.orm import Session
 from fleet.alarms import own
 from fleet.errors import NotFoundError
 from fleet.quakes import streets
-from fleet.quakes.association import NS, Group, Trigger, associate, gather
+from fleet.quakes.association import CLOCK_S, NS, Group, Trigger, associate, gather
 from fleet.quakes.felt import Estimate, estimate_all
 from fleet.quakes.models import CLOSED, MERGED, OPEN, REJECTED, Quake, StationQuake
 from fleet.quakes.positions import find_position
 from fleet.quakes.summary import SILENT_NS, Summary, measured_at, summarise
-from fleet.readings.items import QUAKE_STATES
+from fleet.readings.items import INT_MAX, QUAKE_STATES
 from wire.record import QuakeRecord
 
 AROUND_NS = 600 * NS
 """No chain of reports that is looked at together reaches further than that."""
+AROUND_MOST = 256
+"""Reports that are looked at together, the nearest in time: a broken gateway must not make ingest wait."""
 ALARM_FROM = 3
 """The class from which an event is an alarm: people indoors begin to feel it (GB/T 17742-2020, III)."""
 PRIORITY_FROM: Mapping[int, int] = {7: 1, 5: 2, ALARM_FROM: 3}
@@ -48,6 +50,7 @@ class Taking:
     def __init__(self, session: Session) -> None:
         self._session = session
         self._rows: dict[Key, StationQuake] = {}
+        self._unplaced: dict[Key, StationQuake] = {}
         self._touched: set[int] = set()
 
     def note(
@@ -73,8 +76,7 @@ class Taking:
         self._session.add(row)
         self._rows[_key_of(row)] = row
         if row.quake_id is None or (REJECTED in (row.state, before) and row.state != before):
-            self._session.flush()
-            self._touched |= _associate(self._session, row, received_ns)
+            self._unplaced[_key_of(row)] = row
         else:
             self._touched.add(row.quake_id)
         return not before or (row.state != before and row.state in (CLOSED, REJECTED))
@@ -84,13 +86,37 @@ class Taking:
         return self._rows.get(key) or self._session.get(StationQuake, key)
 
     def settle(self, now_ns: int) -> None:
-        """Have the events that reports have touched follow them, and their alarms."""
-        if not self._touched:
+        """Put what is new together to events, and have all that was touched follow their reports, and their alarms."""
+        if not (self._unplaced or self._touched):
             return
         self._session.flush()
+        self._place(now_ns)
         query = sa.select(Quake).where(Quake.id.in_(self._touched)).order_by(Quake.id)
         for quake in self._session.scalars(query).all():
             _settle(self._session, quake, now_ns)
+
+    def _place(self, now_ns: int) -> None:
+        """Find the event of each report that has none or lost its own: one look around does for all that it covers."""
+        looks: list[Look] = []
+        for row in self._unplaced.values():
+            if row.quake_id is None and row.state == REJECTED:  # never part of anything: an event of nothing
+                row.quake_id = _add(self._session, row.onset_ns, now_ns)
+                self._touched.add(row.quake_id)
+            elif row.quake_id is None or not any(look.covers(row) for look in looks):
+                looks.append(_associate(self._session, row, now_ns))
+                self._touched |= looks[-1].numbers
+
+
+class Look(msgspec.Struct, frozen=True):
+    """Reports that were put together anew: all that count from ``first_ns`` to ``last_ns``; the events concerned."""
+
+    first_ns: int
+    last_ns: int
+    numbers: frozenset[int]
+
+    def covers(self, row: StationQuake) -> bool:
+        """Tell whether it has seen to a report."""
+        return self.first_ns <= row.onset_ns <= self.last_ns
 
 
 def _order(mono_ns: int, state: str) -> tuple[int, int]:
@@ -117,19 +143,25 @@ def _take(
 def _find_onset(record: QuakeRecord, captured_ns: int | None, received_ns: int, clock: str) -> tuple[int, str]:
     """The time of the onset and how good it is. Without UTC the quake is named by its onset in the boot, which was as
     long before this report as the two are apart; the report was made when it came at the latest."""
+    held = clock if clock in CLOCK_S and clock != "unset" else "told"
     if record.onset_ns is not None:
-        return record.onset_ns, clock if clock != "unset" else "told"
+        return _bound(record.onset_ns), held
     ago_ns = max(record.mono_ns - record.quake, 0)
     if captured_ns is not None:
-        return captured_ns - ago_ns, clock if clock != "unset" else "told"
-    return received_ns - ago_ns, "unset"
+        return _bound(captured_ns - ago_ns), held
+    return _bound(received_ns - ago_ns), "unset"
+
+
+def _bound(at_ns: int) -> int:
+    """A time that can be reckoned with."""
+    return min(max(at_ns, 0), INT_MAX - AROUND_NS)
 
 
 # events
 
 
-def _associate(session: Session, row: StationQuake, now_ns: int) -> set[int]:
-    """Put the reports around one together anew. Returns the events that this may have changed."""
+def _associate(session: Session, row: StationQuake, now_ns: int) -> Look:
+    """Put the reports around one together anew."""
     reports = {_key_of(one): one for one in _read_around(session, row)}
     before = {key: one.quake_id for key, one in reports.items()}
     groups = associate(_trigger_of(one) for one in reports.values())
@@ -137,12 +169,12 @@ def _associate(session: Session, row: StationQuake, now_ns: int) -> set[int]:
         number_or_new = number if number is not None else _add(session, group[0].onset_ns, now_ns)
         for trigger in group:
             reports[trigger.key].quake_id = number_or_new
-    if row.quake_id is None:  # rejected before it was part of anything: an event of its own, of which nothing is left
-        row.quake_id = _add(session, row.onset_ns, now_ns)
     session.flush()
     after = {key: one.quake_id for key, one in reports.items()}
     _merge(session, before, after, now_ns)
-    return {number for number in (row.quake_id, *before.values(), *after.values()) if number is not None}
+    onsets = [row.onset_ns, *(one.onset_ns for one in reports.values())]
+    numbers = {number for number in (row.quake_id, *before.values(), *after.values()) if number is not None}
+    return Look(min(onsets), max(onsets), frozenset(numbers))
 
 
 def _add(session: Session, onset_ns: int, now_ns: int) -> int:
@@ -158,7 +190,11 @@ def _read_around(session: Session, row: StationQuake) -> Sequence[StationQuake]:
         StationQuake.state != REJECTED,
         StationQuake.onset_ns.between(row.onset_ns - AROUND_NS, row.onset_ns + AROUND_NS),
     )
-    found = session.scalars(query.order_by(StationQuake.onset_ns)).all()
+    nearest = sa.func.abs(StationQuake.onset_ns - row.onset_ns)
+    found = session.scalars(
+        query.order_by(nearest, StationQuake.gateway, StationQuake.station).limit(AROUND_MOST)
+    ).all()
+    found = sorted(found, key=lambda one: one.onset_ns)
     first_ns, last_ns = gather([one.onset_ns for one in found], row.onset_ns)
     return [one for one in found if first_ns <= one.onset_ns <= last_ns]
 

@@ -11,6 +11,8 @@ from fleet.quakes.felt import Measured
 from fleet.quakes.models import CLOSED, OPEN, REJECTED, StationQuake
 from wire.sample import is_good
 
+ERROR_LEAST = 0.05
+"""No estimate on site is better than that."""
 SILENT_NS = 600_000_000_000
 """A report of which no newer one came for so long is over, though its station never said so."""
 
@@ -120,9 +122,9 @@ def find_magnitude(reports: Iterable[StationQuake]) -> Magnitude | None:
     """The mean of the stations' magnitudes, each with the weight 1 / error^2 (P. R. Bevington, Data Reduction and Error
     Analysis, chapter 4). Its error is that of the mean, and no less than what the stations differ by."""
     found = [
-        (report.magnitude, report.magnitude_error)
+        (report.magnitude, report.magnitude_error or 0.0)
         for report in strongest_of_stations(one for one in reports if one.magnitude is not None)
-        if report.magnitude is not None and report.magnitude_error
+        if report.magnitude is not None and (report.magnitude_error or 0.0) >= ERROR_LEAST
     ]
     if not found:
         return None

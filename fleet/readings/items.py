@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 
 import msgspec
@@ -44,6 +43,7 @@ QUAKE_STATES = ("onset", "p-wave", "grown", "closed", "rejected")
 STATION_MAX = 20
 """Most characters of ``NET.STA``."""
 SPECTRUM_MAX = 256
+QUAKE_VALUE_MAX, GRADE_MAX = 1e6, 12
 KINDS: dict[type[Record], str] = {
     ScanRecord: "scan",
     AlarmRecord: "alarm",
@@ -163,12 +163,16 @@ def _check_storable(record: Record) -> None:
 
 def _check_quake(record: QuakeRecord) -> None:
     numbers = [value for value in msgspec.structs.astuple(record) if isinstance(value, float)]
-    if not all(map(math.isfinite, (*numbers, *record.spectrum))):
-        raise WireError("a quake has a value that is not finite")
+    if not all(abs(number) <= QUAKE_VALUE_MAX for number in (*numbers, *record.spectrum)):
+        raise WireError("a quake has a value beyond all measure")
+    if not 0 <= record.grade <= GRADE_MAX or record.duration_s < 0:
+        raise WireError(f"a quake is of class {record.grade} and lasts {record.duration_s} s")
     if record.state not in QUAKE_STATES:
         raise WireError(f"a quake is '{record.state[:NAME_MAX]}': use one of {', '.join(QUAKE_STATES)}")
-    if len(record.station) > STATION_MAX or len(record.spectrum) > SPECTRUM_MAX or len(record.reason) > NAME_MAX:
-        raise WireError("a quake's station, reason or spectrum is too long")
+    if not record.station.isprintable() or not 0 < len(record.station) <= STATION_MAX:
+        raise WireError("a quake's station has no name that can be")
+    if len(record.spectrum) > SPECTRUM_MAX or len(record.reason) > NAME_MAX:
+        raise WireError("a quake's reason or spectrum is too long")
 
 
 def _check_part(record: FileRecord) -> None:

@@ -235,13 +235,34 @@ def test_the_journal_has_where_it_begins_and_ends(scene: Quakes) -> None:
     "changes",
     [
         {"pga_gal": math.nan}, {"magnitude": math.inf}, {"spectrum": (math.nan,)}, {"spectrum": (0.0,) * 300},
-        {"state": "unheard-of"}, {"station": "X" * 21}, {"reason": "x" * 501}, {"quake": 2**63},
+        {"state": "unheard-of"}, {"station": "X" * 21}, {"station": ""}, {"station": "XX.\x1b"}, {"reason": "x" * 501},
+        {"quake": 2**63}, {"grade": 13}, {"grade": -1}, {"pga_gal": 1e7}, {"duration_s": -1.0},
     ],
 )  # fmt: skip
 def test_a_report_that_cannot_be_is_quarantined_alone(scene: Quakes, changes: dict[str, Any]) -> None:
     scene.say(TOWER, report(**changes), report(onset_s=1))
     assert len(rows(scene, Quarantined)) == 1
     assert len(scene.list()) == 1
+
+
+@pytest.mark.parametrize("onset_ns", [-1, 0, 2**63 - 1])
+def test_a_time_that_cannot_be_harms_nobody(scene: Quakes, onset_ns: int) -> None:
+    scene.say(TOWER, report(onset_ns=onset_ns, magnitude=5.0, magnitude_error=1e-300), report(onset_s=1))
+    assert len(scene.list()) == 2
+    assert not rows(scene, Quarantined)
+
+
+def test_a_flood_of_triggers_of_one_gateway_is_taken_in_bounded_time(scene: Quakes) -> None:
+    scene.say(TOWER, *(report(onset_s=number / 1000) for number in range(600)))
+    scene.say(BRIDGE, report("XX.BRDGE", 5.0))
+    assert sum(len(scene.get(one.id).reports) for one in scene.list(limit=10_000)) == 601
+
+
+def test_several_stations_in_one_transaction_are_put_together(scene: Quakes) -> None:
+    batches = [report(), report(after_s=1, state="grown", intensity_gb=6.0, grade=6), report(onset_s=90)]
+    scene.say(TOWER, *batches, report(onset_s=90, after_s=2, state="rejected"), report(onset_s=95))
+    assert [(one.stations, one.rejected) for one in scene.list()] == [(1, 0), (1, 0)]
+    assert len(scene.list(with_rejected=True)) == 3
 
 
 def test_pages_of_the_list_leave_nothing_out(scene: Quakes) -> None:
