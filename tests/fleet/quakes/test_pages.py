@@ -113,6 +113,15 @@ def test_the_page_says_what_was_measured_and_what_is_an_estimate(app: Flask) -> 
         assert words in page, words
 
 
+def test_the_alarm_leads_to_the_page_and_says_where(app: Flask) -> None:
+    for path in ("/", "/alarms", "/alarms?state=journal"):
+        assert 'href="/quakes/1"' in get(app, path).text, path
+    page = get(app, "/alarms").text
+    assert "江北嘴大厦" in page
+    assert "7.20" in page
+    assert "fleet:earthquake" not in get(app, "/api/alarms", "enterprise").text
+
+
 def test_a_single_station_says_so(app: Flask, scene: Quakes) -> None:
     scene.say(BRIDGE, report(BRDGE, 500.0))
     assert "仅一个台站" in get(app, "/quakes/2").text
