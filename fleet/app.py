@@ -33,6 +33,7 @@ from fleet.kits import views as _kits
 from fleet.ledger import views as _ledger
 from fleet.livefeed import LiveFeed
 from fleet.notifications import views as _notifications
+from fleet.quakes import views as _quakes
 from fleet.readings import views as _readings
 from fleet.relay import views as _relay
 from fleet.releases import views as releases
@@ -48,7 +49,7 @@ HEALTH_WITHIN_MS = 1000
 """A probe wants an answer sooner than a page does: it waits no longer for another writer."""
 BLUEPRINTS = (
     _gateways, _readings, _alarms, _configs, _templates, _commands, _diagnosis, _relay, _ledger, _notifications, _sites,
-    _kits, _rollouts, _updates,
+    _kits, _rollouts, _updates, _quakes,
 )  # fmt: skip
 
 

@@ -27,6 +27,7 @@ from fleet.errors import FleetError, SetupError
 from fleet.gateways import cli as cli_gateways
 from fleet.gateways import service as gateways
 from fleet.notifications import cli as cli_notifications
+from fleet.quakes import cli as cli_quakes
 from fleet.relay import service as destinations
 from fleet.releases import cli as cli_releases
 from fleet.settings import DATABASE_URL, load
@@ -81,6 +82,7 @@ def build_parser() -> argparse.ArgumentParser:
     cli_accounts.add(commands, _command, _with_services)
     cli_audit.add(commands, _command, _with_services)
     cli_notifications.add(commands, _command)
+    cli_quakes.add(commands, _command, _with_services)
     _add_backup(commands)
     return parser
 

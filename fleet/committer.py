@@ -30,6 +30,7 @@ from fleet.diagnosis import service as diagnosis
 from fleet.gateways import service as gateways
 from fleet.gateways.models import Gateway
 from fleet.ledger import service as ledger
+from fleet.quakes import service as quakes
 from fleet.readings import minutes, store
 from fleet.readings.items import Item, Unreadable, escape_text, is_storable, read_items, unstorable
 from fleet.readings.values import Values
@@ -406,9 +407,10 @@ class _Work:
         if not self._brought:
             return
         session, committer, values, packets = self._session, self._committer, Values(), Packets()
+        felt = quakes.Taking(session)
         take_turn(session)
         ids = iter(store.add_records(session, self._brought))
-        for gateway, _, items, received_ns in self._brought:
+        for gateway, batch, items, received_ns in self._brought:
             for item in items:
                 record, record_id = item.record, next(ids)
                 if isinstance(record, ScanRecord):
@@ -418,10 +420,15 @@ class _Work:
                     diagnosis.note_part(session, gateway, record_id, record, received_ns)
                 elif isinstance(record, WaveformRecord):
                     packets.add(gateway, record_id, record, item.counts, item.captured_ns)
-                elif not isinstance(record, QuakeRecord):
+                elif isinstance(record, QuakeRecord):
+                    clock = batch.clock.quality
+                    if felt.note(gateway, record_id, record, item.captured_ns, received_ns, clock):
+                        journal.note_quake(session, gateway, record_id, record, item.captured_ns, received_ns)
+                else:
                     journal.note(session, gateway, record_id, record, item.captured_ns, received_ns)
                     commands.note_answer(session, gateway, record_id, record, received_ns)
         values.insert(session)
+        felt.settle(committer.now_ns())
         packets.insert(session)
 
     def _declare(self, batch: Batch, tombstone: Tombstone, committed: int, message: _Message) -> None:

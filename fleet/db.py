@@ -59,6 +59,7 @@ def load_models() -> None:
     from fleet.kits import models as kits
     from fleet.ledger import models as ledger
     from fleet.notifications import models as notifications
+    from fleet.quakes import models as quakes
     from fleet.readings import models as readings
     from fleet.relay import models as relay
     from fleet.releases import models as releases
@@ -81,6 +82,7 @@ def load_models() -> None:
         kits,
         ledger,
         notifications,
+        quakes,
         readings,
         relay,
         releases,

@@ -25,6 +25,7 @@ from fleet.diagnosis import service as diagnosis
 from fleet.errors import SetupError
 from fleet.ledger import service as ledger
 from fleet.metrics import UpkeepMetrics
+from fleet.quakes import service as quakes
 from fleet.readings import retention
 from fleet.readings.parts import DAY_NS, HOUR_NS
 from fleet.readings.retention import Pruned, Step
@@ -79,6 +80,7 @@ class Upkeep:
         settings, now_ns = self._services.settings, self._services.clock()
         self._longest_s = 0.0
         await self._write(partial(own.clear_calm, now_ns=now_ns))
+        await self._write(partial(quakes.settle_silent, now_ns=now_ns))
         raw_ns = now_ns - settings.keep_raw_days * DAY_NS
         taken = await self._read(partial(relay.taken_by_all, lane=Lane.MEASUREMENTS))
         rows = await self._drain("record", partial(retention.prune_records, before_ns=raw_ns, taken=taken))

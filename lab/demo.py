@@ -72,6 +72,7 @@ class Demo:
             await asyncio.gather(opening, return_exceptions=True)
             return False
         await opening
+        await self._district.fleet.add_streets()
         return True
 
     def _welcome(self) -> None:

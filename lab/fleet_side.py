@@ -20,6 +20,8 @@ from lab.technician import Technician
 
 CONSOLE_PORT = 8080
 """Tried first; any free one if somebody has it."""
+STREETS = Path(__file__).with_name("streets-liangjiang.csv")
+"""Streets of Liangjiang New Area, their positions read off a map to about a kilometre."""
 UP_S = 60.0
 LOOK_S = 0.2
 BROKER = "fleet.broker"
@@ -104,6 +106,10 @@ class FleetSide:
             lat, lon = POSITIONS[identity.site]
             about += [f"--lat={lat}", f"--lon={lon}"]
         await self._run("site", "add", identity.site, *about)
+
+    async def add_streets(self) -> None:
+        """Tell the streets of the district, by which the felt area of an earthquake is told."""
+        await self._run("streets", "import", str(STREETS))
 
     async def add_gateway(self, identity: Identity, token_file: Path) -> None:
         """Register a gateway and have its token written to a file."""

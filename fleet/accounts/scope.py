@@ -20,6 +20,7 @@ from fleet.commissioning.models import Commissioning, OutputTrial, ReportedCheck
 from fleet.db import Base, Database
 from fleet.gateways.models import Cursor, Device, Gateway, Layout, Tag
 from fleet.ledger.models import Loss, Tally
+from fleet.quakes.models import StationQuake, Street
 from fleet.readings.models import LostMinute, Reading, ReadingHour, ReadingMinute, Record
 from fleet.rollouts.models import UpdateAction, UpdateEvent
 from fleet.sites.models import ExpectedDevice, Site
@@ -45,8 +46,11 @@ BY_GATEWAY: tuple[type[Base], ...] = (
     OutputTrial,
     ReportedChecks,
     UpdateAction,
+    StationQuake,
     WaveStream,
 )
+PUBLIC: tuple[type[Base], ...] = (Street,)
+"""What tells nothing of anybody."""
 BY_TAG: tuple[type[Base], ...] = (Reading, ReadingMinute, ReadingHour, LostMinute)
 BY_STREAM: tuple[type[Base], ...] = (Waveform, WaveMinute, WaveHour, WaveRun)
 
@@ -76,6 +80,7 @@ def _conditions(account_id: int) -> dict[type[Base], Any]:
         Gateway: Gateway.site_key.in_(sites),
         ExpectedDevice: ExpectedDevice.site_key.in_(sites),
         UpdateEvent: UpdateEvent.action_id.in_(sa.select(action.c.id).where(action.c.gateway.in_(gateways))),
+        **{table: sa.true() for table in PUBLIC},
         **{table: table.gateway.in_(gateways) for table in BY_GATEWAY},  # type: ignore[attr-defined]
         **{table: table.tag_id.in_(tags) for table in BY_TAG},  # type: ignore[attr-defined]
         **{table: table.stream_id.in_(streams) for table in BY_STREAM},  # type: ignore[attr-defined]

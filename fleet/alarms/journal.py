@@ -13,7 +13,7 @@ from fleet.alarms import own
 from fleet.alarms.models import Alarm, AlarmEvent
 from fleet.readings.items import split_value
 from wire.alarm import CLEARED, RAISED, Standing
-from wire.record import ActionRecord, AlarmRecord, AuditRecord, FoldedRecord, StandingRecord
+from wire.record import ActionRecord, AlarmRecord, AuditRecord, FoldedRecord, QuakeRecord, StandingRecord
 from wire.sample import Value
 
 Event = AlarmRecord | StandingRecord | ActionRecord | AuditRecord | FoldedRecord
@@ -40,6 +40,17 @@ def note(
             line.kind, line.alarm, line.detail = "folded", event.rule, str(event.count)
         case _:  # pragma: no cover
             assert_never(event)
+    session.add(line)
+
+
+def note_quake(
+    session: Session, gateway: str, record_id: int, report: QuakeRecord, captured_ns: int | None, received_ns: int
+) -> None:
+    """Add a line for where a station's earthquake begins or ends; what grows between stands on the page of it."""
+    text = f"{report.station} {report.state} {report.intensity_gb:.1f} {report.reason}".strip()
+    line = AlarmEvent(gateway=gateway, kind="quake", at_ns=captured_ns, received_ns=received_ns, record_id=record_id)
+    line.level = line.tag = line.alarm = ""
+    line.state, line.detail = report.state, text
     session.add(line)
 
 

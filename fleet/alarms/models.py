@@ -52,10 +52,10 @@ class AlarmEvent(Base):
     """One line of the journal: a record of lane A. ``id`` grows with time, so a reader can ask for what is newer.
 
     ``kind``: ``raised``, ``cleared``, one of `wire.alarm.CHANGES`, ``action`` (an output was switched: ``output``,
-    ``state``, ``delay_ns``), ``audit`` (``event``) or ``folded`` (``detail`` events of ``alarm`` found no room on the
-    gateway each). ``alarm`` is the alarm's name, for an action its cause. ``detail`` is for people. ``standing`` is how
-    the alarm stood from then on, None for what is no change of an alarm; ``by``, ``where`` and ``comment`` tell whose
-    doing it was.
+    ``state``, ``delay_ns``), ``audit`` (``event``), ``quake`` (``state`` of a station's) or ``folded``
+    (``detail`` events of ``alarm`` found no room on the gateway each). ``alarm`` is the alarm's name, for an action its
+    cause. ``detail`` is for people. ``standing`` is how the alarm stood from then on, None for what is no change of an
+    alarm; ``by``, ``where`` and ``comment`` tell whose doing it was.
     """
 
     __tablename__ = "alarm_event"

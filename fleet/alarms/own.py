@@ -73,13 +73,34 @@ BEHIND = Own("destination-behind", 2, subjects=True)
 """A destination lacks records that have waited for long."""
 ROLLOUT = Own("rollout-paused", 2, subjects=True)
 """A rollout, which the alarm is named after by its number, has paused by itself: too many gateways failed."""
+EARTHQUAKE = Own("earthquake", 3, subjects=True)
+"""Stations felt an earthquake (`fleet.quakes`), by whose number the alarm is named; its class sets the priority."""
 KINDS = (
-    CLONE, UNREADABLE, UNNOTIFIED, CLAIM, SILENT, CLOCK, SPOOL, DEVICE_RATE, SITE_RATE, CERTIFICATE, BEHIND, ROLLOUT,
-)  # fmt: skip
+    CLONE,
+    UNREADABLE,
+    UNNOTIFIED,
+    CLAIM,
+    SILENT,
+    CLOCK,
+    SPOOL,
+    DEVICE_RATE,
+    SITE_RATE,
+    CERTIFICATE,
+    BEHIND,
+    ROLLOUT,
+    EARTHQUAKE,
+)
 _BY_LEVEL = {own.level: own for own in KINDS}
 CALMING = (CLONE, UNREADABLE, CLAIM)
 """Those that are seen once and again: they clear when their cause was not seen for `CALM_NS`."""
 CALM_NS = 3_600_000_000_000
+
+
+class Figures(msgspec.Struct, frozen=True):
+    """How urgent an alarm is this time, 1 the most of 4, and the value that it is raised for."""
+
+    priority: int
+    value: float | None = None
 
 
 def find(name: str) -> tuple[Own, str] | None:
@@ -92,19 +113,29 @@ def find(name: str) -> tuple[Own, str] | None:
 
 def raise_alarm(session: Session, gateway: str, own: Own, detail: str, now_ns: int, subject: str = "") -> bool:
     """Raise an alarm and say so in the journal; False if it was up already. ``detail`` is for people."""
-    name = own.name_for(subject)
-    alarm = session.get(Alarm, (gateway, name))
+    alarm = session.get(Alarm, (gateway, own.name_for(subject)))
     if alarm is not None and alarm.active:
         return False
+    raise_anew(session, gateway, own, detail, now_ns, subject, Figures(own.priority))
+    return True
+
+
+def raise_anew(
+    session: Session, gateway: str, own: Own, detail: str, now_ns: int, subject: str, figures: Figures
+) -> None:
+    """Raise an alarm whether or not it is up: what it tells of has become worse, and nobody has acknowledged that."""
+    name = own.name_for(subject)
+    alarm = session.get(Alarm, (gateway, name))
     if alarm is None:
         alarm = Alarm(gateway=gateway, name=name, tag=TAG, level=own.level, record_id=NO_RECORD)
         alarm.standing, alarm.occurrence, alarm.until_ns = 0, 0, None
         session.add(alarm)
-    alarm.priority, alarm.raised_ns, alarm.cleared_ns = own.priority, now_ns, None
+    alarm.priority, alarm.raised_ns, alarm.cleared_ns = figures.priority, now_ns, None
+    alarm.value = figures.value
     alarm.change = alarm.by = alarm.where = alarm.command = ""
     alarm.comment, alarm.operated_ns = "", None
-    _change(session, alarm, RAISED, decision.raise_it(_stand_of(alarm), now_ns), now_ns).detail = detail
-    return True
+    line = _change(session, alarm, RAISED, decision.raise_it(_stand_of(alarm), now_ns), now_ns)
+    line.detail, line.value = detail, figures.value
 
 
 def clear_alarm(session: Session, gateway: str, own: Own, now_ns: int, subject: str = "") -> bool:
@@ -114,6 +145,16 @@ def clear_alarm(session: Session, gateway: str, own: Own, now_ns: int, subject: 
         return False
     alarm.cleared_ns = now_ns
     _change(session, alarm, CLEARED, decision.clear_it(_stand_of(alarm)), now_ns)
+    return True
+
+
+def withdraw_alarm(session: Session, gateway: str, own: Own, now_ns: int, subject: str = "") -> bool:
+    """Clear an alarm that should never have been raised: nobody has to acknowledge it. False if it was normal."""
+    alarm = session.get(Alarm, (gateway, own.name_for(subject)))
+    if alarm is None or not alarm.standing:
+        return False
+    alarm.cleared_ns = now_ns
+    _change(session, alarm, CLEARED, decision.Stand(Standing(0), alarm.occurrence), now_ns)
     return True
 
 

@@ -196,7 +196,11 @@ class Plan(msgspec.Struct, frozen=True):
     bar_km: float
 
 
-def draw_plan(places: Iterable[tuple[float | None, float | None, int, str, str]]) -> Plan | None:
+def draw_plan(
+    places: Iterable[tuple[float | None, float | None, int, str, str]],
+    width: float = PLAN_WIDTH,
+    height: float = PLAN_HEIGHT,
+) -> Plan | None:
     """Draw what has a position: (latitude, longitude, worst, title, key). None if nothing has.
 
     Equirectangular about the middle latitude, which is true to scale over a district.
@@ -210,16 +214,16 @@ def draw_plan(places: Iterable[tuple[float | None, float | None, int, str, str]]
     west, east = min(lon for _, lon, *_ in known), max(lon for _, lon, *_ in known)
     shrink = max(math.cos(math.radians((south + north) / 2)), 0.01)
     wide, high = (east - west) * shrink * KM_PER_DEGREE, (north - south) * KM_PER_DEGREE
-    room_x, room_y = PLAN_WIDTH - 2 * PLAN_EDGE, PLAN_HEIGHT - 2 * PLAN_EDGE
+    room_x, room_y = width - 2 * PLAN_EDGE, height - 2 * PLAN_EDGE
     per_km = min(room_x / max(wide, SPREAD_LEAST_KM), room_y / max(high, SPREAD_LEAST_KM))
     marks = []
     for lat, lon, worst, title, key in known:
-        x = PLAN_WIDTH / 2 + ((lon - west) * shrink * KM_PER_DEGREE - wide / 2) * per_km
-        y = PLAN_HEIGHT / 2 - ((lat - south) * KM_PER_DEGREE - high / 2) * per_km
+        x = width / 2 + ((lon - west) * shrink * KM_PER_DEGREE - wide / 2) * per_km
+        y = height / 2 - ((lat - south) * KM_PER_DEGREE - high / 2) * per_km
         marks.append(Mark(round(x, 1), round(y, 1), worst, title, key))
     marks.sort(key=lambda mark: -(mark.worst or 9))  # the most urgent lies on top
     bar_km = max((km for km in ROUND_KM if km * per_km <= room_x / 3), default=ROUND_KM[0])
-    return Plan(PLAN_WIDTH, PLAN_HEIGHT, tuple(marks), round(bar_km * per_km, 1), bar_km)
+    return Plan(width, height, tuple(marks), round(bar_km * per_km, 1), bar_km)
 
 
 class Tick(msgspec.Struct, frozen=True):

@@ -18,7 +18,11 @@ HOUR_NS = 3600 * NS
 OWN_TAGS = {"spool": SPOOL, own.TAG: GATEWAY}
 """What stands in place of a tag in alarms of the gateway's spool and of the fleet, and how it is called."""
 OWN_PAGES = {"losing-data": "console.losses", own.UNREADABLE.level: "console.quarantine"}
-FLEET_PAGES = {own.BEHIND.level: "console.relay", own.ROLLOUT.level: "console.rollouts"}
+FLEET_PAGES = {
+    own.BEHIND.level: "console.relay",
+    own.ROLLOUT.level: "console.rollouts",
+    own.EARTHQUAKE.level: "console.quakes",
+}
 """Where such alarms are told of, by their level."""
 
 
@@ -115,6 +119,9 @@ def name_row(alarm: Alarm) -> str:
 
 def link_alarm(alarm: Alarm | Change) -> str:
     """Where to look when an alarm is up: the tag's page, or the page that tells of what is no tag."""
+    found = own.find(alarm.name if isinstance(alarm, Alarm) else alarm.alarm)
+    if found is not None and found[0] is own.EARTHQUAKE:
+        return url_for("console.quake", number=int(found[1]))
     if alarm.label.gateway == own.FLEET:
         return url_for(FLEET_PAGES.get(alarm.level, "console.alarms"))
     page = OWN_PAGES.get(alarm.level, "console.gateway") if alarm.label.tag in OWN_TAGS else "console.tag"

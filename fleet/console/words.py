@@ -31,6 +31,7 @@ LEVELS = {
     "certificate": lazy_gettext("certificate near its end"),
     "destination-behind": lazy_gettext("destination is behind"),
     "rollout-paused": lazy_gettext("rollout has paused"),
+    "earthquake": lazy_gettext("earthquake"),
 }
 LOSSES = {
     "quota": lazy_gettext("The spool was full"),
@@ -221,6 +222,7 @@ KINDS = {
     "action": lazy_pgettext("change", "output switched"),
     "audit": lazy_pgettext("change", "gateway event"),
     "folded": lazy_pgettext("change", "folded"),
+    "quake": lazy_pgettext("change", "earthquake"),
 }
 WHERE = {
     "console": lazy_gettext("console"),
@@ -282,6 +284,29 @@ RELEASE_KINDS = {
     "profiles": lazy_pgettext("release", "Driver profiles"),
     "image": lazy_pgettext("release", "Disk image"),
 }
+QUAKE_STATES = {
+    "open": lazy_pgettext("quake", "going on"),
+    "closed": lazy_pgettext("quake", "over"),
+    "rejected": lazy_pgettext("quake", "taken back: no earthquake"),
+}
+REPORT_STATES = {
+    "onset": lazy_pgettext("quake", "triggered"),
+    "p-wave": lazy_pgettext("quake", "P wave measured"),
+    "grown": lazy_pgettext("quake", "measuring"),
+    "closed": lazy_pgettext("quake", "over"),
+    "rejected": lazy_pgettext("quake", "taken back"),
+}
+DOUBTS = {
+    "single": lazy_gettext("One station only: what it measured holds around it, and nobody has confirmed it."),
+    "untimed": lazy_gettext("No station knew the time: the onset is by when the report came."),
+    "clock": lazy_gettext("The clock of a station is not held by a time source: its onset may be seconds off."),
+    "unplaced": lazy_gettext("A station has no position: it is on no map and in no estimate."),
+    "quality": lazy_gettext("A measurement is not good: clipped, spiky or incomplete."),
+    "cut": lazy_gettext("A station fell silent before it was over: its figures may be too low."),
+}
+"""What an event rests on, by `fleet.quakes.summary.DOUBTS`."""
+ROMAN = ("–", "I", "II", "III", "IV", "V", "VI", "VII", "VIII", "IX", "X", "XI", "XII")
+"""Classes of intensity, as standards write them; the first stands for none."""
 PRIORITIES = {
     1: lazy_gettext("Urgent"),
     2: lazy_gettext("High"),

@@ -73,7 +73,7 @@ def _add_info(root: Xml.Element, contact: Contact, notice: Notice) -> None:
         info,
         ("language", LANGUAGE[language]),
         ("category", CATEGORY.get(alarm.sector, OTHER_CATEGORY)),
-        ("event", f"{alarm.title} {alarm.level}"),
+        ("event", f"{alarm.title} {alarm.level}".strip()),
         ("responseType", "AllClear" if notice.step == RETURNED else "Assess"),
         ("urgency", "Past" if notice.step == RETURNED else URGENCY[alarm.priority]),
         ("severity", SEVERITY[alarm.priority]),
@@ -82,7 +82,10 @@ def _add_info(root: Xml.Element, contact: Contact, notice: Notice) -> None:
     if alarm.raised_ns is not None:
         _add(info, ("onset", write_time(alarm.raised_ns)))
     _add(info, ("headline", f"{alarm.place} {what}"), ("description", f"{step}: {alarm.gateway} {alarm.name}, {what}"))
-    for name, value in (("alarm", alarm.name), ("colour", COLOUR[alarm.priority]), ("priority", str(alarm.priority))):
+    parameters = [("alarm", alarm.name), ("colour", COLOUR[alarm.priority]), ("priority", str(alarm.priority))]
+    if alarm.intensity is not None:
+        parameters += [("intensity", f"{alarm.intensity:.1f}"), ("stations", str(alarm.stations))]
+    for name, value in parameters:
         _add(Xml.SubElement(info, "parameter"), ("valueName", name), ("value", value))
     area = Xml.SubElement(info, "area")
     _add(area, ("areaDesc", alarm.place))

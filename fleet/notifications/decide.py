@@ -29,7 +29,8 @@ class AlarmNow(msgspec.Struct, frozen=True, kw_only=True):
     ``kind`` the title of the alarm itself where its level does not tell it apart.
 
     ``place`` is the site's title, or the gateway's. ``raised_ns`` is UTC in ns, ``value`` and ``limit`` are in
-    ``unit``; ``lat`` and ``lon`` are the site's, in degrees.
+    ``unit``; ``lat`` and ``lon`` are the site's, in degrees. Of an earthquake ``intensity`` is its highest by GB/T
+    17742-2020, ``stations`` at how many stations it was felt, and place and position are those of the strongest.
     """
 
     gateway: str
@@ -49,6 +50,8 @@ class AlarmNow(msgspec.Struct, frozen=True, kw_only=True):
     lat: float | None = None
     lon: float | None = None
     kind: str = ""
+    intensity: float | None = None
+    stations: int = 0
 
 
 class Due(msgspec.Struct, frozen=True, order=True):
@@ -90,6 +93,8 @@ def applies(rule: Rule, alarm: AlarmNow) -> bool:
         (rule.sites, alarm.site),
         (rule.sectors, alarm.sector),
     )
+    if rule.intensity_from and (alarm.intensity is None or alarm.intensity < rule.intensity_from):
+        return False
     return all(not allowed or value in allowed for allowed, value in filters)
 
 

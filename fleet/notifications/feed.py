@@ -21,6 +21,7 @@ from fleet.notifications import cap, queue
 from fleet.notifications.decide import NS, RAISED, RETURNED
 from fleet.notifications.message import Notice, compose, write_what
 from fleet.notifications.rules import Contact
+from fleet.quakes import service as quakes
 from wire.alarm import CHANGES, CLEARED, SILENCED, standing_after
 from wire.alarm import RAISED as BEGAN
 
@@ -104,6 +105,11 @@ def write_alert(session: Session, sender: str, number: int) -> bytes:
         limit=last.began.limit,
         raised_ns=last.began.received_ns if last.began.at_ns is None else last.began.at_ns,
     )
+    if told.intensity is not None:  # as it was told then: an earthquake goes on growing
+        place, stations = quakes.read_detail(last.began.detail)
+        told = msgspec.structs.replace(
+            told, place=place, stations=stations, intensity=last.began.value, lat=None, lon=None
+        )
     contact = Contact(name="feed", kind="cap", sender=sender)
     message = compose(_key(line), line.received_ns, [Notice(RETURNED if last.ends else RAISED, told)])
     return cap.write_alert(contact, message, [cap.refer(sender, _key(each), each.received_ns) for each in last.earlier])

@@ -58,6 +58,7 @@ WORDS = {
         "subject": "{first}等 {count} 条",
         "more": "另有 {more} 条，见控制台。合计：{parts}",
         "part": "{priority} {count} 条",
+        "earthquake": "地震 仪器烈度 {intensity:.1f} 度（{stations} 个台站）",
     },
     "en": {
         RAISED: "alarm",
@@ -71,6 +72,7 @@ WORDS = {
         "subject": "{first} and more, {count} in all",
         "more": "and {more} more, see the console. In all: {parts}",
         "part": "{priority}: {count}",
+        "earthquake": "earthquake, instrumental intensity {intensity:.1f} (stations: {stations})",
     },
 }
 LEVELS_ZH = {
@@ -92,6 +94,7 @@ LEVELS_ZH = {
     "certificate": "证书即将到期",
     "destination-behind": "目的地滞后",
     "rollout-paused": "发布已自动暂停",
+    "earthquake": "地震",
     "clock-unset": "时钟未对时",
     "spool-filling": "缓存将满",
     "clone": "两台机器使用同一身份",
@@ -128,6 +131,8 @@ def write_step(step: str, language: str) -> str:
 
 def write_what(alarm: AlarmNow, language: str) -> str:
     """What is measured, the level, and the value beside its limit."""
+    if alarm.intensity is not None:
+        return WORDS[language]["earthquake"].format(intensity=alarm.intensity, stations=alarm.stations)
     level = LEVELS_ZH.get(alarm.level, alarm.level) if language == "zh" else alarm.level
     text = f"{alarm.title} {alarm.kind or level}"
     if alarm.value is not None:

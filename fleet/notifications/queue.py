@@ -19,12 +19,14 @@ from fleet.gateways.models import Gateway, Tag
 from fleet.notifications.decide import AlarmNow, Asked, Due, decide
 from fleet.notifications.models import NoticeRow, NotifyCursor, Watch
 from fleet.notifications.rules import Rules
+from fleet.quakes import service as quakes
 from fleet.sites.models import Site
 from wire.alarm import Standing
 
 CURSOR = 1
 FLEET_PLACE = "烽燧平台"
 """Where an alarm is that is about no gateway: the name of the fleet manager itself."""
+EARTHQUAKE_SECTOR = "earthquake"
 Name = tuple[str, str]
 """Gateway and alarm."""
 
@@ -130,7 +132,7 @@ def read_alarms(session: Session, names: Iterable[Name], *, with_others: bool = 
                 kinds[alarm.gateway] = read_kinds(gateway.reported if gateway else None)
             kind = kinds[alarm.gateway].get(alarm.name, "")
             found[name] = _describe(alarm, gateway, site, kind, title or "", unit or "")
-    return found
+    return {name: _describe_quake(session, alarm) for name, alarm in found.items()}
 
 
 def _describe(alarm: Alarm, gateway: Gateway | None, site: Site | None, kind: str, title: str, unit: str) -> AlarmNow:
@@ -156,6 +158,27 @@ def _describe(alarm: Alarm, gateway: Gateway | None, site: Site | None, kind: st
         lat=site.lat if site else None,
         lon=site.lon if site else None,
         kind=kind,
+    )
+
+
+def _describe_quake(session: Session, alarm: AlarmNow) -> AlarmNow:
+    """Say of the alarm of an earthquake how strong it was and where; any other alarm stays as it is."""
+    about = own.find(alarm.name)
+    if about is None or about[0] is not own.EARTHQUAKE:
+        return alarm
+    summary = quakes.find_summary(session, int(about[1]))
+    if summary is None:
+        return alarm
+    return msgspec.structs.replace(
+        alarm,
+        title="",
+        place=summary.place,
+        sector=EARTHQUAKE_SECTOR,
+        raised_ns=summary.onset_ns,
+        intensity=summary.intensity_gb,
+        stations=summary.stations,
+        lat=summary.lat,
+        lon=summary.lon,
     )
 
 

@@ -65,6 +65,7 @@ class Step(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 class Rule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Which alarms call whom. An empty filter lets every alarm through.
 
+    ``intensity_from``: only earthquakes through whose intensity (GB/T 17742-2020) is that or more; 0 for any alarm.
     ``after_s``: the first are told when the alarm stood unacknowledged for so long; 0 at once. ``again_min``: all who
     were told are told again each time so many minutes went by unacknowledged; 0 never. ``on_return``: those who were
     told also learn that it returned to normal.
@@ -75,6 +76,7 @@ class Rule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     gateways: tuple[str, ...] = ()
     sites: tuple[str, ...] = ()
     sectors: tuple[str, ...] = ()
+    intensity_from: Annotated[float, Meta(ge=0, le=12)] = 0.0
     after_s: Annotated[float, Meta(ge=0, le=86_400)] = 0.0
     again_min: Annotated[float, Meta(ge=0, le=7 * 1440)] = 0.0
     on_return: bool = False

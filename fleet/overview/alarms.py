@@ -15,6 +15,7 @@ from fleet.overview.figures import Reading as Newest
 from fleet.overview.labels import label_untagged, name_places, pick_label, read_labels
 from fleet.overview.sources import Sources
 from fleet.overview.values import read_newest
+from fleet.quakes import service as quakes
 from wire.alarm import ACTIONS, SILENCED, Standing
 
 JOURNAL_PAGE = 100
@@ -58,6 +59,7 @@ def list_rows(sources: Sources, rows: Sequence[AlarmRow], *, with_trend: bool = 
         trends = sources.trends.read(sources.session, ids, sources.now_ns) if with_trend else {}
         for tag, (tag_id, label) in labels.items():
             found[name, tag] = (label, newest.get(tag), trends.get(tag_id, ()))
+    felt = _place_quakes(sources, rows)
     alarms = []
     for row in rows:
         label, reading, trend = found.get(
@@ -72,7 +74,7 @@ def list_rows(sources: Sources, rows: Sequence[AlarmRow], *, with_trend: bool = 
                 limit=row.limit,
                 raised_ns=row.raised_ns or sources.now_ns,
                 place=places[row.gateway][0],
-                site=places[row.gateway][1],
+                site=felt.get(row.name) or places[row.gateway][1],
                 reading=reading,
                 trend=trend,
                 cleared_ns=row.cleared_ns,
@@ -90,6 +92,13 @@ def list_rows(sources: Sources, rows: Sequence[AlarmRow], *, with_trend: bool = 
             )
         )
     return tuple(alarms)
+
+
+def _place_quakes(sources: Sources, rows: Sequence[AlarmRow]) -> dict[str, str]:
+    """{alarm: where the earthquake that it tells of is strongest}."""
+    numbers = {row.name: int(about[1]) for row in rows if (about := own.find(row.name)) and about[0] is own.EARTHQUAKE}
+    found = {name: quakes.find_summary(sources.session, number) for name, number in numbers.items()}
+    return {name: summary.place for name, summary in found.items() if summary is not None}
 
 
 def worst_by_tag(alarms: Iterable[Alarm]) -> dict[str, Alarm]:

@@ -19,6 +19,9 @@ from fleet.sites.models import Site
 LIMITS = ("high-high", "high", "low", "low-low")
 """The levels that are a limit of the value itself."""
 
+CLASSES = (1.0, 12.0)
+"""What intensities reach from and to."""
+
 
 def read_labels(session: Session, gateway: str, names: Collection[str] | None = None) -> dict[str, tuple[int, Label]]:
     """{tag: (id, label)} of a gateway's listed tags in its own order, or of the tags named, listed or not."""
@@ -54,6 +57,8 @@ def pick_label(labels: Mapping[str, tuple[int, Label]], line: AlarmEvent) -> Lab
 def label_untagged(gateway: str, tag: str, alarm: str) -> Label:
     """The label of an alarm that no known tag has. One of the fleet's own is called by what it is about."""
     found = own.find(alarm)
+    if found is not None and found[0] is own.EARTHQUAKE:
+        return Label(gateway, tag, title=found[1], low=CLASSES[0], high=CLASSES[1])
     return Label(gateway, tag, title=found[1] if found else "")
 
 

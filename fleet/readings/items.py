@@ -39,6 +39,11 @@ BATCH_COUNTS_MOST = 16 * WINDOW_OCTETS
 """Samples of waveforms in one batch: more than the packets of a dead channel have in a window."""
 VALUE_MAX = 1e100
 """The largest number taken for a value: the sum of very many of them is still finite, here and in the database."""
+QUAKE_STATES = ("onset", "p-wave", "grown", "closed", "rejected")
+STATION_MAX = 20
+"""Most characters of ``NET.STA``."""
+SPECTRUM_MAX = 256
+QUAKE_VALUE_MAX, GRADE_MAX = 1e6, 12
 KINDS: dict[type[Record], str] = {
     ScanRecord: "scan",
     AlarmRecord: "alarm",
@@ -152,6 +157,22 @@ def _check_storable(record: Record) -> None:
         raise WireError(f"an alarm's name has more than {NAME_MAX} characters")
     if isinstance(record, FileRecord):
         _check_part(record)
+    if isinstance(record, QuakeRecord):
+        _check_quake(record)
+
+
+def _check_quake(record: QuakeRecord) -> None:
+    numbers = [value for value in msgspec.structs.astuple(record) if isinstance(value, float)]
+    if not all(abs(number) <= QUAKE_VALUE_MAX for number in (*numbers, *record.spectrum)):
+        raise WireError("a quake has a value beyond all measure")
+    if not 0 <= record.grade <= GRADE_MAX or record.duration_s < 0:
+        raise WireError(f"a quake is of class {record.grade} and lasts {record.duration_s} s")
+    if record.state not in QUAKE_STATES:
+        raise WireError(f"a quake is '{record.state[:NAME_MAX]}': use one of {', '.join(QUAKE_STATES)}")
+    if not record.station.isprintable() or not 0 < len(record.station) <= STATION_MAX:
+        raise WireError("a quake's station has no name that can be")
+    if len(record.spectrum) > SPECTRUM_MAX or len(record.reason) > NAME_MAX:
+        raise WireError("a quake's reason or spectrum is too long")
 
 
 def _check_part(record: FileRecord) -> None:

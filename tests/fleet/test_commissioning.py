@@ -280,7 +280,7 @@ def test_a_report_that_was_signed_by_hand_says_on_whose_phone(
     app: Flask, technician: FlaskClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     drawn: list[str] = []
-    monkeypatch.setattr("fleet.console.report._text", lambda text: drawn.append(text) or text)
+    monkeypatch.setattr("fleet.console.report.paragraph", lambda text: drawn.append(text) or text)
     code = make_code()
     enrol(app.test_client(), code, kind="local")
     technician.post("/claim", data=form(code))
