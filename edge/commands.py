@@ -121,14 +121,29 @@ class Commander:
         now_ns = self._clock.wall_at(self._clock.mono_ns())
         if reason := why_ignored(order, self._gateway, now_ns, self._ledger.floor_ns):
             self._ignore(reason)
-        elif not self._ledger.knows(order.id):
+        elif not self._ledger.knows(order.id) and self._remember(order, now_ns):
+            await self._answer(order.id, *await self._act(order, now_ns))
+
+    def _remember(self, order: Order, now_ns: int | None) -> bool:
+        """Remember a command before anything is done; tell whether it is to be done. Raises DocumentError.
+
+        What is urgent is done though the disk is full or broken: it is done anew when it comes anew, until it expires.
+        """
+        handler = self._handlers.get(order.name)
+        is_urgent = handler is not None and handler.is_urgent
+        try:
             if now_ns is not None:
                 self._ledger.forget(now_ns)
             if self._ledger.is_full:
-                self._ignore("too many")
-                return
+                if not is_urgent:
+                    self._ignore("too many")
+                return is_urgent
             self._ledger.take(order)
-            await self._answer(order.id, *await self._act(order, now_ns))
+        except DocumentError as error:
+            if not is_urgent:
+                raise
+            log.error("a command is carried out though it cannot be remembered: %s", error)
+        return True
 
     def _read(self, command: Command) -> Order | None:
         if self._key is None:

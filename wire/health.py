@@ -22,12 +22,16 @@ class LaneHealth(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class GroupHealth(msgspec.Struct, frozen=True, kw_only=True):
-    """The accounting of one scan group since the agent started: due = good + bad + missed."""
+    """The accounting of one scan group since the agent started: due = good + bad + missed.
+
+    ``hurried_s`` is its period while the fleet has it read more densely than configured, None otherwise.
+    """
 
     due: int = 0
     good: int = 0
     bad: int = 0
     missed: int = 0
+    hurried_s: float | None = None
 
     @property
     def difference(self) -> int:

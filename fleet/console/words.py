@@ -20,6 +20,7 @@ LEVELS = {
     "total": lazy_gettext("total exceeded"),
     "combined": lazy_gettext("combined alarm"),
     "output-fault": lazy_gettext("output does not answer"),
+    "commanded": lazy_gettext("raised by the fleet"),
     "clock-unset": lazy_gettext("has no time set"),
     "spool-filling": lazy_gettext("fills its spool"),
     "clone": lazy_gettext("speaks from two machines"),

@@ -87,6 +87,7 @@ LEVELS_ZH = {
     "total": "累计量",
     "combined": "组合",
     "output-fault": "输出无应答",
+    "commanded": "平台指令",
     "device-rate": "设备上报率下降",
     "site-rate": "场所上报率下降",
     "certificate": "证书即将到期",
