@@ -496,6 +496,10 @@ class Acquisition:
         read = {name: health for collector in self._collectors for name, health in collector.groups().items()}
         return read | self._pipeline.groups()
 
+    def hurried(self) -> dict[str, float]:
+        """The groups that are read more densely than configured: their periods now, in s."""
+        return {name: every_s for one in self._collectors for name, every_s in one.hurries.granted.items()}
+
     def buses(self, uptime_s: float) -> dict[str, BusHealth]:
         """The state of every bus."""
         return {line.name: _bus_health(line, uptime_s) for line in self._lines.values()}

@@ -420,6 +420,7 @@ class Agent:
             spool_written_bytes=self._store.figures.written_bytes,
             spool_written_per_record=self._store.figures.written_per_record,
             link=self.uplink.link(),
+            hurried=acquisition.hurried() if acquisition else {},
         )
 
     def state(self) -> State:

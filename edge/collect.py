@@ -88,13 +88,7 @@ class Collector:
         """The accounting of every group: what was due by the schedule, or came by itself, and what became of it."""
         due = self._came if self._schedule is None else self._schedule.passed()
         return {
-            name: GroupHealth(
-                due=due[name],
-                good=count.good,
-                bad=count.bad,
-                missed=count.missed,
-                hurried_s=self._hurries.granted.get(name),
-            )
+            name: GroupHealth(due=due[name], good=count.good, bad=count.bad, missed=count.missed)
             for name, count in self.counts.items()
         }
 

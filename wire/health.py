@@ -22,16 +22,12 @@ class LaneHealth(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class GroupHealth(msgspec.Struct, frozen=True, kw_only=True):
-    """The accounting of one scan group since the agent started: due = good + bad + missed.
-
-    ``hurried_s`` is its period while the fleet has it read more densely than configured, None otherwise.
-    """
+    """The accounting of one scan group since the agent started: due = good + bad + missed."""
 
     due: int = 0
     good: int = 0
     bad: int = 0
     missed: int = 0
-    hurried_s: float | None = None
 
     @property
     def difference(self) -> int:
@@ -81,6 +77,7 @@ class Health(msgspec.Struct, frozen=True, kw_only=True):
 
     ``spool_written_bytes`` is what the spool made the disk write since the agent's start, and
     ``spool_written_per_record`` that for each record which the fleet committed in this time, 0 while there is none.
+    ``hurried`` names the scan groups that the fleet has read more densely than configured: {group: its period now, s}.
     """
 
     release: str
@@ -96,3 +93,4 @@ class Health(msgspec.Struct, frozen=True, kw_only=True):
     spool_written_bytes: int = 0
     spool_written_per_record: float = 0.0
     link: LinkHealth = LinkHealth()
+    hurried: dict[str, float] = {}

@@ -282,8 +282,7 @@ async def test_hurry_says_what_is_granted_and_is_told_in_the_journal(tmp_path: P
         DONE,
         "hurry of chain gas-off: no group gone.slow; crack.slow every 10 s instead of 600 s",
     )
-    assert plant.acquisition.groups()["crack.slow"].hurried_s == 10
-    assert plant.acquisition.groups()["tank.fast"].hurried_s is None
+    assert plant.acquisition.hurried() == {"crack.slow": 10}
     (told,) = [r.detail for r in plant.store.events if isinstance(r, AuditRecord) and r.event == "hurried"]
     assert told == "crack.slow every 10 s instead of 600 s"
 
@@ -324,7 +323,7 @@ async def test_hurry_survives_a_restart_and_another_configuration_for_what_is_le
     made = document()
     made["device"][1]["group"][0]["poll_s"] = 5
     plant.restart(read(made), {})
-    assert plant.acquisition.groups()["crack.slow"].hurried_s is None, "it is denser than was asked"
+    assert plant.acquisition.hurried() == {}, "it is denser than was asked"
     plant.clock.pass_s(3600)
     plant.restart(read(document()), {})
     (collector,) = plant.acquisition._collectors
@@ -335,12 +334,12 @@ async def test_hurry_can_be_ended_and_tried_as_a_drill(tmp_path: Path) -> None:
     plant = Plant(tmp_path)
     detail = (await plant.asks("hurry", groups=["crack"], every_s=10, lasts_s=60, drill=True))[1]
     assert detail.endswith("drill: crack.slow every 10 s instead of 600 s")
-    assert plant.acquisition.groups()["crack.slow"].hurried_s is None
+    assert plant.acquisition.hurried() == {}
     await plant.asks("hurry", "c2", groups=["crack"], every_s=10, lasts_s=60)
     assert (await plant.asks("hurry", "c3", groups=["crack"], every_s=10, lasts_s=0))[1].endswith("every 600 s again")
-    assert plant.acquisition.groups()["crack.slow"].hurried_s is None
+    assert plant.acquisition.hurried() == {}
     plant.restart(plant.acquisition.configuration, {})
-    assert plant.acquisition.groups()["crack.slow"].hurried_s is None
+    assert plant.acquisition.hurried() == {}
 
 
 def test_deadline_of_a_commanded_alarm_comes_by_time_alone() -> None:

@@ -247,7 +247,7 @@ async def test_scans_that_no_account_explains_are_told_once_and_a_balance_is_not
     await asyncio.sleep(0.05)
     watching.cancel()
     assert [event for event, _ in told] == ["accounts-unbalanced"]
-    assert "mast.derived-wind: GroupHealth(due=1, good=1, bad=1, missed=0" in told[0][1]
+    assert "mast.derived-wind: GroupHealth(due=1, good=1, bad=1, missed=0)" in told[0][1]
     assert caplog.text.count("not accounted for") == 1
 
 
