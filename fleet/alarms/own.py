@@ -71,7 +71,25 @@ CERTIFICATE = Own("certificate", 2, subjects=True)
 """A certificate is near its end, or cannot be read."""
 BEHIND = Own("destination-behind", 2, subjects=True)
 """A destination lacks records that have waited for long."""
-KINDS = (CLONE, UNREADABLE, UNNOTIFIED, CLAIM, SILENT, CLOCK, SPOOL, DEVICE_RATE, SITE_RATE, CERTIFICATE, BEHIND)
+CHAIN = Own("chain-undone", 1, subjects=True)
+"""Somebody has not done what a quake set going (`fleet.chains`)."""
+INSPECTION = Own("inspection", 2, subjects=True)
+"""After a quake there are places to be looked at that nobody has ticked off (`fleet.chains`)."""
+KINDS = (
+    CLONE,
+    UNREADABLE,
+    UNNOTIFIED,
+    CLAIM,
+    SILENT,
+    CLOCK,
+    SPOOL,
+    DEVICE_RATE,
+    SITE_RATE,
+    CERTIFICATE,
+    BEHIND,
+    CHAIN,
+    INSPECTION,
+)
 _BY_LEVEL = {own.level: own for own in KINDS}
 CALMING = (CLONE, UNREADABLE, CLAIM)
 """Those that are seen once and again: they clear when their cause was not seen for `CALM_NS`."""

@@ -16,6 +16,7 @@ from fleet.accounts.authorization import ROUTES, Permission
 from fleet.bootstrap import Services
 from fleet.console import (
     alarmviews,
+    chainviews,
     claiming,
     commissioning,
     configviews,
@@ -57,6 +58,7 @@ HEADERS = {
 }
 PAGES = (
     alarmviews,
+    chainviews,
     claiming,
     commissioning,
     configviews,
@@ -96,6 +98,7 @@ MENU = (
     ),
     ("claim", lazy_gettext("Add a gateway"), ("console.claim", "console.take_claim", "console.commissioning")),
     ("alarms", lazy_gettext("Alarms"), ("console.alarms", "console.alarm_statistics", "console.notifications")),
+    ("chains", lazy_gettext("Chains"), ("console.chains", "console.chain_firing", "console.change_firing")),
     ("configurations", lazy_gettext("Configurations"), CONFIGURATIONS),
     ("rollouts", lazy_gettext("Updates"), ROLLOUTS),
     ("relay", lazy_gettext("Relay"), ("console.relay",)),
@@ -240,6 +243,9 @@ def add_filters(app: Flask) -> None:
         release_kind=partial(words.find_word, words.RELEASE_KINDS),
         short_title=tagview.shorten_title,
         tag_title=tagview.name_tag,
+        chain_state=partial(words.find_word, words.CHAIN_STATES),
+        chain_kind=partial(words.find_word, words.CHAIN_KINDS),
+        verdict_word=partial(words.find_word, words.VERDICTS),
         kind=tagview.name_kind,
         alarm_link=tagview.link_alarm,
         row_view=tagview.view_row,

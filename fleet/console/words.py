@@ -31,6 +31,8 @@ LEVELS = {
     "site-rate": lazy_gettext("delivers too little (site)"),
     "certificate": lazy_gettext("certificate near its end"),
     "destination-behind": lazy_gettext("destination is behind"),
+    "chain-undone": lazy_gettext("chain not carried out by all"),
+    "inspection": lazy_gettext("to be inspected"),
 }
 LOSSES = {
     "quota": lazy_gettext("The spool was full"),
@@ -159,6 +161,24 @@ COMMAND_STATES = {
     "refused": lazy_pgettext("command", "refused"),
     "interrupted": lazy_pgettext("command", "interrupted"),
     "expired": lazy_pgettext("command", "expired"),
+}
+CHAIN_STATES = {
+    **COMMAND_STATES,
+    "unsent": lazy_gettext("could not be sent"),
+    "silent": lazy_gettext("does not answer"),
+}
+VERDICTS = {
+    "fires": lazy_gettext("fires it"),
+    "late": lazy_gettext("was learnt of too late"),
+    "rejected": lazy_gettext("was none"),
+    "far": lazy_gettext("no station that counts"),
+    "questionable": lazy_gettext("one station alone, of questionable quality"),
+    "weak": lazy_gettext("too weak"),
+    "off": lazy_gettext("the rule is off"),
+}
+CHAIN_KINDS = {
+    "raise": lazy_gettext("raise alarm"),
+    "hurry": lazy_gettext("read more often"),
 }
 CHANGE_KINDS = {
     "added": lazy_pgettext("configuration", "added"),

@@ -97,6 +97,8 @@ LEVELS_ZH = {
     "clone": "两台机器使用同一身份",
     "unreadable": "收到无法读取的内容",
     "unnotified": "有人未能通知到",
+    "chain-undone": "联动未全部执行",
+    "inspection": "待巡检",
 }
 
 
