@@ -55,7 +55,7 @@ class ChainsOut(Schema):
     chains = List(Nested(ChainOut))
 
 
-class AnswerOut(Schema):
+class ChainAnswerOut(Schema):
     """What a gateway was asked, and how that stands: as a command, or unsent, or silent."""
 
     gateway = String()
@@ -81,6 +81,10 @@ class InspectionOut(Schema):
     comment = String()
 
 
+class InspectionDetail(InspectionOut):
+    """One place to be looked at."""
+
+
 class FiringOut(Schema):
     """A firing, or a drill. ``state`` is fired or late."""
 
@@ -95,8 +99,12 @@ class FiringOut(Schema):
     fired_ns = Integer()
     by = String()
     sentences = Nested(SentencesOut)
-    answers = List(Nested(AnswerOut))
+    answers = List(Nested(ChainAnswerOut))
     inspections = List(Nested(InspectionOut))
+
+
+class FiringDetail(FiringOut):
+    """One firing."""
 
 
 class FiringsOut(Schema):
@@ -144,7 +152,7 @@ def list_firings(query_data: dict[str, Any]) -> dict[str, Any]:
 
 @blueprint.get("/chains/firings/<int:number>")
 @blueprint.input(LanguageQuery, location="query")
-@blueprint.output(FiringOut)
+@blueprint.output(FiringDetail)
 def get_firing(number: int, query_data: dict[str, Any]) -> dict[str, Any]:
     """Show one firing."""
     with reading() as session:
@@ -164,7 +172,7 @@ def switch_chain(key: str, json_data: dict[str, Any]) -> str:
 
 
 @blueprint.post("/chains/<key>/drill")
-@blueprint.output(FiringOut, status_code=201)
+@blueprint.output(FiringDetail, status_code=201)
 def drill_chain(key: str) -> dict[str, Any]:
     """Try a rule as a drill: gateways say what they would do, and do nothing."""
     services = find_services()
@@ -188,7 +196,7 @@ def take_back(number: int) -> str:
 
 @blueprint.post("/chains/inspections/<int:number>")
 @blueprint.input(TickIn)
-@blueprint.output(InspectionOut)
+@blueprint.output(InspectionDetail)
 def tick_inspection(number: int, json_data: dict[str, Any]) -> dict[str, Any]:
     """Tick a place off, or take that back. Answers 409 if somebody else has done it."""
     is_done, now_ns = json_data["is_done"], find_services().clock()

@@ -65,7 +65,7 @@ def chain_firing(number: int) -> str:
     return _show_firing(number)
 
 
-@blueprint.post("/chains/firings/<int:number>")
+@blueprint.post("/chains/firings/<int:number>/change")
 def change_firing(number: int) -> ResponseReturnValue:
     """Tick a place off, take that back, or have gateways take back what was set going."""
     verb, services, by = request.form.get("change", ""), find_services(), current_user.name

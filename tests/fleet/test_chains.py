@@ -546,7 +546,9 @@ def test_who_may_do_what(app: Any, district: District, role: Role, sees: bool, t
     assert (client.post("/chains/change", data={"chain": "look", "change": "on"}).status_code == 303) == switches
     assert (client.post("/api/chains/look/drill").status_code == 201) == switches
     assert (client.post(f"/api/chains/inspections/{item}", json={"comment": "well"}).status_code == 200) == ticks
-    assert (client.post("/chains/firings/2", data={"change": "untick", "item": item}).status_code == 303) == ticks
+    assert (
+        client.post("/chains/firings/2/change", data={"change": "untick", "item": item}).status_code == 303
+    ) == ticks
     assert (client.post("/api/chains/firings/1/take-back").status_code == 204) == ticks
 
 
@@ -571,8 +573,8 @@ def test_drill_by_the_page_leads_to_its_firing_which_says_that_it_is_one(app: An
     answer = client.post("/chains/change", data={"chain": "gas-off", "change": "drill"})
     assert answer.location.endswith("/chains/firings/1")
     assert "演练" in client.get("/chains/firings/1").text
-    assert client.post("/chains/firings/1", data={"change": "take-back"}).status_code == 409
-    assert client.post("/chains/firings/1", data={"change": "nonsense"}).status_code == 422
+    assert client.post("/chains/firings/1/change", data={"change": "take-back"}).status_code == 409
+    assert client.post("/chains/firings/1/change", data={"change": "nonsense"}).status_code == 422
     assert client.post("/chains/change", data={"chain": "gone", "change": "on"}).status_code == 404
 
 

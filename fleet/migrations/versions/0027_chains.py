@@ -43,7 +43,7 @@ def upgrade() -> None:
         sa.Column("quake", sa.String(), nullable=False),
         sa.Column("state", sa.String(), nullable=False),
         sa.Column("is_drill", sa.Boolean(), nullable=False),
-        sa.Column("intensity", sa.Float(), nullable=False),
+        sa.Column("intensity", sa.Double(), nullable=False),
         sa.Column("at_ns", sa.BigInteger(), nullable=False),
         sa.Column("fired_ns", sa.BigInteger(), nullable=False),
         sa.Column("by_name", sa.String(), nullable=False),
