@@ -317,7 +317,7 @@ class Asking:
                 )
                 command_id = row.id
             except FleetError as error:
-                trouble = f"{error}" + (f" ({error.hint})" if error.hint else "")
+                trouble = str(error)
         self._session.add(
             ChainAction(
                 firing_id=self._firing.id,

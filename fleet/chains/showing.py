@@ -84,6 +84,11 @@ class FiringLine(msgspec.Struct, frozen=True):
         return sum(item.done_ns is not None for item in self.inspections)
 
     @property
+    def can_take_back(self) -> bool:
+        """Whether a gateway was asked for something that it could take back."""
+        return not self.is_drill and any(answer.holds and answer.state != "unsent" for answer in self.answers)
+
+    @property
     def is_amiss(self) -> bool:
         """Whether somebody has not done what was asked."""
         return self.state != "fired" or any(answer.state not in ("done", "pending") for answer in self.answers)
