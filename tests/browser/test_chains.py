@@ -68,7 +68,8 @@ def fits(page: Page) -> bool:
     return bool(page.evaluate("document.documentElement.scrollWidth <= innerWidth"))
 
 
-def test_rule_is_read_switched_and_drilled(page: Page, fired: int) -> None:
+@pytest.mark.usefixtures("fired")
+def test_rule_is_read_switched_and_drilled(page: Page) -> None:
     page.goto("/chains")
     rule = page.locator("#c-gas-off")
     expect(rule).to_contain_text("地震烈度达到 6 度（任一台站在北纬 29.6°、东经 106.5° 30 公里内）时：")
