@@ -13,22 +13,21 @@ import logging
 import random
 from collections.abc import Awaitable, Callable, Collection, Mapping
 from contextlib import suppress
-from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
-from typing import Literal
 
 import msgspec
 
 from drivers.base import Scan
 from edge.accounts import UNBALANCED_EVENT, Accounts
-from edge.alarm_settings import COMMANDED, OUTPUT_FAULT, AlarmRule
+from edge.alarm_settings import COMMANDED, OUTPUT_FAULT
 from edge.alarms import NEVER, Alarms, Change, Standpoint
 from edge.clock import SystemClock
 from edge.collect import Collector
-from edge.hurrying import Ask
 from edge.line import Line
 from edge.live import Newest
-from edge.mandates import Mandate, Mandates, left_s
+from edge.mandated import Commanded, Hurried
+from edge.mandates import Mandates
 from edge.operating import AlarmView, Operation, OperationError
 from edge.outputs import Interlock, Means, Output, make_switch
 from edge.pipeline import Pipeline
@@ -89,7 +88,7 @@ class Acquisition:
                 mono_ns=clock.mono_ns,
                 jitter=jitter,
                 journal=store.put_audit,
-                calmed=self._forget_hurry,
+                calmed=partial(self._mandates.drop, HURRY),
             )
             for line in self._lines.values()
         ]
@@ -107,13 +106,15 @@ class Acquisition:
             self._name_occurrence,
             [tag.name for tag in configuration.tags if tag.unit == RAIN_UNIT],
         )
+        self._commanded = Commanded(self._alarms, self._announce, self._mandates, clock)
+        self._hurried = Hurried(self._collectors, self._mandates, clock, store.put_audit)
         self._is_due_sooner = asyncio.Event()
         self._resume_outputs()
         self._clear_orphans(before, now_ns)
         for change in self._alarms.start(now_ns):
             self._announce(change)
-        self._resume_commanded(now_ns)
-        self._resume_hurries(now_ns)
+        self._commanded.resume(now_ns)
+        self._hurried.resume(now_ns)
 
     def _make_outputs(self, means: Means) -> dict[str, Output]:
         interlock = Interlock(means.gateway, means.key_file)
@@ -161,35 +162,6 @@ class Acquisition:
                     if output.entry.name in one.rule.outputs
                 }
             )
-
-    def _resume_commanded(self, now_ns: int) -> None:
-        """What was commanded holds for what is left of its time. Of an alarm that is up and of which nothing was kept,
-        all of it is left: better a valve that stays shut too long."""
-        for name, one in self._alarms.states.items():
-            if one.rule.level != COMMANDED:
-                continue
-            mandate = self._mandates.find(RAISE, name)
-            if mandate is None and not one.alarm.is_active:
-                continue
-            assert one.rule.lasts_s is not None
-            wall = self._clock.wall_at(now_ns)
-            seconds = one.rule.lasts_s if mandate is None else left_s(mandate, wall)
-            for change in self._alarms.command(name, now_ns, now_ns + int(seconds * NS)):
-                self._announce(change)
-
-    def _resume_hurries(self, now_ns: int) -> None:
-        wall = self._clock.wall_at(now_ns)
-        for collector in self._collectors:
-            asks = {}
-            for name in collector.counts:
-                mandate = self._mandates.find(HURRY, name)
-                if mandate is not None and (seconds := left_s(mandate, wall)) and not collector.line.is_streaming:
-                    asks[name] = Ask(mandate.every_s, now_ns + int(seconds * NS))
-            if asks:
-                collector.hurry(asks)
-
-    def _forget_hurry(self, names: Collection[str]) -> None:
-        self._mandates.drop(HURRY, names)
 
     def _clear_orphans(self, before: Mapping[str, Remembered], now_ns: int) -> None:
         """An alarm whose rule is gone can never return to normal: say so, or it would stand for ever."""
@@ -262,92 +234,14 @@ class Acquisition:
 
     def command_alarm(self, request: RaiseRequest) -> str:
         """Raise or clear an alarm of level commanded; say what was done. Raises OperationError if there is none."""
-        rule = self._find_commanded(request.alarm)
-        assert rule.lasts_s is not None
-        if request.drill:
-            would = "would be raised" if request.holds else "would be cleared"
-            return f"drill: {rule.name} {would}, outputs: {', '.join(rule.outputs) or 'none'}"
-        now_ns = self._clock.mono_ns()
-        changes = self._alarms.command(rule.name, now_ns, now_ns + int(rule.lasts_s * NS) if request.holds else now_ns)
-        for change in changes:
-            self._announce(change)
+        done = self._commanded.command(request)
         self._is_due_sooner.set()
-        until = ""
-        if request.holds:  # the alarm is up and its outputs are told: only then the disk is asked for anything
-            mandate = self._mandate(RAISE, rule.name, Ask(0.0, now_ns + int(rule.lasts_s * NS)), now_ns)
-            self._mandates.put([mandate])
-            until = f", until {_write_until(mandate)}"
-        else:
-            self._mandates.drop(RAISE, [rule.name])
-        done = ", ".join(change.change for change in changes) or self._say_unchanged(rule.name, holds=request.holds)
-        return f"{rule.name} {done}{until}"
-
-    def _find_commanded(self, name: str) -> AlarmRule:
-        one = self._alarms.states.get(name)
-        if one is not None and one.rule.level == COMMANDED:
-            return one.rule
-        known = [rule.name for rule in self.configuration.alarms if rule.level == COMMANDED]
-        raise OperationError(
-            f"the configuration has no alarm '{name}' that may be commanded",
-            hint=f"there are: {', '.join(known)}" if known else f'add an [[alarm]] of level = "{COMMANDED}"',
-        )
-
-    def _say_unchanged(self, name: str, *, holds: bool) -> str:
-        """Why a command changed nothing yet: it stands so, or a delay of its rule runs."""
-        is_up = self._alarms.states[name].alarm.is_active
-        return "stands so already" if is_up == holds else "waits for its delay"
-
-    def _mandate(self, kind: Literal["raise", "hurry"], name: str, ask: Ask, now_ns: int) -> Mandate:
-        lasts_s, until_ns = (ask.until_ns - now_ns) / NS, self._clock.wall_at(ask.until_ns)
-        return Mandate(kind=kind, name=name, lasts_s=lasts_s, until_ns=until_ns, every_s=ask.every_s)
+        return done
 
     def hurry(self, request: HurryRequest) -> str:
         """Read groups more densely for a while, or no longer; say what was granted. Raises OperationError if none of
         them is here."""
-        found, missing = self._find_groups(request.groups)
-        if not found:
-            known = ", ".join(name for collector in self._collectors for name in collector.counts)
-            raise OperationError(f"there is no group {', '.join(missing)}", hint=f"there are: {known or 'none'}")
-        now_ns = self._clock.mono_ns()
-        said = [f"no group {name}" for name in missing]
-        for collector, names in found.items():
-            said += self._hurry(collector, names, request, now_ns)
-        drill = "drill: " if request.drill else ""
-        return drill + "; ".join(said)
-
-    def _find_groups(self, names: Collection[str]) -> tuple[dict[Collector, list[str]], list[str]]:
-        """The groups that are meant, by their collector; and the names that mean none."""
-        found: dict[Collector, list[str]] = {}
-        missing = set(names)
-        for collector in self._collectors:
-            for group in collector.counts:
-                meant = {group, collector.device_of(group)} & set(names)
-                if meant:
-                    missing -= meant
-                    found.setdefault(collector, []).append(group)
-        return found, sorted(missing)
-
-    def _hurry(self, collector: Collector, names: list[str], request: HurryRequest, now_ns: int) -> list[str]:
-        """What is granted, or would be, on one line."""
-        if collector.line.is_streaming:
-            return [f"{name} speaks by itself" for name in names]
-        hurries, asks = collector.hurries, {}
-        if request.lasts_s:
-            until_ns = now_ns + int(request.lasts_s * NS)
-            asks = {name: Ask(request.every_s, until_ns) for name in names}
-        granted = hurries.would(asks)
-        if not request.drill and asks:
-            collector.hurry(asks)
-            joined = {name: ask for name in names if (ask := hurries.find(name)) is not None}
-            self._mandates.put(self._mandate(HURRY, name, ask, now_ns) for name, ask in joined.items())
-        elif not request.drill:
-            collector.calm(names)
-        if not asks:
-            return [f"{name} every {hurries.period_s(name):g} s again" for name in names]
-        said = [_say_granted(name, granted.get(name), hurries.period_s(name), request.every_s) for name in names]
-        if not request.drill:
-            self._store.put_audit("hurried", "; ".join(said))
-        return said
+        return self._hurried.hurry(request)
 
     def test_output(self, name: str, lasts_s: float) -> str:
         """Switch an output on for some seconds; say what was done. Raises OperationError if it cannot be tested now."""
@@ -439,7 +333,7 @@ class Acquisition:
         if not change.standing:
             self._raised.pop(rule.name, None)
         if change.change == CLEARED and rule.level == COMMANDED:
-            self._mandates.drop(RAISE, [rule.name])
+            self._mandates.drop(RAISE, (rule.name,))
         self._store.put_event(record)
 
     def _record(self, change: Change) -> AlarmRecord | StandingRecord:
@@ -498,7 +392,7 @@ class Acquisition:
 
     def hurried(self) -> dict[str, float]:
         """The groups that are read more densely than configured: their periods now, in s."""
-        return {name: every_s for one in self._collectors for name, every_s in one.hurries.granted.items()}
+        return self._hurried.granted()
 
     def buses(self, uptime_s: float) -> dict[str, BusHealth]:
         """The state of every bus."""
@@ -520,20 +414,6 @@ class Acquisition:
     def outputs(self) -> dict[str, OutputHealth]:
         """The state of every output."""
         return {name: output.health() for name, output in self._outputs.items()}
-
-
-def _write_until(mandate: Mandate) -> str:
-    if mandate.until_ns is None:
-        return f"{mandate.lasts_s:g} s from now"
-    return datetime.fromtimestamp(mandate.until_ns // NS, UTC).isoformat().replace("+00:00", "Z")
-
-
-def _say_granted(name: str, granted_s: float | None, period_s: float, asked_s: float) -> str:
-    if granted_s is None:
-        reason = "is as dense" if period_s <= asked_s else "the line has no time to spare"
-        return f"{name} stays at every {period_s:g} s: {reason}"
-    short = "" if granted_s <= asked_s else f" (asked {asked_s:g} s: the line has no more time)"
-    return f"{name} every {granted_s:g} s instead of {period_s:g} s{short}"
 
 
 def _bus_health(line: Line, uptime_s: float) -> BusHealth:

@@ -21,8 +21,9 @@ from edge.errors import DocumentError
 from edge.handlers import Handler
 from edge.operating import OperationError
 from edge.store import Store
+from edge.supervise import end
 from provisioning.signing import verify
-from wire.command import DONE, FAILED, INTERRUPTED, LIFETIME_MOST_NS, REFUSED, Command, Order
+from wire.command import DONE, FAILED, INTERRUPTED, LIFETIME_MOST_NS, REFUSED, Command, Order, decode_order
 from wire.errors import DecodeError
 from wire.record import AuditRecord
 
@@ -81,6 +82,7 @@ class Commander:
         self._clock = clock
         self._handlers = handlers
         self._waiting: asyncio.Queue[Command] = asyncio.Queue(WAITING_MOST)
+        self._urgent: asyncio.Queue[Command] = asyncio.Queue(WAITING_MOST)
         self._told_at = -math.inf
         self.ignored: dict[str, int] = {}
         """Commands that did nothing, by reason."""
@@ -97,17 +99,34 @@ class Commander:
     def take(self, command: Command) -> None:
         """Take a command as it came; never waits."""
         try:
-            self._waiting.put_nowait(command)
+            (self._urgent if self._seems_urgent(command) else self._waiting).put_nowait(command)
         except asyncio.QueueFull:
             log.warning("too many commands at once: one is dropped, the fleet sends it again")
 
+    def _seems_urgent(self, command: Command) -> bool:
+        """Whether it says to be one that waits for no other; whose it is, is looked at when its turn comes."""
+        try:
+            handler = self._handlers.get(decode_order(command.order).name)
+        except DecodeError:
+            return False
+        return handler is not None and handler.is_urgent
+
     async def run(self) -> None:
-        """Carry out commands one after the other, until cancelled."""
+        """Carry out commands one after the other, until cancelled. What is urgent waits only for its like."""
         for taken in self._ledger.unanswered:
             detail = f"{taken.name} of {taken.author}: the agent ended meanwhile"
             await self._answer(taken.id, INTERRUPTED, detail)
+        tasks = [asyncio.create_task(self._serve(queue)) for queue in (self._urgent, self._waiting)]
+        try:
+            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                task.result()  # it never ends by itself: what it raises ends this
+        finally:
+            await end(*tasks)
+
+    async def _serve(self, queue: asyncio.Queue[Command]) -> None:
         while True:
-            command = await self._waiting.get()
+            command = await queue.get()
             try:
                 await self.carry_out(command)
             except DocumentError as error:  # nothing was done: the fleet sends it again

@@ -110,9 +110,17 @@ def _doubt(session: Session, rule: Rule, gateway: str, alarm: str) -> list[str]:
 
 
 def list_rules(session: Session) -> list[tuple[ChainRule, Rule]]:
-    """The rules in their order, each as its row and as what it says."""
+    """The rules in their order, each as its row and as what it says; less those that this release cannot read."""
     rows = session.scalars(sa.select(ChainRule).order_by(ChainRule.position, ChainRule.name))
-    return [(row, msgspec.convert(row.content, Rule)) for row in rows]
+    return [(row, rule) for row in rows if (rule := read_content(row.content)) is not None]
+
+
+def read_content(content: Mapping[str, Any]) -> Rule | None:
+    """Read a rule that was kept; None if a later release wrote what this one does not know (`watch` tells of it)."""
+    try:
+        return msgspec.convert(content, Rule)
+    except msgspec.ValidationError:
+        return None
 
 
 def get_rule(session: Session, name: str) -> ChainRule:
@@ -152,6 +160,7 @@ def consider(
     """
     name = str(quake_id)
     found = readings or (Reading("", intensity, latitude, longitude),)
+    take_turn(session)  # as `settle` does, before any row: neither waits for the other in a circle
     _ensure(session, name, at_ns, now_ns)
     row = session.get_one(ChainQuake, name, with_for_update=True, populate_existing=True)
     merged = dict(row.readings)
@@ -238,7 +247,9 @@ def _fire(session: Session, load_key: KeyLoader, rule: Rule, row: ChainQuake, ve
 
 def drill(session: Session, load_key: KeyLoader, name: str, by: str, now_ns: int) -> int:
     """Try a rule: gateways answer what they would do, and do nothing. Returns the id of the firing."""
-    rule = msgspec.convert(get_rule(session, name).content, Rule)
+    rule = read_content(get_rule(session, name).content)
+    if rule is None:
+        raise ConflictError(f"chain '{name}' cannot be read by this release", hint="import the rules anew")
     firing = ChainFiring(
         rule=name,
         quake=DRILL + secrets.token_hex(8),
@@ -435,6 +446,9 @@ def watch(session: Session, now_ns: int) -> None:
         for firing in firings.values()
         if firing.state == LATE
     }
+    for row in session.scalars(sa.select(ChainRule)):
+        if read_content(row.content) is None:
+            amiss[row.name] = ["this release cannot read the rule: import the rules anew"]
     details = {subject: "; ".join(lines)[:LIST_LETTERS_MOST] for subject, lines in amiss.items()}
     own.settle(session, own.FLEET, own.CHAIN, details, now_ns)
 

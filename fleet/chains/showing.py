@@ -12,7 +12,6 @@ from sqlalchemy.orm import Session
 from fleet.chains import service
 from fleet.chains.decision import OFF, Verdict, judge
 from fleet.chains.models import ChainFiring, ChainInspection, ChainQuake
-from fleet.chains.rules import Rule
 from fleet.chains.sentences import Names, Sentences, write_rule
 from fleet.gateways.models import Gateway
 from fleet.sites.models import Site
@@ -154,12 +153,12 @@ def show_firings(
         inspections.setdefault(item.firing_id, []).append(show_inspection(item))
     lines = []
     for firing in firings:
-        rule = msgspec.convert(firing.content, Rule)
+        rule = service.read_content(firing.content)
         lines.append(
             FiringLine(
                 firing.id,
                 firing.rule,
-                rule.title,
+                rule.title if rule else "",
                 firing.quake,
                 firing.state,
                 firing.is_drill,
@@ -167,7 +166,7 @@ def show_firings(
                 firing.at_ns,
                 firing.fired_ns,
                 firing.by,
-                write_rule(rule, names, language),
+                write_rule(rule, names, language) if rule else Sentences("", ()),
                 tuple(answers.get(firing.id, ())),
                 tuple(inspections.get(firing.id, ())),
             )

@@ -16,7 +16,7 @@ from edge.command_ledger import COMMANDS_MOST, CommandLedger
 from edge.commands import Commander
 from edge.configuration import read_configuration
 from edge.errors import DocumentError
-from edge.handlers import make_handlers
+from edge.handlers import Handler, NoArguments, make_handlers
 from edge.live import Newest
 from edge.mandates import Mandate, Mandates, left_s
 from edge.mistakes import Mistakes
@@ -26,6 +26,7 @@ from edge.spool import Remembered
 from tests.edge.test_alarm_commands import Kept
 from tests.edge.test_alarm_restart import Clocks
 from tests.edge.test_commands import GATEWAY, KEY, NOW_NS, command
+from tests.edge.test_outputs_on_site import until
 from tests.edge.virtual import mono_ns, run
 from wire.alarm import AlarmRequest, Standing
 from wire.command import DONE, FAILED, REFUSED, decode_order
@@ -206,6 +207,27 @@ async def test_it_is_raised_though_no_further_command_can_be_remembered(tmp_path
 def order(command_id: str) -> Any:
 
     return decode_order(command(command_id).order)
+
+
+async def test_it_waits_for_no_command_that_takes_long(tmp_path: Path) -> None:
+    plant = Plant(tmp_path)
+    begun, never = asyncio.Event(), asyncio.Event()
+
+    async def hang(*_: object) -> str:
+        begun.set()
+        await never.wait()
+        return ""
+
+    handlers = {**make_handlers(cast("Any", None), plant.acquisition), "report": Handler(NoArguments, hang)}
+    store = cast("Any", plant.store)
+    commander = Commander(GATEWAY, KEY.public_key(), plant.ledger, store, plant.clock, handlers)
+    running = asyncio.create_task(commander.run())
+    commander.take(command("c1", name="report"))
+    await begun.wait()
+    commander.take(command("c2", name="raise", arguments={"alarm": NAME}))
+    await until(lambda: plant.is_shut)
+    running.cancel()
+    await asyncio.wait([running])
 
 
 async def test_it_holds_over_a_restart_for_what_is_left_of_its_time(tmp_path: Path) -> None:

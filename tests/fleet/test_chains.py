@@ -586,3 +586,16 @@ def test_old_quakes_that_were_noted_are_forgotten_and_firings_stay(district: Dis
     assert district.scene.count(ChainQuake) == 0
     assert district.scene.count(ChainFiring) == 1
     assert district.scene.count(ChainAction) == 1
+
+
+def test_rule_of_a_later_release_is_told_of_and_holds_up_no_other(district: District) -> None:
+    with district.services.database.writing() as session:
+        row = service.get_rule(session, "look")
+        row.content = {**row.content, "moon": "full"}
+    district.consider(7.5)
+    district.settle()
+    district.watch()
+    assert [rule for rule, _, _ in district.fired()] == ["gas-off"]
+    assert district.alarms() == ["fleet:chain-undone:look"]
+    with district.services.database.writing() as session, pytest.raises(ConflictError, match="this release"):
+        service.drill(session, district.key, "look", "li", district.clock())
