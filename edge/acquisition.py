@@ -13,18 +13,21 @@ import logging
 import random
 from collections.abc import Awaitable, Callable, Collection, Mapping
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 import msgspec
 
 from drivers.base import Scan
 from edge.accounts import UNBALANCED_EVENT, Accounts
-from edge.alarm_settings import OUTPUT_FAULT
+from edge.alarm_settings import COMMANDED, OUTPUT_FAULT
 from edge.alarms import NEVER, Alarms, Change, Standpoint
 from edge.clock import SystemClock
 from edge.collect import Collector
 from edge.line import Line
 from edge.live import Newest
+from edge.mandated import Commanded, Hurried
+from edge.mandates import Mandates
 from edge.operating import AlarmView, Operation, OperationError
 from edge.outputs import Interlock, Means, Output, make_switch
 from edge.pipeline import Pipeline
@@ -35,6 +38,7 @@ from edge.supervise import end, supervise
 from edge.trial import Sight
 from wire.alarm import CLEARED, RAISED, Standing
 from wire.health import BusHealth, GroupHealth, OutputHealth
+from wire.mandate import HURRY, RAISE, HurryRequest, RaiseRequest
 from wire.record import AlarmRecord, Layout, ScanRecord, StandingRecord, layout_id
 from wire.sample import Quality, Value
 
@@ -63,11 +67,13 @@ class Acquisition:
         before: Mapping[str, Remembered],
         jitter: random.Random,
         means: Means = NO_MEANS,
+        mandates: Mandates | None = None,
     ) -> None:
         self.configuration = configuration
         self._store = store
         self._newest = newest
         self._clock = clock
+        self._mandates = mandates or Mandates()
         self._lines = {bus.name: Line(bus, store.commit) for bus in configuration.buses}
         self._line_of = {
             tag: self._lines[bus.name]
@@ -76,7 +82,14 @@ class Acquisition:
             for tag in group.group.tags
         }
         self._collectors = [
-            Collector(line, self.take, mono_ns=clock.mono_ns, jitter=jitter, journal=store.put_audit)
+            Collector(
+                line,
+                self.take,
+                mono_ns=clock.mono_ns,
+                jitter=jitter,
+                journal=store.put_audit,
+                calmed=partial(self._mandates.drop, HURRY),
+            )
             for line in self._lines.values()
         ]
         self._pipeline = Pipeline(configuration)
@@ -93,11 +106,15 @@ class Acquisition:
             self._name_occurrence,
             [tag.name for tag in configuration.tags if tag.unit == RAIN_UNIT],
         )
+        self._commanded = Commanded(self._alarms, self._announce, self._mandates, clock)
+        self._hurried = Hurried(self._collectors, self._mandates, clock, store.put_audit)
         self._is_due_sooner = asyncio.Event()
         self._resume_outputs()
         self._clear_orphans(before, now_ns)
         for change in self._alarms.start(now_ns):
             self._announce(change)
+        self._commanded.resume(now_ns)
+        self._hurried.resume(now_ns)
 
     def _make_outputs(self, means: Means) -> dict[str, Output]:
         interlock = Interlock(means.gateway, means.key_file)
@@ -217,6 +234,17 @@ class Acquisition:
         done = ", ".join(f"{change.rule.name} {change.change}" for change in changes)
         return done or f"{operation.request.alarm} stands so already"
 
+    def command_alarm(self, request: RaiseRequest) -> str:
+        """Raise or clear an alarm of level commanded; say what was done. Raises OperationError if there is none."""
+        done = self._commanded.command(request)
+        self._is_due_sooner.set()
+        return done
+
+    def hurry(self, request: HurryRequest) -> str:
+        """Read groups more densely for a while, or no longer; say what was granted. Raises OperationError if none of
+        them is here."""
+        return self._hurried.hurry(request)
+
     def test_output(self, name: str, lasts_s: float) -> str:
         """Switch an output on for some seconds; say what was done. Raises OperationError if it cannot be tested now."""
         output = self._outputs.get(name)
@@ -306,6 +334,8 @@ class Acquisition:
             self._raised[rule.name] = record
         if not change.standing:
             self._raised.pop(rule.name, None)
+        if change.change == CLEARED and rule.level == COMMANDED:
+            self._mandates.drop(RAISE, (rule.name,))
         self._store.put_event(record)
 
     def _record(self, change: Change) -> AlarmRecord | StandingRecord:
@@ -361,6 +391,10 @@ class Acquisition:
         """The accounting of every scan group."""
         read = {name: health for collector in self._collectors for name, health in collector.groups().items()}
         return read | self._pipeline.groups()
+
+    def hurried(self) -> dict[str, float]:
+        """The groups that are read more densely than configured: their periods now, in s."""
+        return self._hurried.granted()
 
     def buses(self, uptime_s: float) -> dict[str, BusHealth]:
         """The state of every bus."""

@@ -45,6 +45,7 @@ from edge.live import Newest
 from edge.local.opening import open_local
 from edge.local.site import Arrival, Nameplate
 from edge.local.workplace import Workplace
+from edge.mandates import Mandates
 from edge.operating import Operation, OperationError
 from edge.outputs import Means
 from edge.outputs.program import FOLDER as PROGRAMS_FOLDER
@@ -65,6 +66,7 @@ from provisioning.signing import read_public_key
 from wire.claim import Issued
 from wire.command import Command
 from wire.health import Health
+from wire.mandate import HurryRequest, RaiseRequest
 from wire.twin import AlarmInfo, Desired, DeviceInfo, Reported
 
 log = logging.getLogger(__name__)
@@ -72,6 +74,7 @@ log = logging.getLogger(__name__)
 SPOOL_LOOK_S = 1.0
 LAST_SEND_S = 3.0
 """How long the uplink may still send when the agent stops. What remains is in the spool."""
+MANDATES_FILE = "mandates.json"
 MACHINE_FILES = (
     Path("/sys/class/dmi/id/product_uuid"),
     Path("/proc/device-tree/serial-number"),
@@ -112,6 +115,7 @@ class Agent:
         self._jitter = random.Random()  # noqa: S311 - spreads polls, guards nothing
         self._newest = Newest(clock.wall_at)
         self._means = make_means(boot, folder)
+        self._mandates = Mandates(data / MANDATES_FILE)
         self._acquisition: Acquisition | None = None
         self._applying = Applying(
             seed,
@@ -149,7 +153,7 @@ class Agent:
         self._inspection = Inspection(self._site)
         key = read_command_key(folder / uplink.command_key_file) if uplink.command_key_file else None
         diagnosis = Diagnosis(self, store, clock, data, lambda: self._acquisition)
-        handlers = {**make_handlers(self.uplink, self.operate, self.test_output), **diagnosis.handlers()}
+        handlers = {**make_handlers(self.uplink, self), **diagnosis.handlers()}
         self._commander = Commander(boot.gateway.id, key, ledger, store, clock, handlers)
 
     def _see(self, configuration: Configuration) -> dict[str, Sight] | None:
@@ -278,7 +282,14 @@ class Agent:
             self._applying.changed.clear()
             before = await self._stood()
             self._acquisition = Acquisition(
-                self._applying.configuration, self._store, self._newest, self._clock, before, self._jitter, self._means
+                self._applying.configuration,
+                self._store,
+                self._newest,
+                self._clock,
+                before,
+                self._jitter,
+                self._means,
+                self._mandates,
             )
             self._newest.keep(self._acquisition.group_names)
             self.uplink.ask_report()
@@ -334,6 +345,19 @@ class Agent:
         if self._acquisition is None:
             raise OperationError("no output is there yet", hint="try again in a moment")
         return self._acquisition.test_output(name, lasts_s)
+
+    def command_alarm(self, request: RaiseRequest) -> str:
+        """Raise or clear an alarm that may be commanded. Raises OperationError if there is none of that name."""
+        return self._running().command_alarm(request)
+
+    def hurry(self, request: HurryRequest) -> str:
+        """Read groups more densely for a while. Raises OperationError if none of them is here."""
+        return self._running().hurry(request)
+
+    def _running(self) -> Acquisition:
+        if self._acquisition is None:
+            raise OperationError("nothing is acquired yet", hint="try again in a moment")
+        return self._acquisition
 
     def take_command(self, command: Command) -> None:
         """Take what the fleet wants done once."""
@@ -396,6 +420,7 @@ class Agent:
             spool_written_bytes=self._store.figures.written_bytes,
             spool_written_per_record=self._store.figures.written_per_record,
             link=self.uplink.link(),
+            hurried=acquisition.hurried() if acquisition else {},
         )
 
     def state(self) -> State:

@@ -24,6 +24,7 @@ Level = Literal[
     "total",
     "combined",
     "output-fault",
+    "commanded",
 ]
 
 
@@ -35,12 +36,15 @@ class AlarmRule(msgspec.Struct, frozen=True, kw_only=True):
 
     tag: Annotated[
         Annotated[str, Meta(pattern=TAG_NAME.replace("^", "^(|", 1).replace("$", ")$"), examples=["gd-01.gas"])],
-        Meta(description="full name of the tag it watches; none of `combined` and `output-fault`"),
+        Meta(description="full name of the tag it watches; none of `combined`, `output-fault` and `commanded`"),
     ] = ""
     level: Annotated[Level, Meta(description="its kind, and how far out")]
     label: Annotated[
         Annotated[str, Meta(pattern=NAME.replace("^", "^(|", 1).replace("$", ")$"), max_length=64)],
-        Meta(description="tells apart several of a kind on one tag; `combined` needs one, `output-fault` the output's"),
+        Meta(
+            description="tells apart several of a kind on one tag; `combined` and `commanded` need one, `output-fault`"
+            " the output's"
+        ),
     ] = msgspec.field(default="", name="name")
     limit: Annotated[float | None, Meta(description="raised at or beyond it, in the tag's unit")] = None
     deadband: Annotated[float, Meta(ge=0, description="how far back from the limit it clears")] = 0.0
@@ -76,6 +80,10 @@ class AlarmRule(msgspec.Struct, frozen=True, kw_only=True):
     of: Annotated[tuple[str, ...], Meta(description="of `combined`: names of the alarms that go into it")] = ()
     need: Annotated[
         Annotated[int, Meta(ge=1)] | None, Meta(description="of `combined`: how many of them make it an alarm")
+    ] = None
+    lasts_s: Annotated[
+        Annotated[float, Meta(gt=0, le=7 * 86400)] | None,
+        Meta(description="of `commanded`: so long after the fleet last raised it, it clears by itself"),
     ] = None
     priority: Annotated[int, Meta(ge=1, le=4, description="1 is the most urgent")] = 2
     on_delay_s: Annotated[Seconds, Meta(description="how long it must hold before it is raised")] = 0.0
@@ -146,6 +154,7 @@ LEVEL_KEYS: Mapping[str, LevelKeys] = {
     "total": LevelKeys(("tag", "limit", "window_s", "kind"), ("deadband", "wrap")),
     "combined": LevelKeys(("label", "of", "need"), ("window_s",)),
     "output-fault": LevelKeys(("label",)),
+    "commanded": LevelKeys(("label", "lasts_s")),
 }
 _OWN_KEYS = {key for keys in LEVEL_KEYS.values() for key in (*keys.needs, *keys.allows)} - {"label"}
 FOREIGN_KEYS: Mapping[str, tuple[str, ...]] = {
@@ -157,6 +166,8 @@ FILE_KEYS = {"label": "name"}
 """How a key is called in the file, where that is not the attribute's name."""
 OUTPUT_FAULT: Literal["output-fault"] = "output-fault"
 """The level of an output that does not answer: such an alarm is called `<output>:output-fault`."""
+COMMANDED: Literal["commanded"] = "commanded"
+"""The level of an alarm that the fleet raises by a command, whatever is measured here: called `<name>:commanded`."""
 LIMITS = ("high-high", "high", "low", "low-low")
 """The levels that are a limit of the value itself."""
 

@@ -10,12 +10,13 @@ import asyncio
 import logging
 import random
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import msgspec
 
 from drivers.base import Group, Scan, bad_scan
 from drivers.errors import DeviceError, DriverError, FrameError, LinkError, LinkTimeoutError, SettingsError
+from edge.hurrying import Ask, Hurries
 from edge.line import Line
 from edge.schedule import NS, Schedule
 from edge.trial import Sight, bus_place, device_place
@@ -26,6 +27,8 @@ log = logging.getLogger(__name__)
 Sink = Callable[[Scan], None]
 Journal = Callable[[str, str], None]
 """Takes an event and its detail for the fleet to keep."""
+HURRY_OVER = "hurry-over"
+"""The event that a group is read as configured again."""
 
 BACKOFF_FIRST_S = 0.5
 BACKOFF_MOST_S = 10.0
@@ -55,7 +58,14 @@ class Collector:
     """Runs one bus: reads it for ever and hands every scan to ``sink``, in the same step that produced it."""
 
     def __init__(
-        self, line: Line, sink: Sink, *, mono_ns: Callable[[], int], jitter: random.Random, journal: Journal
+        self,
+        line: Line,
+        sink: Sink,
+        *,
+        mono_ns: Callable[[], int],
+        jitter: random.Random,
+        journal: Journal,
+        calmed: Callable[[Sequence[str]], None] = lambda _: None,
     ) -> None:
         self.line = line
         self.counts = {scan_group.group.name: GroupCount() for scan_group in line.bus.groups}
@@ -64,6 +74,10 @@ class Collector:
         self._mono_ns = mono_ns
         self._jitter = jitter
         self._journal = journal
+        self._calmed = calmed
+        self._hurries = Hurries(line.bus.groups)
+        self._has_new_pace = False
+        self._waking: asyncio.Future[None] | None = None
         self._schedule: Schedule | None = None
         self._came: Counter[str] = Counter()
         self._retry_ns = 0
@@ -99,6 +113,37 @@ class Collector:
         )
         return found
 
+    @property
+    def hurries(self) -> Hurries:
+        """What is asked of this bus. To be asked only; it is changed by `hurry` and `calm`."""
+        return self._hurries
+
+    def device_of(self, group: str) -> str:
+        """The device that a group is read from."""
+        return self._groups[group].device_name
+
+    def hurry(self, asks: Mapping[str, Ask]) -> None:
+        """Read groups more densely for a while, as far as the line can bear. Not for a line that speaks by itself."""
+        self._hurries.ask(asks, self._mono_ns())
+        self._wake()
+
+    def calm(self, names: Iterable[str]) -> None:
+        """Read groups as configured again."""
+        self._tell_over(self._hurries.stop(names, self._mono_ns()))
+        self._wake()
+
+    def _wake(self) -> None:
+        """The next due time may come sooner than the one that is waited for."""
+        self._has_new_pace = True
+        if self._waking is not None and not self._waking.done():
+            self._waking.set_result(None)
+
+    def _tell_over(self, names: Sequence[str]) -> None:
+        if names:
+            self._calmed(names)
+        for name in names:
+            self._journal(HURRY_OVER, f"{name} every {self._hurries.period_s(name):g} s again")
+
     async def run(self) -> None:
         """Acquire until cancelled. Run again after a failure, it goes on where it was: what it slept over is missed."""
         try:
@@ -115,13 +160,36 @@ class Collector:
         schedule = self._schedule
         while True:
             now_ns = self._mono_ns()
+            if self._has_new_pace or now_ns >= self._hurries.due_ns:
+                self._take_pace(schedule, now_ns)
             if now_ns < schedule.due_ns:
-                await asyncio.sleep((schedule.due_ns - now_ns) / NS)
+                await self._rest((schedule.due_ns - now_ns) / NS)
+                if self._has_new_pace:
+                    continue
                 now_ns = self._mono_ns()
             scan_group, missed = schedule.take(now_ns)
             self.counts[scan_group.group.name].missed += missed
             await self._scan(scan_group.group, now_ns)
             schedule.done()
+
+    def _take_pace(self, schedule: Schedule, now_ns: int) -> None:
+        """Lay the due times by what is granted now."""
+        self._has_new_pace = False
+        if now_ns >= self._hurries.due_ns:
+            self._tell_over(self._hurries.end(now_ns))
+        for name in self.counts:
+            schedule.pace(name, self._hurries.granted.get(name), now_ns)
+
+    async def _rest(self, seconds: float) -> None:
+        """Sleep, or until there is another pace."""
+        loop = asyncio.get_running_loop()
+        self._waking = waking = loop.create_future()
+        timer = loop.call_later(seconds, _end_rest, waking)
+        try:
+            await waking
+        finally:
+            timer.cancel()
+            self._waking = None
 
     async def _scan(self, group: Group, now_ns: int) -> None:
         quality = Quality.BAD_LINK if now_ns < self._retry_ns else self.line.silence.holds(group, now_ns)
@@ -136,6 +204,7 @@ class Collector:
             log.debug("driver %s", self.line.bus.kind.kind, exc_info=error)
             self._fail(group, FrameError(f"the driver broke down: {type(error).__name__}: {error}"), now_ns)
         else:
+            self._hurries.note(group.name, self._mono_ns() - now_ns)
             self._note_answer(group)
             self._hand_over(scan)
 
@@ -213,6 +282,11 @@ class Collector:
             count.good_ns = scan.mono_ns
         else:
             count.bad += 1
+
+
+def _end_rest(waking: asyncio.Future[None]) -> None:
+    if not waking.done():
+        waking.set_result(None)
 
 
 def quality_of(error: DriverError) -> Quality:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
-from collections.abc import Mapping
+from collections.abc import Coroutine, Mapping
 
 import msgspec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
@@ -21,8 +21,9 @@ from edge.errors import DocumentError
 from edge.handlers import Handler
 from edge.operating import OperationError
 from edge.store import Store
+from edge.supervise import end
 from provisioning.signing import verify
-from wire.command import DONE, FAILED, INTERRUPTED, LIFETIME_MOST_NS, REFUSED, Command, Order
+from wire.command import DONE, FAILED, INTERRUPTED, LIFETIME_MOST_NS, REFUSED, Command, Order, decode_order
 from wire.errors import DecodeError
 from wire.record import AuditRecord
 
@@ -81,7 +82,9 @@ class Commander:
         self._clock = clock
         self._handlers = handlers
         self._waiting: asyncio.Queue[Command] = asyncio.Queue(WAITING_MOST)
-        self._long: asyncio.TaskGroup | None = None
+        self._urgent: asyncio.Queue[Command] = asyncio.Queue(WAITING_MOST)
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._broken: asyncio.Future[None] | None = None
         self._told_at = -math.inf
         self.ignored: dict[str, int] = {}
         """Commands that did nothing, by reason."""
@@ -98,21 +101,47 @@ class Commander:
     def take(self, command: Command) -> None:
         """Take a command as it came; never waits."""
         try:
-            self._waiting.put_nowait(command)
+            (self._urgent if self._seems_urgent(command) else self._waiting).put_nowait(command)
         except asyncio.QueueFull:
             log.warning("too many commands at once: one is dropped, the fleet sends it again")
 
+    def _seems_urgent(self, command: Command) -> bool:
+        """Whether it says to be one that waits for no other; whose it is, is looked at when its turn comes."""
+        try:
+            handler = self._handlers.get(decode_order(command.order).name)
+        except DecodeError:
+            return False
+        return handler is not None and handler.is_urgent
+
     async def run(self) -> None:
-        """Carry out commands one after the other, long ones beside them, until cancelled."""
+        """Carry out commands one after the other, until cancelled. What is urgent waits only for its like, and nothing
+        waits for what is long."""
         for taken in self._ledger.unanswered:
             detail = f"{taken.name} of {taken.author}: the agent ended meanwhile"
             await self._answer(taken.id, INTERRUPTED, detail)
-        async with asyncio.TaskGroup() as self._long:
-            await self._carry_out_all()
+        self._broken = asyncio.get_running_loop().create_future()
+        try:
+            for name, queue in (("urgent", self._urgent), ("others", self._waiting)):
+                self._begin(self._serve(queue), f"commands[{name}]")
+            await self._broken
+        finally:
+            await end(*self._tasks)
 
-    async def _carry_out_all(self) -> None:
+    def _begin(self, work: Coroutine[None, None, None], name: str) -> None:
+        """Do something beside the rest. No task group: that cancels once, and a driver may take no notice."""
+        task = asyncio.create_task(work, name=name)
+        self._tasks.add(task)
+        task.add_done_callback(self._note_end)
+
+    def _note_end(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        error = None if task.cancelled() else task.exception()
+        if error is not None and self._broken is not None and not self._broken.done():
+            self._broken.set_exception(error)
+
+    async def _serve(self, queue: asyncio.Queue[Command]) -> None:
         while True:
-            command = await self._waiting.get()
+            command = await queue.get()
             try:
                 await self.carry_out(command)
             except DocumentError as error:  # nothing was done: the fleet sends it again
@@ -126,18 +155,33 @@ class Commander:
         now_ns = self._clock.wall_at(self._clock.mono_ns())
         if reason := why_ignored(order, self._gateway, now_ns, self._ledger.floor_ns):
             self._ignore(reason)
-        elif not self._ledger.knows(order.id):
+        elif not self._ledger.knows(order.id) and self._remember(order, now_ns):
+            handler = self._handlers.get(order.name)
+            if handler is not None and handler.is_long and self._broken is not None:
+                self._begin(self._conclude(order, now_ns), f"command[{order.id}]")
+            else:
+                await self._conclude(order, now_ns)
+
+    def _remember(self, order: Order, now_ns: int | None) -> bool:
+        """Remember a command before anything is done; tell whether it is to be done. Raises DocumentError.
+
+        What is urgent is done though the disk is full or broken: it is done anew when it comes anew, until it expires.
+        """
+        handler = self._handlers.get(order.name)
+        is_urgent = handler is not None and handler.is_urgent
+        try:
             if now_ns is not None:
                 self._ledger.forget(now_ns)
             if self._ledger.is_full:
-                self._ignore("too many")
-                return
+                if not is_urgent:
+                    self._ignore("too many")
+                return is_urgent
             self._ledger.take(order)
-            handler = self._handlers.get(order.name)
-            if handler is not None and handler.is_long and self._long is not None:
-                self._long.create_task(self._conclude(order, now_ns), name=f"command[{order.id}]")
-            else:
-                await self._conclude(order, now_ns)
+        except DocumentError as error:
+            if not is_urgent:
+                raise
+            log.error("a command is carried out though it cannot be remembered: %s", error)
+        return True
 
     async def _conclude(self, order: Order, now_ns: int | None) -> None:
         await self._answer(order.id, *await self._act(order, now_ns))

@@ -6,7 +6,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Protocol
 
 import msgspec
 from msgspec import Meta
@@ -15,6 +15,7 @@ from edge.operating import Operation
 from edge.uplink import Uplink
 from wire.alarm import ACTIONS, AlarmRequest
 from wire.command import Order
+from wire.mandate import HURRY, RAISE, HurryRequest, RaiseRequest
 
 TEST_MOST_S = 30
 """So long an output may be on for a test, in seconds."""
@@ -26,11 +27,13 @@ class Handler(msgspec.Struct, frozen=True):
 
     It raises OSError, ValueError or RuntimeError where that could not be done, OperationError where it is refused.
     What ``is_long`` does not keep the commands behind it waiting: somebody may acknowledge an alarm meanwhile.
+    ``is_urgent``: it is carried out even if it cannot be remembered, for doing it twice is as doing it once.
     """
 
     arguments: type[msgspec.Struct]
     act: Callable[[Any, Order], Awaitable[str]]
     is_long: bool = False
+    is_urgent: bool = False
 
 
 class NoArguments(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -69,9 +72,23 @@ class OutputTest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
     seconds: Annotated[float, Meta(ge=1, le=TEST_MOST_S)] = 5.0
 
 
-def make_handlers(
-    uplink: Uplink, operate: Callable[[Operation], str], test_output: Callable[[str, float], str]
-) -> Mapping[str, Handler]:
+class Plant(Protocol):
+    """What commands reach of what is acquired. Each says what was done, and raises OperationError if it is refused."""
+
+    def operate(self, operation: Operation) -> str:
+        """Do what an operator asks of an alarm."""
+
+    def test_output(self, name: str, lasts_s: float) -> str:
+        """Switch an output on for some seconds."""
+
+    def command_alarm(self, request: RaiseRequest) -> str:
+        """Raise or clear an alarm that may be commanded."""
+
+    def hurry(self, request: HurryRequest) -> str:
+        """Read groups more densely for a while."""
+
+
+def make_handlers(uplink: Uplink, plant: Plant) -> Mapping[str, Handler]:
     """Make the table of what this gateway carries out."""
 
     async def report(_: NoArguments, _order: Order) -> str:
@@ -83,15 +100,27 @@ def make_handlers(
         return "the connection is built again"
 
     async def test(arguments: OutputTest, _order: Order) -> str:
-        return test_output(arguments.output, arguments.seconds)
+        return plant.test_output(arguments.output, arguments.seconds)
+
+    async def command_alarm(request: RaiseRequest, _order: Order) -> str:
+        return plant.command_alarm(request) + _say_why(request.why)
+
+    async def hurry(request: HurryRequest, _order: Order) -> str:
+        return plant.hurry(request) + _say_why(request.why)
 
     return {
         "report": Handler(NoArguments, report),
         "reconnect": Handler(NoArguments, reconnect),
         "output-test": Handler(OutputTest, test),
+        RAISE: Handler(RaiseRequest, command_alarm, is_urgent=True),
+        HURRY: Handler(HurryRequest, hurry),
         "log-level": Handler(LogLevelArguments, LogLevel(logging.getLogger()).act),
-        **{f"alarm-{action}": Handler(AlarmRequest, partial(_operate, operate, action)) for action in ACTIONS},
+        **{f"alarm-{action}": Handler(AlarmRequest, partial(_operate, plant.operate, action)) for action in ACTIONS},
     }
+
+
+def _say_why(why: str) -> str:
+    return f" ({why})" if why else ""
 
 
 async def _operate(operate: Callable[[Operation], str], action: str, request: AlarmRequest, order: Order) -> str:

@@ -34,7 +34,9 @@ class _Grid(msgspec.Struct):
     period_ns: int
     index: int
     start: int
-    """The first ``index``."""
+    """The first ``index``; less, where the grid was laid anew, by what lay behind then."""
+    usual_begin_ns: int
+    """``begin_ns`` by the configuration."""
 
     @property
     def due_ns(self) -> int:
@@ -69,6 +71,29 @@ class Schedule:
         grid.index += 1
         heapq.heapreplace(self._heap, (grid.due_ns, order))
 
+    def pace(self, name: str, period_s: float | None, now_ns: int) -> None:
+        """Read a group every so often from now on, None: as configured again, on its old grid. What lay behind stays
+        counted. Not between `take` and `done`.
+        """
+        grid = next(grid for grid in self._grids if grid.scan_group.group.name == name)
+        usual_ns = _period_ns(grid.scan_group)
+        period_ns = usual_ns if period_s is None else round(period_s * NS)
+        if period_ns == grid.period_ns:
+            return
+        passed = grid.index - grid.start
+        is_usual = period_ns == usual_ns
+        if is_usual:
+            grid.begin_ns = grid.usual_begin_ns
+        elif grid.period_ns == usual_ns:
+            grid.begin_ns = _on_tick(now_ns, _tick_ns(period_ns))
+        else:  # the pace changes a little: what is due soon stays due then
+            grid.begin_ns = min(grid.due_ns, _on_tick(now_ns + period_ns, _tick_ns(period_ns)))
+        grid.period_ns = period_ns
+        grid.index = max(-((grid.begin_ns - now_ns) // period_ns), 0) if is_usual else 0
+        grid.start = grid.index - passed
+        self._heap = [(grid.due_ns, order) for order, grid in enumerate(self._grids)]
+        heapq.heapify(self._heap)
+
     def passed(self) -> dict[str, int]:
         """How many due times of each group lie behind, read or missed: what the grid says, whatever was counted."""
         return {grid.scan_group.group.name: grid.index - grid.start for grid in self._grids}
@@ -76,12 +101,20 @@ class Schedule:
 
 def _make_grid(scan_group: ScanGroup, now_ns: int, share: float) -> _Grid:
     """Begin the grid at a share of the period. If that is far away, the group is read once before, within a second."""
-    period_ns = round((scan_group.poll_s or PERIOD_S) * NS)
-    tick_ns = min(period_ns // TICKS, round(TICK_MOST_S * NS))
+    period_ns = _period_ns(scan_group)
+    tick_ns = _tick_ns(period_ns)
     first_ns = _on_tick(now_ns + round(share * min(period_ns, FIRST_MOST_S * NS)), tick_ns)
     begin_ns = _on_tick(now_ns + round(share * period_ns), tick_ns)
     start = -1 if first_ns < begin_ns else 0
-    return _Grid(scan_group, first_ns, begin_ns, period_ns, index=start, start=start)
+    return _Grid(scan_group, first_ns, begin_ns, period_ns, index=start, start=start, usual_begin_ns=begin_ns)
+
+
+def _period_ns(scan_group: ScanGroup) -> int:
+    return round((scan_group.poll_s or PERIOD_S) * NS)
+
+
+def _tick_ns(period_ns: int) -> int:
+    return min(period_ns // TICKS, round(TICK_MOST_S * NS))
 
 
 def _on_tick(at_ns: int, tick_ns: int) -> int:

@@ -19,7 +19,7 @@ from typing import Any
 import msgspec
 
 from drivers.base import DriverKind, find, kinds
-from edge.alarm_settings import OUTPUT_FAULT, AlarmRule, TemplateEntry
+from edge.alarm_settings import COMMANDED, OUTPUT_FAULT, AlarmRule, TemplateEntry
 from edge.configuration import BOOT_TABLES
 from edge.mistakes import example
 from edge.output_settings import OutputEntry
@@ -65,7 +65,7 @@ def configuration_schema() -> dict[str, Any]:
     drivers = [find(kind) for kind in kinds()]
     boot = {name: _table(model) for name, model in BOOT_TABLES.items()}
     alarm = _table(AlarmRule) | {
-        "anyOf": [{"required": ["tag"]}, {"properties": {"level": {"enum": ["combined", OUTPUT_FAULT]}}}]
+        "anyOf": [{"required": ["tag"]}, {"properties": {"level": {"enum": ["combined", OUTPUT_FAULT, COMMANDED]}}}]
     }
     desired = {
         "bus": _array({"oneOf": [_bus(driver) for driver in drivers]}),

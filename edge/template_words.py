@@ -36,6 +36,7 @@ CHINESE: Mapping[str, str] = {
     "total": "累计",
     "combined": "组合",
     "output-fault": "输出故障",
+    "commanded": "平台指令",
     "limit": "限值",
     "direction": "方向",
     "rising": "上升",

@@ -20,6 +20,7 @@ from fleet.alarms import service as alarms
 from fleet.alarms import views as _alarms
 from fleet.api import EXTENSION, INT_MAX, PREFIX, add_error_mapper
 from fleet.bootstrap import Services
+from fleet.chains import views as _chains
 from fleet.claims import views as enrolment
 from fleet.commands import views as _commands
 from fleet.configs import template_views as _templates
@@ -49,7 +50,7 @@ HEALTH_WITHIN_MS = 1000
 """A probe wants an answer sooner than a page does: it waits no longer for another writer."""
 BLUEPRINTS = (
     _gateways, _readings, _alarms, _configs, _templates, _commands, _diagnosis, _relay, _ledger, _notifications, _sites,
-    _kits, _rollouts, _updates, _quakes,
+    _kits, _rollouts, _updates, _quakes, _chains,
 )  # fmt: skip
 
 

@@ -18,6 +18,7 @@ from fleet.audit import cli as cli_audit
 from fleet.audit import service as audit
 from fleet.authority import cli as cli_authority
 from fleet.bootstrap import Services, bootstrap, check_database, describe
+from fleet.chains import cli as cli_chains
 from fleet.claims import cli as cli_claims
 from fleet.commands import cli as cli_commands
 from fleet.commands.keys import PUBLIC_FILE, write_public
@@ -83,6 +84,7 @@ def build_parser() -> argparse.ArgumentParser:
     cli_audit.add(commands, _command, _with_services)
     cli_notifications.add(commands, _command)
     cli_quakes.add(commands, _command, _with_services)
+    cli_chains.add(commands, _command, _with_services)
     _add_backup(commands)
     return parser
 

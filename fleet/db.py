@@ -49,6 +49,7 @@ def load_models() -> None:
     from fleet.alarms import models as alarms
     from fleet.audit import models as audit
     from fleet.certificates import models as certificates
+    from fleet.chains import models as chains
     from fleet.claims import models as claims
     from fleet.commands import models as commands
     from fleet.commissioning import models as commissioning
@@ -72,6 +73,7 @@ def load_models() -> None:
         alarms,
         audit,
         certificates,
+        chains,
         claims,
         commands,
         commissioning,

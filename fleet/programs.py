@@ -66,11 +66,13 @@ def _relay(services: Services) -> None:
 
 def _upkeep(services: Services) -> None:
     from fleet.certificates.publishing import Announcer
+    from fleet.chains.program import Chains
     from fleet.rollouts.engine import Engine
     from fleet.upkeep import Upkeep
     from fleet.watcher import Watcher
 
     program, watcher, announcer, engine = Upkeep(services), Watcher(services), Announcer(services), Engine(services)
+    chains = Chains(services)
 
     async def all_of_it() -> None:
         async with asyncio.TaskGroup() as group:
@@ -78,6 +80,7 @@ def _upkeep(services: Services) -> None:
             group.create_task(watcher.run(), name="watcher")
             group.create_task(announcer.run(), name="announcer")
             group.create_task(engine.run(), name="rollouts")
+            group.create_task(chains.run(), name="chains")
 
     with _metrics(services.settings.upkeep_metrics, program.registry, program.health):
         _until_told(all_of_it)

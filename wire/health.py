@@ -77,6 +77,7 @@ class Health(msgspec.Struct, frozen=True, kw_only=True):
 
     ``spool_written_bytes`` is what the spool made the disk write since the agent's start, and
     ``spool_written_per_record`` that for each record which the fleet committed in this time, 0 while there is none.
+    ``hurried`` names the scan groups that the fleet has read more densely than configured: {group: its period now, s}.
     """
 
     release: str
@@ -92,3 +93,4 @@ class Health(msgspec.Struct, frozen=True, kw_only=True):
     spool_written_bytes: int = 0
     spool_written_per_record: float = 0.0
     link: LinkHealth = LinkHealth()
+    hurried: dict[str, float] = {}

@@ -162,6 +162,12 @@ class Alarms:
         changes = self._catch_up(one, now_ns)
         return changes + self._tell(one, one.heed(None, 0, now_ns, verdict=holds != one.alarm.is_active), now_ns)
 
+    def command(self, name: str, now_ns: int, ends_ns: int) -> list[Change]:
+        """Have an alarm of level commanded hold until a time, or end now; return the changes it brings."""
+        one = self._all[name]
+        changes = self._catch_up(one, now_ns)
+        return changes + self._tell(one, one.command(now_ns, ends_ns), now_ns)
+
     def _catch_up(self, one: Watched, now_ns: int) -> list[Change]:
         """Tell what a delay that ended before this time brings, so that what comes now does not undo it unsaid."""
         return self._tell(one, one.tick(now_ns), now_ns) if one.is_overdue(now_ns) else []

@@ -11,7 +11,7 @@ from wire.sample import Quality, Value
 OccurrenceAt = Callable[[int], int]
 """Names what is raised at a monotonic time: never 0, and never the same for two."""
 
-ENDS_BY_ITSELF = ("bad", "silent", "combined", "output-fault")
+ENDS_BY_ITSELF = ("bad", "silent", "combined", "output-fault", "commanded")
 """Levels whose off-delay needs no further value to end: that there is a value is what they wait for."""
 
 
@@ -19,6 +19,7 @@ class Watched:
     """``value`` and ``quality`` are those that last spoke for a change, ``mono_ns`` their time."""
 
     __slots__ = (
+        "_ends_ns",
         "_is_silence",
         "_occurrence_at",
         "_off_ns",
@@ -48,6 +49,7 @@ class Watched:
         self._on_ns = int(rule.on_delay_s * NS) + self._silent_ns
         self._off_ns = int(rule.off_delay_s * NS)
         self._since_ns = NEVER
+        self._ends_ns = NEVER
 
     def start(self, now_ns: int) -> None:
         """Silence counts from the start on: what never speaks is silent, too."""
@@ -72,6 +74,12 @@ class Watched:
             self._since_ns = mono_ns
         return self._change(mono_ns)
 
+    def command(self, now_ns: int, ends_ns: int) -> Words:
+        """Have it hold until a time, whatever is measured; one that is past ends it."""
+        holds = ends_ns > now_ns
+        self._ends_ns = ends_ns if holds else NEVER
+        return self.heed(None, 0, now_ns, verdict=holds != self.alarm.is_active)
+
     def is_overdue(self, now_ns: int) -> bool:
         """Tell whether a delay has ended before this time, and `tick` has not come yet to say so."""
         return self._since_ns != NEVER and now_ns > self._delay_ends_ns
@@ -79,6 +87,8 @@ class Watched:
     def tick(self, now_ns: int) -> Words:
         """Let time pass."""
         words = list(self.alarm.pass_time(now_ns))
+        if now_ns >= self._ends_ns:
+            words += self.command(now_ns, now_ns)
         if now_ns >= self._delay_ends_ns:
             words += self._change(now_ns)
             self.mono_ns = max(now_ns, self.mono_ns)
@@ -114,7 +124,7 @@ class Watched:
     @property
     def due_ns(self) -> int:
         """When `tick` has something to do."""
-        return min(self.alarm.due_ns, self._delay_ends_ns)
+        return min(self.alarm.due_ns, self._delay_ends_ns, self._ends_ns)
 
     @property
     def band(self) -> Band:

@@ -75,6 +75,10 @@ ROLLOUT = Own("rollout-paused", 2, subjects=True)
 """A rollout, which the alarm is named after by its number, has paused by itself: too many gateways failed."""
 EARTHQUAKE = Own("earthquake", 3, subjects=True)
 """Stations felt an earthquake (`fleet.quakes`), by whose number the alarm is named; its class sets the priority."""
+CHAIN = Own("chain-undone", 1, subjects=True)
+"""Somebody has not done what a quake set going (`fleet.chains`)."""
+INSPECTION = Own("inspection", 2, subjects=True)
+"""After a quake there are places to be looked at that nobody has ticked off (`fleet.chains`)."""
 KINDS = (
     CLONE,
     UNREADABLE,
@@ -89,6 +93,8 @@ KINDS = (
     BEHIND,
     ROLLOUT,
     EARTHQUAKE,
+    CHAIN,
+    INSPECTION,
 )
 _BY_LEVEL = {own.level: own for own in KINDS}
 CALMING = (CLONE, UNREADABLE, CLAIM)

@@ -16,6 +16,7 @@ from fleet.accounts.authorization import ROUTES, Permission
 from fleet.bootstrap import Services
 from fleet.console import (
     alarmviews,
+    chainviews,
     claiming,
     commissioning,
     configviews,
@@ -59,6 +60,7 @@ HEADERS = {
 }
 PAGES = (
     alarmviews,
+    chainviews,
     claiming,
     commissioning,
     configviews,
@@ -102,6 +104,7 @@ MENU = (
     ("alarms", lazy_gettext("Alarms"), ("console.alarms", "console.alarm_statistics", "console.notifications")),
     ("waveforms", lazy_gettext("Waveforms"), ("console.waveforms", "console.waveform")),
     ("quakes", lazy_gettext("Earthquakes"), ("console.quakes", "console.quake")),
+    ("chains", lazy_gettext("Chains"), ("console.chains", "console.chain_firing", "console.change_firing")),
     ("configurations", lazy_gettext("Configurations"), CONFIGURATIONS),
     ("rollouts", lazy_gettext("Updates"), ROLLOUTS),
     ("relay", lazy_gettext("Relay"), ("console.relay",)),
@@ -250,6 +253,9 @@ def add_filters(app: Flask) -> None:
         release_kind=partial(words.find_word, words.RELEASE_KINDS),
         short_title=tagview.shorten_title,
         tag_title=tagview.name_tag,
+        chain_state=partial(words.find_word, words.CHAIN_STATES),
+        chain_kind=partial(words.find_word, words.CHAIN_KINDS),
+        verdict_word=partial(words.find_word, words.VERDICTS),
         kind=tagview.name_kind,
         alarm_link=tagview.link_alarm,
         row_view=tagview.view_row,

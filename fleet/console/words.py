@@ -20,6 +20,7 @@ LEVELS = {
     "total": lazy_gettext("total exceeded"),
     "combined": lazy_gettext("combined alarm"),
     "output-fault": lazy_gettext("output does not answer"),
+    "commanded": lazy_gettext("raised by the fleet"),
     "clock-unset": lazy_gettext("has no time set"),
     "spool-filling": lazy_gettext("fills its spool"),
     "clone": lazy_gettext("speaks from two machines"),
@@ -32,6 +33,8 @@ LEVELS = {
     "destination-behind": lazy_gettext("destination is behind"),
     "rollout-paused": lazy_gettext("rollout has paused"),
     "earthquake": lazy_gettext("earthquake"),
+    "chain-undone": lazy_gettext("chain not carried out by all"),
+    "inspection": lazy_gettext("to be inspected"),
 }
 LOSSES = {
     "quota": lazy_gettext("The spool was full"),
@@ -162,6 +165,24 @@ COMMAND_STATES = {
     "refused": lazy_pgettext("command", "refused"),
     "interrupted": lazy_pgettext("command", "interrupted"),
     "expired": lazy_pgettext("command", "expired"),
+}
+CHAIN_STATES = {
+    **COMMAND_STATES,
+    "unsent": lazy_gettext("could not be sent"),
+    "silent": lazy_gettext("does not answer"),
+}
+VERDICTS = {
+    "fires": lazy_gettext("fires it"),
+    "late": lazy_gettext("was learnt of too late"),
+    "rejected": lazy_gettext("was none"),
+    "far": lazy_gettext("no station that counts"),
+    "questionable": lazy_gettext("one station alone, of questionable quality"),
+    "weak": lazy_gettext("too weak"),
+    "off": lazy_gettext("the rule is off"),
+}
+CHAIN_KINDS = {
+    "raise": lazy_gettext("raise alarm"),
+    "hurry": lazy_gettext("read more often"),
 }
 CHANGE_KINDS = {
     "added": lazy_pgettext("configuration", "added"),

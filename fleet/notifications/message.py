@@ -89,6 +89,7 @@ LEVELS_ZH = {
     "total": "累计量",
     "combined": "组合",
     "output-fault": "输出无应答",
+    "commanded": "平台指令",
     "device-rate": "设备上报率下降",
     "site-rate": "场所上报率下降",
     "certificate": "证书即将到期",
@@ -100,6 +101,8 @@ LEVELS_ZH = {
     "clone": "两台机器使用同一身份",
     "unreadable": "收到无法读取的内容",
     "unnotified": "有人未能通知到",
+    "chain-undone": "联动未全部执行",
+    "inspection": "待巡检",
 }
 
 

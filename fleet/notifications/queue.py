@@ -17,6 +17,7 @@ from fleet.alarms.kinds import read_kinds
 from fleet.alarms.models import Alarm, AlarmEvent
 from fleet.gateways.models import Gateway, Tag
 from fleet.notifications.decide import AlarmNow, Asked, Due, decide
+from fleet.notifications.message import LEVELS_ZH
 from fleet.notifications.models import NoticeRow, NotifyCursor, Watch
 from fleet.notifications.rules import Rules
 from fleet.quakes import service as quakes
@@ -27,6 +28,8 @@ CURSOR = 1
 FLEET_PLACE = "烽燧平台"
 """Where an alarm is that is about no gateway: the name of the fleet manager itself."""
 EARTHQUAKE_SECTOR = "earthquake"
+TOLD = (own.INSPECTION, own.CHAIN)
+"""Alarms of the fleet's own whose detail is told, too."""
 Name = tuple[str, str]
 """Gateway and alarm."""
 
@@ -130,9 +133,20 @@ def read_alarms(session: Session, names: Iterable[Name], *, with_others: bool = 
         if name in wanted or (with_others and (alarm.active or alarm.standing)):
             if alarm.gateway not in kinds:
                 kinds[alarm.gateway] = read_kinds(gateway.reported if gateway else None)
-            kind = kinds[alarm.gateway].get(alarm.name, "")
+            kind = kinds[alarm.gateway].get(alarm.name, "") or _read_told(session, alarm)
             found[name] = _describe(alarm, gateway, site, kind, title or "", unit or "")
     return {name: _describe_quake(session, alarm) for name, alarm in found.items()}
+
+
+def _read_told(session: Session, alarm: Alarm) -> str:
+    """What an alarm of the fleet's own says beyond its name, where people cannot do without: what is to be inspected,
+    and who has not done what was asked."""
+    found = own.find(alarm.name)
+    if found is None or found[0] not in TOLD:
+        return ""
+    query = sa.select(AlarmEvent.detail).where(AlarmEvent.gateway == alarm.gateway, AlarmEvent.alarm == alarm.name)
+    newest = query.where(AlarmEvent.kind == "raised").order_by(AlarmEvent.id.desc()).limit(1)
+    return f"{LEVELS_ZH[alarm.level]}: {session.scalar(newest) or ''}"
 
 
 def _describe(alarm: Alarm, gateway: Gateway | None, site: Site | None, kind: str, title: str, unit: str) -> AlarmNow:

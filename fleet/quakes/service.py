@@ -15,15 +15,18 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from fleet.alarms import own
+from fleet.chains import service as chains
+from fleet.chains.decision import Reading
 from fleet.errors import NotFoundError
 from fleet.quakes import streets
 from fleet.quakes.association import CLOCK_S, NS, Group, Trigger, associate, gather
 from fleet.quakes.felt import Estimate, estimate_all
 from fleet.quakes.models import CLOSED, MERGED, OPEN, REJECTED, Quake, StationQuake
 from fleet.quakes.positions import find_position
-from fleet.quakes.summary import SILENT_NS, Summary, measured_at, summarise
+from fleet.quakes.summary import SILENT_NS, Summary, counts, measured_at, strongest_of_stations, summarise
 from fleet.readings.items import INT_MAX, QUAKE_STATES
 from wire.record import QuakeRecord
+from wire.sample import is_good
 
 AROUND_NS = 600 * NS
 """No chain of reports that is looked at together reaches further than that."""
@@ -230,14 +233,17 @@ def _merge(session: Session, before: Mapping[Key, int | None], after: Mapping[Ke
         quake.state, quake.into, quake.changed_ns = MERGED, into, now_ns
         session.execute(sa.update(StationQuake).where(StationQuake.quake_id == number).values(quake_id=into))
         own.withdraw_alarm(session, own.FLEET, own.EARTHQUAKE, now_ns, str(number))
+        chains.consider(session, number, 0.0, None, None, quake.onset_ns, now_ns, readings=(), is_rejected=True)
 
 
 def _settle(session: Session, quake: Quake, now_ns: int) -> None:
     """Have an event and its alarm follow its reports."""
-    found = summarise(quake.id, _read_reports(session, [quake.id]), now_ns)
+    reports = _read_reports(session, [quake.id])
+    found = summarise(quake.id, reports, now_ns)
     if quake.state == MERGED or found is None:
         return
     quake.state, quake.onset_ns, quake.changed_ns = found.state, found.onset_ns, now_ns
+    _tell_chains(session, found, reports, now_ns)
     subject = str(quake.id)
     if found.state == REJECTED:
         quake.told_grade = 0
@@ -250,6 +256,17 @@ def _settle(session: Session, quake: Quake, now_ns: int) -> None:
         own.raise_anew(session, own.FLEET, own.EARTHQUAKE, detail, now_ns, subject, figures)
     if found.state == CLOSED:
         own.clear_alarm(session, own.FLEET, own.EARTHQUAKE, now_ns, subject)
+
+
+def _tell_chains(session: Session, found: Summary, reports: Sequence[StationQuake], now_ns: int) -> None:
+    """Have the rules that follow from earthquakes know of this one, as it stands now."""
+    readings = [
+        Reading(one.station, one.intensity_gb, one.lat, one.lon, is_good(one.quality) and one.clock != "unset")
+        for one in strongest_of_stations(report for report in reports if counts(report))
+    ]
+    is_rejected = found.state == REJECTED
+    place = found.intensity_gb, found.lat, found.lon
+    chains.consider(session, found.id, *place, found.onset_ns, now_ns, readings=readings, is_rejected=is_rejected)
 
 
 def write_detail(place: str, stations: int) -> str:

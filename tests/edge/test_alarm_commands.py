@@ -45,7 +45,7 @@ class Plant:
         self.restart()
 
     def restart(self) -> None:
-        handlers = make_handlers(cast("Any", None), self.acquisition.operate, self.acquisition.test_output)
+        handlers = make_handlers(cast("Any", None), self.acquisition)
         ledger = CommandLedger(self.path)
         store = cast("Any", self.store)
         self.commander = Commander(GATEWAY, KEY.public_key(), ledger, store, self.clock, handlers)

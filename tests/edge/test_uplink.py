@@ -94,9 +94,11 @@ async def test_commands_are_done_once_over_lost_links_and_restarts(site: Site) -
         assert fleet.reports[0].commands == (
             *(f"alarm-{action}" for action in sorted(ACTIONS)),
             "capture-bus",
+            "hurry",
             "log-level",
             "logs",
             "output-test",
+            "raise",
             "read-device",
             "reconnect",
             "report",

@@ -48,6 +48,7 @@ CLOSED = {
     "MessageRow", "NoticeRow", "NotifyCursor", "Watch", "Quarantined", "Destination", "RelayCursor",
     "Artifact", "DdiClient", "DiagnosisPart", "Rollout", "Quake",
     "Certificate", "Claim", "Enrolment", "EnrolmentEvent", "Kit", "SiteEntry", "WaveCounter",
+    "ChainRule", "ChainQuake", "ChainFiring", "ChainAction", "ChainInspection",
 }  # fmt: skip
 """Tables that no enterprise reads."""
 

@@ -34,7 +34,7 @@ FAMILIES = {
     ),
     "level": (
         "high-high", "high", "low", "low-low", "deviation", "rate", "discrete", "bit", "bad", "silent", "total",
-        "combined", "output-fault",
+        "combined", "output-fault", "commanded",
     ),
     "age": ("s", "min", "h", "d"),
     "for": ("s", "min", "h", "d"),
