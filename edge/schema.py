@@ -25,6 +25,8 @@ from edge.mistakes import example
 from edge.output_settings import OutputEntry
 from edge.release import RELEASE
 from edge.settings import BusEntry, Check, DerivedEntry, DeviceEntry, GroupEntry, Report, TagEntry
+from edge.stations.settings import ChannelEntry, CoincidenceEntry, StationEntry, StructureEntry
+from seismic.analyser import AnalyserSettings
 from wire.schema import format_schema, keep
 
 Model = type[msgspec.Struct]
@@ -43,6 +45,11 @@ FLEET_MODELS: Mapping[str, Model] = {
     "[device.group.tag.check]": Check,
     "[device.group.tag.report]": Report,
     "[[device.derived]]": DerivedEntry,
+    "[[station]]": StationEntry,
+    "[[station.channels]]": ChannelEntry,
+    "[station.analyser]": AnalyserSettings,
+    "[station.coincidence]": CoincidenceEntry,
+    "[station.structure]": StructureEntry,
     "[[template]]": TemplateEntry,
     "[[alarm]]": AlarmRule,
     "[[output]]": OutputEntry,
@@ -65,6 +72,7 @@ def configuration_schema() -> dict[str, Any]:
     desired = {
         "bus": _array({"oneOf": [_bus(driver) for driver in drivers]}),
         "device": _array({"anyOf": [device_table(driver, has_profile=p) for driver in drivers for p in (False, True)]}),
+        "station": _array(_station()),
         "template": _array({**_table(TemplateEntry), "additionalProperties": True}),
         "alarm": _array({"$ref": "#/$defs/alarm"}),
         "output": _array(_table(OutputEntry)),
@@ -120,6 +128,18 @@ def device_table(driver: DriverKind, *, has_profile: bool) -> dict[str, Any]:
         device["required"] = [*device["required"], "group"]
         device["properties"]["profile"] = {"const": ""}
     return device
+
+
+def _station() -> dict[str, Any]:
+    """Make the schema of a [[station]], whose parts are tables of their own."""
+    table = _table(StationEntry)
+    parts = {"analyser": AnalyserSettings, "coincidence": CoincidenceEntry, "structure": StructureEntry}
+    table["properties"]["channels"] = _array(_table(ChannelEntry)) | {"minItems": 1}
+    # An empty table is none.
+    table["properties"] |= {
+        key: {"anyOf": [_table(model), {"type": "object", "maxProperties": 0}]} for key, model in parts.items()
+    }
+    return table
 
 
 def _with_rules(tag: dict[str, Any]) -> dict[str, Any]:

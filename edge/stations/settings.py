@@ -1,0 +1,188 @@
+"""What a configuration says of a seismic station, and what it comes to once its tags are found."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import Meta
+
+from edge.names import Name, TagName
+from seismic.analyser import AnalyserSettings
+
+Unit = Literal["m/s2", "g", "gal", "m/s"]
+
+ACCELERATIONS: Mapping[str, float] = {"m/s2": 1.0, "g": 9.80665, "gal": 0.01}
+"""Units of acceleration, and how many m/s2 one of each is (standard gravity: CGPM 1901)."""
+
+GROUP = "motion"
+"""The group of a station's own tags."""
+
+
+class ChannelEntry(msgspec.Struct, frozen=True, kw_only=True):
+    """[[station.channels]]: one component that is recorded. counts = value of the tag * sensitivity."""
+
+    code: Annotated[
+        str,
+        Meta(
+            pattern=r"^[A-Z0-9]{3}$(?!\n)",
+            examples=["HNZ"],
+            description="its SEED code: HNZ, HNN, HNE of an accelerometer with 80 samples a second or more",
+        ),
+    ]
+    tag: Annotated[TagName, Meta(description="full name of the tag with its samples; all of a station in one group")]
+    sensitivity: Annotated[
+        float, Meta(gt=0, description="counts in one `unit`: one over the scale that makes the tag's value of a count")
+    ]
+    unit: Annotated[Unit, Meta(description="unit of the tag's values")] = "m/s2"
+    azimuth: Annotated[float, Meta(ge=0, lt=360, description="where it points, in degrees clockwise from north")]
+    dip: Annotated[float, Meta(ge=-90, le=90, description="degrees down from the horizontal; -90 points up")]
+
+    @property
+    def is_acceleration(self) -> bool:
+        """Whether it is analysed; a velocity is recorded only."""
+        return self.unit in ACCELERATIONS
+
+
+class CoincidenceEntry(msgspec.Struct, frozen=True, kw_only=True):
+    """[station.coincidence]: a quake here counts once another station of this gateway has triggered, too."""
+
+    station: Annotated[Name, Meta(description="name of the other station")]
+    within_s: Annotated[
+        float, Meta(gt=0, le=60, description="most time between the two triggers; so long the alarm waits at most")
+    ] = 3.0
+
+
+class StructureEntry(msgspec.Struct, frozen=True, kw_only=True):
+    """[station.structure]: this station is an upper level of a building or bridge, the other one a lower level."""
+
+    lower: Annotated[Name, Meta(description="name of the station on the lower level")]
+    reference_hz: Annotated[
+        Annotated[float, Meta(gt=0, le=50)] | None,
+        Meta(description="frequency of the fundamental mode when the structure was sound; no shift is told without"),
+    ] = None
+
+
+class StationEntry(msgspec.Struct, frozen=True, kw_only=True):
+    """[[station]]: an accelerometer that is recorded and analysed for earthquakes.
+
+    Its results are tags of a device of this name: `<name>.intensity_gb` and others, for alarms as any tag.
+    """
+
+    name: Annotated[Name, Meta(description="unique among devices and stations")]
+    title: Annotated[str, Meta(description="name for people")] = ""
+    network: Annotated[
+        str, Meta(pattern=r"^[A-Z0-9]{1,2}$(?!\n)", examples=["CQ"], description="network code, FDSN or agreed")
+    ]
+    station: Annotated[
+        str, Meta(pattern=r"^[A-Z0-9]{1,5}$(?!\n)", examples=["YF001"], description="station code in the network")
+    ]
+    location: Annotated[
+        str, Meta(pattern=r"^([A-Z0-9]{2})?$(?!\n)", examples=["00"], description="location code, two letters or none")
+    ] = ""
+    latitude: Annotated[
+        Annotated[float, Meta(ge=-90, le=90)] | None, Meta(description="degrees north, WGS 84")
+    ] = None
+    longitude: Annotated[
+        Annotated[float, Meta(ge=-180, le=180)] | None, Meta(description="degrees east, WGS 84")
+    ] = None
+    elevation_m: Annotated[
+        Annotated[float, Meta(ge=-1000, le=9000)] | None, Meta(description="height above the sea")
+    ] = None
+    rate_hz: Annotated[
+        Annotated[float, Meta(ge=40, le=1000)] | None,
+        Meta(description="samples a second; that of the device if not given"),
+    ] = None
+    channels: Annotated[list[dict[str, Any]], Meta(min_length=1, description="what is recorded: 1 or 3 accelerations")]
+    analyser: Annotated[dict[str, Any], Meta(description="when it triggers and how it is analysed")] = {}
+    keep_days: Annotated[
+        float, Meta(ge=0, le=3650, description="how long waveforms stay on the gateway's disk; 0 for none")
+    ] = 7.0
+    pre_s: Annotated[float, Meta(ge=0, le=120, description="waveform sent from before the trigger")] = 30.0
+    post_s: Annotated[float, Meta(ge=0, le=600, description="waveform sent from after the end")] = 60.0
+    continuous: Annotated[bool, Meta(description="whether all waveforms are sent, or those of quakes only")] = False
+    coincidence: Annotated[dict[str, Any], Meta(description="what another station must say; none if empty")] = {}
+    structure: Annotated[dict[str, Any], Meta(description="the level below; none if empty")] = {}
+
+    def __post_init__(self) -> None:
+        if (self.latitude is None) != (self.longitude is None):
+            raise ValueError("latitude and longitude go together: write both, or neither")
+
+    @property
+    def code(self) -> str:
+        """What the world calls it: NET.STA."""
+        return f"{self.network}.{self.station}"
+
+
+class Channel(msgspec.Struct, frozen=True, kw_only=True):
+    """One component ready to be recorded: counts = value of ``column`` * ``sensitivity``.
+
+    ``metres`` is the acceleration in m/s2 that one of the tag's units is; None of a velocity.
+    """
+
+    stream: str
+    code: str
+    column: int
+    sensitivity: float
+    metres: float | None
+    azimuth: float
+    dip: float
+
+
+class Station(msgspec.Struct, frozen=True, kw_only=True):
+    """A station that can run. ``group`` is the one of its own tags, ``source`` the one that its samples come in.
+
+    ``code`` is NET.STA.
+    """
+
+    name: str
+    code: str
+    source: str
+    rate_hz: float
+    channels: tuple[Channel, ...]
+    analyser: AnalyserSettings
+    keep_days: float
+    pre_s: float
+    post_s: float
+    continuous: bool
+    coincidence: CoincidenceEntry | None
+    structure: StructureEntry | None
+
+    @property
+    def group(self) -> str:
+        """The group of its own tags."""
+        return f"{self.name}.{GROUP}"
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Its own tags, in the order of their values."""
+        return tuple(f"{self.name}.{tag.name}" for tag in tags_of(has_structure=self.structure is not None))
+
+
+class StationTag(msgspec.Struct, frozen=True):
+    """One of the tags that a station brings."""
+
+    name: str
+    title: str
+    unit: str = ""
+    low: float | None = None
+    high: float | None = None
+
+
+TAGS = (
+    StationTag("pga", "峰值加速度 PGA", "gal"),
+    StationTag("pgv", "峰值速度 PGV", "cm/s"),
+    StationTag("pgd", "峰值位移 PGD", "cm"),
+    StationTag("intensity_gb", "仪器烈度 GB/T 17742", low=0, high=12),
+    StationTag("intensity_jma", "仪器震度 JMA"),
+    StationTag("grade", "烈度等级", low=0, high=12),
+    StationTag("triggered", "触发", low=0, high=1),
+    StationTag("noise", "背景噪声", "gal"),
+)
+STRUCTURE_TAGS = (StationTag("drift", "层间位移", "mm"), StationTag("frequency_shift", "基频变化", "%"))
+
+
+def tags_of(*, has_structure: bool) -> tuple[StationTag, ...]:
+    """List the tags of a station, in the order of their values."""
+    return TAGS + STRUCTURE_TAGS if has_structure else TAGS
