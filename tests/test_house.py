@@ -14,7 +14,7 @@ from drivers.base import kinds
 
 ROOT = Path(__file__).parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
-OURS = {"wire", "drivers", "edge", "images", "provisioning", "fleet", "lab"}
+OURS = {"wire", "seismic", "drivers", "edge", "images", "provisioning", "fleet", "lab"}
 
 
 def tracked(*patterns: str) -> list[Path]:
