@@ -12,7 +12,7 @@ from edge.output_settings import OutputEntry
 from edge.places import Place
 from edge.settings import Check, DerivedEntry, Device, Report, ScanGroup
 from edge.stations.settings import ChannelEntry, CoincidenceEntry, StationEntry, StructureEntry
-from seismic.analyser import AnalyserSettings
+from seismic.settings import AnalyserSettings
 from wire.twin import TagInfo
 
 

@@ -26,7 +26,7 @@ from edge.output_settings import OutputEntry
 from edge.release import RELEASE
 from edge.settings import BusEntry, Check, DerivedEntry, DeviceEntry, GroupEntry, Report, TagEntry
 from edge.stations.settings import ChannelEntry, CoincidenceEntry, StationEntry, StructureEntry
-from seismic.analyser import AnalyserSettings
+from seismic.settings import AnalyserSettings, TriggerSettings
 from wire.schema import format_schema, keep
 
 Model = type[msgspec.Struct]
@@ -48,6 +48,7 @@ FLEET_MODELS: Mapping[str, Model] = {
     "[[station]]": StationEntry,
     "[[station.channels]]": ChannelEntry,
     "[station.analyser]": AnalyserSettings,
+    "[station.analyser.trigger]": TriggerSettings,
     "[station.coincidence]": CoincidenceEntry,
     "[station.structure]": StructureEntry,
     "[[template]]": TemplateEntry,
@@ -133,12 +134,11 @@ def device_table(driver: DriverKind, *, has_profile: bool) -> dict[str, Any]:
 def _station() -> dict[str, Any]:
     """Make the schema of a [[station]], whose parts are tables of their own."""
     table = _table(StationEntry)
-    parts = {"analyser": AnalyserSettings, "coincidence": CoincidenceEntry, "structure": StructureEntry}
-    table["properties"]["channels"] = _array(_table(ChannelEntry)) | {"minItems": 1}
-    # An empty table is none.
-    table["properties"] |= {
-        key: {"anyOf": [_table(model), {"type": "object", "maxProperties": 0}]} for key, model in parts.items()
-    }
+    analyser = _table(AnalyserSettings)
+    analyser["properties"]["trigger"] = _table(TriggerSettings)
+    table["properties"] |= {"channels": _array(_table(ChannelEntry)) | {"minItems": 1}, "analyser": analyser}
+    for key, model in (("coincidence", CoincidenceEntry), ("structure", StructureEntry)):
+        table["properties"][key] = {"anyOf": [_table(model), {"type": "object", "maxProperties": 0}]}  # empty: none
     return table
 
 

@@ -23,7 +23,8 @@ from edge.stations.settings import (
     StructureEntry,
     tags_of,
 )
-from seismic.analyser import AnalyserSettings
+from seismic.report import Component
+from seismic.settings import AnalyserSettings
 from wire.twin import TagInfo
 
 S = TypeVar("S", bound=msgspec.Struct)
@@ -96,10 +97,11 @@ def _check_channels(station: StationDraft, draft: Draft) -> None:
             message = f"two channels have the {key} '{value}'"
             draft.mistakes.add((*station.place, "channels"), message, "each component is one channel")
     tags = [tag for place, channel in station.channels if (tag := _find_tag(place, channel, draft)) is not None]
-    accelerations = sum(channel.is_acceleration for _, channel in station.channels)
-    if len(station.channels) == len(station.entry.channels) and accelerations not in COMPONENTS:
-        message = f"a station has 1 or 3 channels of acceleration, here are {accelerations}"
-        draft.mistakes.add((*station.place, "channels"), message, f"units of acceleration: {', '.join(ACCELERATIONS)}")
+    analysed = _analysed(station)
+    if len(station.channels) == len(station.entry.channels) and len(analysed) not in COMPONENTS:
+        quantity = station.channels[analysed[0]][1].quantity
+        message = f"{len(analysed)} channels of {quantity}: a motion is judged by 1 or by 3"
+        draft.mistakes.add((*station.place, "channels"), message, "write one for each component of the instrument")
     groups = {f"{tag.info.device}.{tag.info.group}" for tag in tags}
     if len(groups) > 1:
         message = f"channels of different groups: {', '.join(sorted(groups))}"
@@ -107,6 +109,13 @@ def _check_channels(station: StationDraft, draft: Draft) -> None:
         draft.mistakes.add((*station.place, "channels"), message, hint)
     elif tags and (group := _find_group(groups.pop(), draft)) is not None:
         _check_rate(station, group, draft)
+
+
+def _analysed(station: StationDraft) -> tuple[int, ...]:
+    """The channels that make the vector: the accelerations, or the velocities where there is none."""
+    quantities = [channel.quantity for _, channel in station.channels]
+    chosen = "acceleration" if "acceleration" in quantities else "velocity"
+    return tuple(index for index, quantity in enumerate(quantities) if quantity == chosen)
 
 
 def _find_tag(place: Place, channel: ChannelEntry, draft: Draft) -> TagDraft | None:
@@ -175,7 +184,10 @@ def _check_levels(station: StationDraft, draft: Draft) -> None:
     if 0 not in rates and abs(rates[0] - rates[1]) > RATE_PART * rates[0]:
         message = f"rates that differ: {rates[0]:g} Hz here, {rates[1]:g} Hz at '{lower.entry.name}'"
         draft.mistakes.add(place, message, "set both instruments to one rate")
-    ways = [[(one.azimuth, one.dip) for _, one in each.channels if one.is_acceleration] for each in (station, lower)]
+    ways = [
+        [(one.azimuth, one.dip) for _, one in (each.channels[index] for index in _analysed(each))]
+        for each in (station, lower)
+    ]
     if ways[0] != ways[1]:
         message = f"channels that point elsewhere than those of '{lower.entry.name}'"
         draft.mistakes.add(place, message, "let both have the same azimuth and dip, in the same order")
@@ -195,15 +207,19 @@ def make_stations(draft: Draft) -> Iterator[Station]:
             channels=tuple(
                 Channel(
                     stream=f"{entry.code}.{entry.location}.{channel.code}",
-                    code=channel.code,
                     column=station.source.tags.index(channel.tag),
                     sensitivity=channel.sensitivity,
-                    metres=ACCELERATIONS.get(channel.unit),
-                    azimuth=channel.azimuth,
-                    dip=channel.dip,
+                    factor=ACCELERATIONS.get(channel.unit, 1.0),
+                    component=Component(
+                        name=channel.code,
+                        azimuth_deg=channel.azimuth,
+                        dip_deg=channel.dip,
+                        quantity=channel.quantity,
+                    ),
                 )
                 for _, channel in station.channels
             ),
+            analysed=_analysed(station),
             analyser=station.analyser,
             keep_days=entry.keep_days,
             pre_s=entry.pre_s,

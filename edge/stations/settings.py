@@ -9,7 +9,8 @@ import msgspec
 from msgspec import Meta
 
 from edge.names import Name, TagName
-from seismic.analyser import AnalyserSettings
+from seismic.report import Component, Quantity
+from seismic.settings import AnalyserSettings
 
 Unit = Literal["m/s2", "g", "gal", "m/s"]
 
@@ -40,9 +41,9 @@ class ChannelEntry(msgspec.Struct, frozen=True, kw_only=True):
     dip: Annotated[float, Meta(ge=-90, le=90, description="degrees down from the horizontal; -90 points up")]
 
     @property
-    def is_acceleration(self) -> bool:
-        """Whether it is analysed; a velocity is recorded only."""
-        return self.unit in ACCELERATIONS
+    def quantity(self) -> Quantity:
+        """What it measures."""
+        return "acceleration" if self.unit in ACCELERATIONS else "velocity"
 
 
 class CoincidenceEntry(msgspec.Struct, frozen=True, kw_only=True):
@@ -94,7 +95,7 @@ class StationEntry(msgspec.Struct, frozen=True, kw_only=True):
         Annotated[float, Meta(ge=40, le=1000)] | None,
         Meta(description="samples a second; that of the device if not given"),
     ] = None
-    channels: Annotated[list[dict[str, Any]], Meta(min_length=1, description="what is recorded: 1 or 3 accelerations")]
+    channels: Annotated[list[dict[str, Any]], Meta(min_length=1, description="what is recorded")]
     analyser: Annotated[dict[str, Any], Meta(description="when it triggers and how it is analysed")] = {}
     keep_days: Annotated[
         float, Meta(ge=0, le=3650, description="how long waveforms stay on the gateway's disk; 0 for none")
@@ -118,22 +119,20 @@ class StationEntry(msgspec.Struct, frozen=True, kw_only=True):
 class Channel(msgspec.Struct, frozen=True, kw_only=True):
     """One component ready to be recorded: counts = value of ``column`` * ``sensitivity``.
 
-    ``metres`` is the acceleration in m/s2 that one of the tag's units is; None of a velocity.
+    ``factor`` makes m/s2, or m/s of a velocity, of the value.
     """
 
     stream: str
-    code: str
     column: int
     sensitivity: float
-    metres: float | None
-    azimuth: float
-    dip: float
+    factor: float
+    component: Component
 
 
 class Station(msgspec.Struct, frozen=True, kw_only=True):
     """A station that can run. ``group`` is the one of its own tags, ``source`` the one that its samples come in.
 
-    ``code`` is NET.STA.
+    ``code`` is NET.STA. ``analysed`` are the channels that make the vector, by their places in ``channels``.
     """
 
     name: str
@@ -141,6 +140,7 @@ class Station(msgspec.Struct, frozen=True, kw_only=True):
     source: str
     rate_hz: float
     channels: tuple[Channel, ...]
+    analysed: tuple[int, ...]
     analyser: AnalyserSettings
     keep_days: float
     pre_s: float
