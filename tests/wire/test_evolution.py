@@ -59,6 +59,7 @@ def test_every_message_and_record_of_the_first_release_is_kept() -> None:
         "record-standing",
         "record-waveform",
         "record-file",
+        "record-quake",
         "part",
         "checklist",
         "command",
