@@ -53,6 +53,7 @@ from edge.sender import Identity
 from edge.settings import BootSettings, Configuration
 from edge.spool import Remembered
 from edge.station import Station
+from edge.stations.stations import Stations
 from edge.store import Store
 from edge.supervise import end, supervise
 from edge.trial import Sight
@@ -112,6 +113,7 @@ class Agent:
         self._jitter = random.Random()  # noqa: S311 - spreads polls, guards nothing
         self._newest = Newest(clock.wall_at)
         self._means = make_means(boot, folder)
+        self._stations = Stations(store, clock, data)
         self._acquisition: Acquisition | None = None
         self._applying = Applying(
             seed,
@@ -203,6 +205,7 @@ class Agent:
                 self._applying.leave()
                 if self._acquisition is not None:
                     await self._acquisition.leave(None)
+                await self._stations.close()
                 self._store.put_audit("stopped", "asked to stop")
                 await self._store.commit()
                 await self._send_rest()
@@ -278,7 +281,14 @@ class Agent:
             self._applying.changed.clear()
             before = await self._stood()
             self._acquisition = Acquisition(
-                self._applying.configuration, self._store, self._newest, self._clock, before, self._jitter, self._means
+                self._applying.configuration,
+                self._store,
+                self._newest,
+                self._clock,
+                before,
+                self._jitter,
+                self._means,
+                self._stations,
             )
             self._newest.keep(self._acquisition.group_names)
             self.uplink.ask_report()

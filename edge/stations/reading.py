@@ -85,8 +85,8 @@ def check_stations(draft: Draft) -> None:
             message = f"station '{other}' is called {station.entry.code}, too: their quakes would be taken for one"
             draft.mistakes.add((*station.place, "station"), message, "give each a code of its own")
         _check_channels(station, draft)
-        _check_other("coincidence", station.coincidence and station.coincidence.station, name, draft)
-        _check_other("structure", station.structure and station.structure.lower, name, draft)
+        _check_other("coincidence", station.coincidence.station if station.coincidence else None, name, draft)
+        _check_other("structure", station.structure.lower if station.structure else None, name, draft)
         _check_levels(station, draft)
 
 

@@ -82,12 +82,10 @@ class StationEntry(msgspec.Struct, frozen=True, kw_only=True):
     location: Annotated[
         str, Meta(pattern=r"^([A-Z0-9]{2})?$(?!\n)", examples=["00"], description="location code, two letters or none")
     ] = ""
-    latitude: Annotated[
-        Annotated[float, Meta(ge=-90, le=90)] | None, Meta(description="degrees north, WGS 84")
-    ] = None
-    longitude: Annotated[
-        Annotated[float, Meta(ge=-180, le=180)] | None, Meta(description="degrees east, WGS 84")
-    ] = None
+    latitude: Annotated[Annotated[float, Meta(ge=-90, le=90)] | None, Meta(description="degrees north, WGS 84")] = None
+    longitude: Annotated[Annotated[float, Meta(ge=-180, le=180)] | None, Meta(description="degrees east, WGS 84")] = (
+        None
+    )
     elevation_m: Annotated[
         Annotated[float, Meta(ge=-1000, le=9000)] | None, Meta(description="height above the sea")
     ] = None
