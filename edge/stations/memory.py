@@ -50,19 +50,19 @@ class OpenQuakes:
 
     async def save(self) -> None:
         """Put on disk what has changed. One that cannot be written is tried again at the next change."""
-        if not self._is_changed:
+        if not self._is_changed or self._storage is None:
             return
         self._is_changed = False
         self._number += 1
         records = {OPEN: {station: msgspec.to_builtins(record) for station, record in self._records.items()}}
         try:
-            await asyncio.to_thread(self._write, self._number, records)
+            await asyncio.to_thread(self._write, self._storage, self._number, records)
         except DocumentError as error:
             log.error("the quakes that run could not be kept: %s", error)
 
-    def _write(self, number: int, records: dict[str, dict[str, object]]) -> None:
+    def _write(self, storage: AtomicStorage, number: int, records: dict[str, dict[str, object]]) -> None:
         """Write in a thread. A caller that was cancelled leaves it running, so a later one may come before."""
         with self._lock:
-            if self._storage is not None and number > self._written:
-                self._storage.write(records)
+            if number > self._written:
+                storage.write(records)
                 self._written = number

@@ -13,6 +13,8 @@ from seismic.packet import Packet, spell_ns
 from wire.record import WaveFlag
 
 NEVER = 1 << 63
+LATE_NS = 3_000_000_000
+"""Packets end up to this long after the onset of a quake before it is known."""
 
 
 class Recording:
@@ -21,7 +23,7 @@ class Recording:
     def __init__(self, pre_ns: int, post_ns: int, hold_ns: int, *, is_continuous: bool) -> None:
         self._pre_ns = pre_ns
         self._post_ns = post_ns
-        self._hold_ns = hold_ns
+        self._keep_ns = pre_ns + hold_ns + LATE_NS
         self._is_continuous = is_continuous
         self._until_ns = 0
         """What begins before this is of a quake; `NEVER` while one runs."""
@@ -49,7 +51,7 @@ class Recording:
             return _of_event(packet)
         if self._is_continuous:
             return packet
-        oldest_ns = _end_ns(packet) - self._pre_ns - self._hold_ns
+        oldest_ns = _end_ns(packet) - self._keep_ns
         waiting = self._waiting
         waiting.append(packet)
         while _end_ns(waiting[0]) <= oldest_ns:
