@@ -33,9 +33,9 @@ class Component(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 class Report(msgspec.Struct, frozen=True, kw_only=True):
     """What is known of an event at ``at_ns``. Times are in the time base of the samples.
 
-    ``state``: ``onset`` is the first of an event; ``p-wave`` brings what its first seconds tell (an estimate); ``grown``
-    says that something has become larger; ``closed`` is the last; ``rejected`` is the last too: it was none, and
-    ``reason`` says why. Peaks are of the vector of what components there are, 0.1 to 10 Hz, since the onset.
+    ``state``: ``onset`` is the first of an event; ``p-wave`` brings what its first seconds tell (an estimate);
+    ``grown`` says that something has become larger; ``closed`` is the last; ``rejected`` is the last too: it was
+    none, and ``reason`` says why. Peaks are of the vector of what components there are, 0.1 to 10 Hz, since the onset.
     ``pd_cm``, ``tau_c_s``, ``magnitude`` and its standard error are None while unknown. ``spectrum`` is the
     pseudo-acceleration in gal at `seismic.spectrum.PERIODS`, once closed. ``quality`` is of `wire.sample.Quality`.
     """

@@ -20,7 +20,7 @@ class TriggerSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     off_ratio: Annotated[float, Meta(gt=0, le=100, description="ratio below which the motion has ended")] = 1.5
     floor_gal: Annotated[
         float, Meta(gt=0, le=1000, description="rms over the short window that must be exceeded as well")
-    ] = 1.0
+    ] = 0.4
 
 
 class AnalyserSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
