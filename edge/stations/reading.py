@@ -23,8 +23,10 @@ from edge.stations.settings import (
     StructureEntry,
     tags_of,
 )
-from seismic.report import Component
+from seismic.errors import SeismicError
+from seismic.report import STEEP_DEG, Component
 from seismic.settings import AnalyserSettings
+from seismic.structure import Structure
 from wire.twin import TagInfo
 
 S = TypeVar("S", bound=msgspec.Struct)
@@ -180,17 +182,37 @@ def _check_levels(station: StationDraft, draft: Draft) -> None:
     if lower is None or lower is station:
         return
     place = (*station.place, "structure")
-    rates = [one.rate_hz for one in (station, lower)]
+    both = (station, lower)
+    rates = [one.rate_hz for one in both]
     if 0 not in rates and abs(rates[0] - rates[1]) > RATE_PART * rates[0]:
         message = f"rates that differ: {rates[0]:g} Hz here, {rates[1]:g} Hz at '{lower.entry.name}'"
         draft.mistakes.add(place, message, "set both instruments to one rate")
-    ways = [
-        [(one.azimuth, one.dip) for _, one in (each.channels[index] for index in _analysed(each))]
-        for each in (station, lower)
-    ]
+    if station.structure is None or station.rate_hz == 0:
+        return
+    compared = _compared(station, station.structure)
+    if compared is None:
+        message = f"no horizontal channel of acceleration is called '{station.structure.component}'"
+        draft.mistakes.add(place, message, "write the code of one, or leave component out")
+        return
+    try:
+        Structure(station.rate_hz, station.structure.settings)
+    except SeismicError as error:
+        draft.mistakes.add(place, str(error), error.hint or "have the instrument give more, or correct reference_hz")
+    ways = [[(one.azimuth, one.dip) for _, one in map(each.channels.__getitem__, _analysed(each))] for each in both]
     if ways[0] != ways[1]:
         message = f"channels that point elsewhere than those of '{lower.entry.name}'"
         draft.mistakes.add(place, message, "let both have the same azimuth and dip, in the same order")
+
+
+def _compared(station: StationDraft, structure: StructureEntry) -> int | None:
+    """Which of the analysed channels is compared with the level below; None if there is none such."""
+    analysed = [station.channels[index][1] for index in _analysed(station)]
+    horizontal = [
+        index
+        for index, one in enumerate(analysed)
+        if one.quantity == "acceleration" and abs(one.dip) < STEEP_DEG and structure.component in ("", one.code)
+    ]
+    return horizontal[0] if horizontal else None
 
 
 def make_stations(draft: Draft) -> Iterator[Station]:
@@ -227,4 +249,5 @@ def make_stations(draft: Draft) -> Iterator[Station]:
             continuous=entry.continuous,
             coincidence=station.coincidence,
             structure=station.structure,
+            compared=_compared(station, station.structure) if station.structure else None,
         )

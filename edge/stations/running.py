@@ -4,20 +4,22 @@ from __future__ import annotations
 
 from drivers.base import Scan
 from edge.stations.instrument import Instrument
+from edge.stations.levels import Levels
 from edge.stations.quake import Partner, Told, Watch
 from edge.stations.recording import Recording
-from edge.stations.settings import Station
+from edge.stations.settings import TAGS, Station
 from seismic.packet import Packet, TimeQuality
-from seismic.report import Report
+from seismic.report import Level, Report
 from wire.health import GroupHealth
 from wire.sample import Quality, Value, is_bad
 
 NS = 1_000_000_000
 HEARTBEAT_NS = 10 * NS
 """At least so often the tags have a value."""
+LEVELS_NS = NS
+"""A structure may swing on after the ground has had its peak."""
 LAG_NS = 3 * NS
 """A station whose samples are so much older than another's cannot confirm it."""
-PARTIAL = int(Quality.UNCERTAIN_PARTIAL)
 REST: tuple[Value, ...] = (0.0, 0.0, 0.0, 0.0, 0.0, 0, 0)
 """What the tags show while there is no quake: PGA, PGV, PGD, both intensities, grade, triggered."""
 
@@ -42,6 +44,11 @@ class Running:
             int(settings.pre_s * NS), int(settings.post_s * NS), int(within_s * NS), is_continuous=settings.continuous
         )
         self._good = self._bad = 0
+        self.below: list[tuple[Levels, int]] = []
+        """Of the stations that stand above this one, and which component they compare."""
+        structure = settings.structure
+        self.levels = None if structure is None else Levels(settings.rate_hz, structure.settings)
+        """How it moves against the level below."""
 
     @property
     def newest_ns(self) -> int:
@@ -55,7 +62,12 @@ class Running:
 
     def take(self, scan: Scan) -> Report | None:
         """Take the samples of one time."""
-        return self._pass_on(self._instrument.take(scan))
+        report = self._pass_on(self._instrument.take(scan))
+        if self.levels is not None and self.settings.compared is not None:
+            self.levels.take_upper(scan.mono_ns, self._instrument.motion[self.settings.compared])
+        for levels, compared in self.below:
+            levels.take_lower(scan.mono_ns, self._instrument.motion[compared])
+        return report
 
     def tick(self, now_ns: int, clock: TimeQuality) -> Report | None:
         """Let time pass, about a second."""
@@ -103,26 +115,34 @@ class Running:
 
     def show(self, at_ns: int) -> Scan:
         """Make the scan of its tags."""
-        decide_ns = self.watch.decide_ns
-        self.due_ns = at_ns + HEARTBEAT_NS if decide_ns is None else min(decide_ns, at_ns + HEARTBEAT_NS)
+        quake, decide_ns = self.watch.accepted, self.watch.decide_ns
+        self.due_ns = at_ns + (LEVELS_NS if quake and self.levels else HEARTBEAT_NS)
+        if decide_ns is not None:
+            self.due_ns = min(self.due_ns, decide_ns)
         width = len(self.settings.columns)
         if self._missing:
             self._bad += 1
             return Scan(self.settings.group, at_ns, (None,) * width, (self._missing,) * width)
         self._good += 1
-        level, quake = self._instrument.level(), self.watch.accepted
-        quality = level.quality or (0 if level.is_settled else PARTIAL)
-        values = REST
+        level = self._instrument.level()
+        values, quality = REST, _rest_quality(level)
         if quake is not None:
             last = quake.last
-            quality = last.quality
-            values = (
-                last.pga_gal,
-                last.pgv_cm_s,
-                last.pgd_cm,
-                last.intensity_gb,
-                last.intensity_jma,
-                last.grade,
-                1,
-            )
-        return Scan(self.settings.group, at_ns, (*values, level.noise_gal), (quality,) * width)
+            peaks = (last.pga_gal, last.pgv_cm_s, last.pgd_cm)
+            values, quality = (*peaks, last.intensity_gb, last.intensity_jma, last.grade, 1), int(last.quality)
+        values, qualities = (*values, level.noise_gal), (quality,) * len(TAGS)
+        if self.levels is not None:
+            parts = self.levels.show(is_quake=quake is not None)
+            values += parts
+            qualities += tuple(quality if part is not None else int(Quality.BAD_INPUT) for part in parts)
+        return Scan(self.settings.group, at_ns, values, qualities)
+
+
+def _rest_quality(level: Level) -> int:
+    """The quality of what is shown between quakes. An alarm does not clear on a partial value: that is right until it
+    is known how the ground moves, and wrong when two of three components are at rest."""
+    if is_bad(level.quality):
+        return int(level.quality)
+    if not level.is_settled:
+        return int(Quality.UNCERTAIN_PARTIAL)
+    return int(Quality.UNCERTAIN_INPUT if level.quality == Quality.UNCERTAIN_PARTIAL else level.quality)

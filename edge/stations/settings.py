@@ -11,6 +11,7 @@ from msgspec import Meta
 from edge.names import Name, TagName
 from seismic.report import Component, Quantity
 from seismic.settings import AnalyserSettings
+from seismic.structure import StructureSettings
 
 Unit = Literal["m/s2", "g", "gal", "m/s"]
 
@@ -56,13 +57,29 @@ class CoincidenceEntry(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class StructureEntry(msgspec.Struct, frozen=True, kw_only=True):
-    """[station.structure]: this station is an upper level of a building or bridge, the other one a lower level."""
+    """[station.structure]: this station is an upper level of a building or bridge, the other one a lower level.
+
+    What is compared is one horizontal acceleration of both.
+    """
 
     lower: Annotated[Name, Meta(description="name of the station on the lower level")]
+    component: Annotated[
+        str, Meta(description="code of the channel that is compared; the first horizontal one if empty")
+    ] = ""
     reference_hz: Annotated[
-        Annotated[float, Meta(gt=0, le=50)] | None,
-        Meta(description="frequency of the fundamental mode when the structure was sound; no shift is told without"),
-    ] = None
+        float, Meta(gt=0.05, le=10, description="frequency of the fundamental mode when the structure was sound")
+    ]
+    width: Annotated[
+        float, Meta(gt=0.05, le=0.5, description="share of the reference on each side in which the mode is looked for")
+    ] = 0.3
+    window_periods: Annotated[
+        float, Meta(ge=20, le=1000, description="periods of the mode that one look at its frequency takes")
+    ] = 60.0
+
+    @property
+    def settings(self) -> StructureSettings:
+        """What is known of the structure."""
+        return StructureSettings(reference_hz=self.reference_hz, width=self.width, window_periods=self.window_periods)
 
 
 class StationEntry(msgspec.Struct, frozen=True, kw_only=True):
@@ -146,6 +163,8 @@ class Station(msgspec.Struct, frozen=True, kw_only=True):
     continuous: bool
     coincidence: CoincidenceEntry | None
     structure: StructureEntry | None
+    compared: int | None
+    """Which of the analysed channels is compared with the level below."""
 
     @property
     def group(self) -> str:

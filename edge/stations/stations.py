@@ -64,6 +64,11 @@ class Stations:
         self._by_source, self._waiting_for = defaultdict(list), defaultdict(list)
         for one in self._all.values():
             self._by_source[one.settings.source].append(one)
+            one.below = []
+        for one in self._all.values():
+            structure, compared = one.settings.structure, one.settings.compared
+            if one.levels is not None and structure is not None and compared is not None:
+                self._all[structure.lower].below.append((one.levels, compared))
             if one.settings.coincidence is not None:
                 self._waiting_for[one.settings.coincidence.station].append(one)
         if not self._has_begun:

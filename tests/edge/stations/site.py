@@ -1,4 +1,4 @@
-"""A gateway with seismic stations, without its lines: samples go in by hand, one after the other, on clocks of our own."""
+"""A gateway with seismic stations, without its lines: samples go in by hand, on clocks of our own."""
 
 from __future__ import annotations
 
@@ -125,9 +125,7 @@ class Site:
         for number, one in enumerate(counts, 1):
             if one is not None:
                 values = tuple(count / SENSITIVITY for count in one)
-                self.acquisition.take(
-                    Scan(f"acc-{number}.motion", self.clock.now_ns, values, (quality,) * len(values))
-                )
+                self.acquisition.take(Scan(f"acc-{number}.motion", self.clock.now_ns, values, (quality,) * len(values)))
         if self.clock.now_ns >= self._tick_ns:
             self._tick_ns += S
             for made in self.stations.tick():

@@ -139,7 +139,7 @@ def test_velocity_beside_three_accelerations_is_recorded_and_not_analysed() -> N
         (lambda s: s.update(analyser={"trigger": {"on_ratio": 0.5}}), "'trigger' is wrong"),
         (lambda s: s.update(coincidence={"station": "quake-01"}), "'coincidence' names the station itself"),
         (lambda s: s.update(coincidence={"station": "quake-02"}), "there is no station 'quake-02'"),
-        (lambda s: s.update(structure={"lower": "quake-02"}), "there is no station 'quake-02'"),
+        (lambda s: s.update(structure={"lower": "quake-02", "reference_hz": 0.4}), "there is no station 'quake-02'"),
     ],
 )
 def test_mistake_of_a_station_is_told_with_its_place(change: Any, words: str) -> None:
@@ -164,14 +164,14 @@ def test_two_stations_of_one_code_are_refused() -> None:
 
 
 def test_levels_whose_rates_differ_are_refused() -> None:
-    one = document(station(), station(2, structure={"lower": "quake-01"}), devices=2)
+    one = document(station(), station(2, structure={"lower": "quake-01", "reference_hz": 0.4}), devices=2)
     one["device"][1]["rate_hz"] = 200
     (found,) = mistakes_of(one)
     assert "rates that differ: 200 Hz here, 100 Hz at 'quake-01'" in found
 
 
 def test_levels_that_point_elsewhere_are_refused() -> None:
-    upper = station(2, structure={"lower": "quake-01"})
+    upper = station(2, structure={"lower": "quake-01", "reference_hz": 0.4})
     upper["channels"][0]["azimuth"] = 80
     (found,) = mistakes_of(document(station(), upper, devices=2))
     assert "channels that point elsewhere than those of 'quake-01'" in found
@@ -181,9 +181,7 @@ def polled(poll_s: float) -> Document:
     one = document(station(channels=[channel("HNE", "acc-01.ax", 90)]))
     one["bus"] = [{"name": "line-1", "kind": "modbus", "url": "tcp://127.0.0.1:1502"}]
     tag = {"name": "ax", "unit": "g", "address": 52}
-    one["device"] = [
-        {"name": "acc-01", "bus": "line-1", "group": [{"name": "motion", "poll_s": poll_s, "tag": [tag]}]}
-    ]
+    one["device"] = [{"name": "acc-01", "bus": "line-1", "group": [{"name": "motion", "poll_s": poll_s, "tag": [tag]}]}]
     return one
 
 
