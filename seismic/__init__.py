@@ -1,1 +1,4 @@
-"""What the ground does: filters, triggers, intensity, waveform and SeedLink formats. Pure: no I/O, no event loop."""
+"""What the ground does: filters, triggers, intensity, waveform and SeedLink formats.
+
+Pure: no I/O, no event loop, no numpy.
+"""

@@ -1,27 +1,44 @@
 """miniSEED 2 and 3: packets into records and back. The format itself is libmseed's work (pymseed).
 
-Records hold 512 octets at most, samples in Steim2, or as 32-bit integers where two neighbours differ by more than Steim2
-can say (30 bits). Version 2 says times to the microsecond; version 3, which carries what is not in its fixed header as
-JSON, to the nanosecond. What `wire.record.WaveFlag` has beyond both is written as the flags of SEED 2.4, chapter 8.
+Records hold 512 octets in version 2, up to 4096 in version 3; samples are in Steim2, or 32-bit integers where two
+neighbours differ by more than Steim2 can say (30 bits). Version 2 says times to the microsecond; version 3, which
+carries what is not in its fixed header as JSON, to the nanosecond. What `wire.record.WaveFlag` has beyond both is
+written as the flags of SEED 2.4, chapter 8.
 """
 
 from __future__ import annotations
 
+import struct
 from array import array
 from collections.abc import Iterable, Iterator
-from typing import Final, Literal
+from datetime import date
+from functools import cache
+from mmap import mmap
+from typing import Final, Literal, NamedTuple
 
 from pymseed import DataEncoding, MS3Record, nslc2sourceid, sourceid2nslc
 from pymseed.exceptions import PymseedError
 
 from seismic.errors import SeismicError
-from seismic.packet import Packet, spell_ns
+from seismic.packet import NS, Packet, spell_ns
 from wire.record import WaveFlag
 
 Version = Literal[2, 3]
 
 RECORD_OCTETS: Final = 512
+RECORD_OCTETS_3: Final = 4096
+"""So that a packet is one record of version 3, however strong the motion."""
+
 MICROSECOND_NS = 1_000
+
+SIGN: Final = b"MS\x03"
+HEAD: Final = struct.Struct("<2sBBIHHBBBBdIIBBHI")
+"""The fixed head of miniSEED 3 (docs.fdsn.org/projects/miniseed3): sign, version, flags, ns, year, day of the year,
+hour, minute, second, encoding, samples a second (if negative the period), samples, CRC-32C, publication, lengths of the
+source identifier, the extra headers and the samples."""
+
+YEAR_MOST = 9999
+RATE_MOST = 1e9
 
 QUALITY = "/FDSN/Time/Quality"
 EXTRAS: dict[WaveFlag, str] = {
@@ -41,14 +58,14 @@ def write(packets: Iterable[Packet], version: Version = 3) -> bytes:
 
 
 def records(packet: Packet, version: Version = 3) -> list[bytes]:
-    """Write one packet as records of its own, each of 512 octets in version 2, at most so many in version 3.
+    """Write one packet as records of its own, in version 2 often two where the motion is strong.
 
-    Raises SeismicError if a sample is no int32 or the stream has no name for miniSEED. A packet that nobody knew the UTC
-    of gets the time since its boot, in 1970.
+    Raises SeismicError if a sample is no int32 or the stream has no name for miniSEED. A packet that nobody knew the
+    UTC of gets the time since its boot, in 1970.
     """
     counts = packet.counts if isinstance(packet.counts, array) else array("i", packet.counts)
     start_ns = packet.mono_ns if packet.start_ns is None else packet.start_ns
-    header = MS3Record(reclen=RECORD_OCTETS, encoding=DataEncoding.STEIM2)
+    header = MS3Record(reclen=RECORD_OCTETS if version == 2 else RECORD_OCTETS_3, encoding=DataEncoding.STEIM2)
     header.formatversion = version
     header.sourceid = sourceid(packet.stream)
     header.starttime = start_ns if version == 3 else round(start_ns / MICROSECOND_NS) * MICROSECOND_NS
@@ -80,6 +97,38 @@ def each(octets: bytes) -> Iterator[Packet]:
         raise SeismicError(f"this is no miniSEED: {error}") from error
 
 
+class Span(NamedTuple):
+    """Where a record of miniSEED 3 stands within octets, and what of time it holds, in ns UTC."""
+
+    at: int
+    end: int
+    start_ns: int
+    end_ns: int
+
+
+def spans(octets: bytes | mmap) -> Iterator[Span]:
+    """Find the records of miniSEED 3 by their heads, without a look at their samples or their CRC.
+
+    What is none, as a torn record, is passed over up to the next that looks like one.
+    """
+    at, length = 0, len(octets)
+    while at + HEAD.size <= length:
+        span = _span(octets, at, length)
+        if span is not None:
+            yield span
+            at = span.end
+        elif (at := octets.find(SIGN, at + 1)) < 0:
+            return
+
+
+def is_sound(record: bytes) -> bool:
+    """Tell whether octets are one record whose CRC is right."""
+    try:
+        return len(list(MS3Record.from_buffer(record))) == 1
+    except PymseedError:
+        return False
+
+
 def join(packets: Iterable[Packet]) -> Iterator[Packet]:
     """Put packets that continue each other together, within half a sample, as long as nothing else about them differs.
 
@@ -96,7 +145,7 @@ def join(packets: Iterable[Packet]) -> Iterator[Packet]:
 
 
 def sourceid(stream: str) -> str:
-    """Name a stream ``NET.STA.LOC.CHA`` as FDSN does, ``FDSN:NET_STA_LOC_B_S_SS``. Raises SeismicError if it is none."""
+    """Name a stream ``NET.STA.LOC.CHA`` as FDSN does, ``FDSN:NET_STA_LOC_B_S_SS``. Raises SeismicError."""
     codes = stream.split(".")
     if len(codes) != 4:
         raise SeismicError(f"'{stream}' names no stream: it takes NET.STA.LOC.CHA")
@@ -112,6 +161,23 @@ def stream_of(source: str) -> str:
         return ".".join(sourceid2nslc(source))
     except ValueError as error:
         raise SeismicError(f"'{source}' is no FDSN source identifier") from error
+
+
+def _span(octets: bytes | mmap, at: int, length: int) -> Span | None:
+    sign, version, _, ns, year, day, hour, minute, second, _, rate, samples, _, _, source, extra, data = HEAD.unpack(
+        octets[at : at + HEAD.size]
+    )
+    end = at + HEAD.size + source + extra + data
+    if sign != b"MS" or version != 3 or end > length or not 1 <= year <= YEAR_MOST or not rate < RATE_MOST:
+        return None
+    start_ns = ((_year_s(year) + (day - 1) * 86_400) + hour * 3600 + minute * 60 + second) * NS + ns
+    period_s = 1 / rate if rate > 0 else -rate
+    return Span(at, end, start_ns, start_ns + round(samples * period_s * NS))
+
+
+@cache
+def _year_s(year: int) -> int:
+    return (date(year, 1, 1) - date(1970, 1, 1)).days * 86_400
 
 
 def _mark(header: MS3Record, packet: Packet) -> None:

@@ -15,11 +15,11 @@ NS = 1_000_000_000
 
 
 class Packet(msgspec.Struct, frozen=True):
-    """Samples of one stream. ``stream`` is ``NET.STA.LOC.CHA``; ``counts`` are int32, an ``array("i")`` wherever we make it.
+    """Samples of one stream, ``NET.STA.LOC.CHA``. ``counts`` are int32, an ``array("i")`` wherever we make it.
 
-    The first sample was taken at ``start_ns`` UTC (None: nobody has told this boot the time) and ``mono_ns`` of the boot
-    that recorded it (0 if it comes from a file or from elsewhere); the others follow at ``rate_hz``. ``timing`` is the
-    quality of the times, 0 to 100 %, -1 if nobody knows; ``flags`` are of `wire.record.WaveFlag`.
+    The first sample was taken at ``start_ns`` UTC (None: nobody has told this boot the time) and ``mono_ns`` of the
+    boot that recorded it (0 if it comes from a file or from elsewhere); the others follow at ``rate_hz``. ``timing`` is
+    the quality of the times, 0 to 100 %, -1 if nobody knows; ``flags`` are of `wire.record.WaveFlag`.
     """
 
     stream: str

@@ -1,13 +1,13 @@
 """Samples of one packet in few octets, for lane W: differences in Rice code, ``delta-rice``, lossless over int32.
 
     octet 0   order of the differences (0 to 3) in the high 3 bits, Rice parameter k (0 to 31) in the low 5
-    ...       for each sample, the highest bit of an octet first: the value's high part as so many 0 bits and a 1, then its
-              k low bits; from `RUN_MOST` 0 bits on no 1 follows but all 32 bits of the value
+    ...       for each sample, the highest bit of an octet first: the value's high part as so many 0 bits and a 1, then
+              its k low bits; after `RUN_MOST` 0 bits no 1 follows but all 32 bits of the value
     ...       0 bits up to the end of the octet
 
-A value is the difference of that order mod 2**32 (of a lower order for the first samples, which have fewer before them),
-zigzag-coded so that small ones of either sign are small. Source: R. F. Rice, "Some Practical Universal Noiseless Coding
-Techniques", JPL Publication 79-22, 1979; the differences of fixed order as in FLAC (RFC 9639, 9.2.5).
+A value is the difference of that order mod 2**32 (of a lower order for the first samples, which have fewer before
+them), zigzag-coded so that small ones of either sign are small. Source: R. F. Rice, "Some Practical Universal Noiseless
+Coding Techniques", JPL Publication 79-22, 1979; the differences of fixed order as in FLAC (RFC 9639, 9.2.5).
 """
 
 from __future__ import annotations

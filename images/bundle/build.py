@@ -27,7 +27,16 @@ from typing import Any
 
 from images.launcher.launch import tree_digest
 
-SOURCES = ("wire", "seismic", "drivers", "edge", "provisioning", "images/bundle", "images/launcher", "requirements/edge.txt")
+SOURCES = (
+    "wire",
+    "seismic",
+    "drivers",
+    "edge",
+    "provisioning",
+    "images/bundle",
+    "images/launcher",
+    "requirements/edge.txt",
+)
 KIND = "agent"
 
 
