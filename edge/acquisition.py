@@ -171,6 +171,7 @@ class Acquisition:
             "accounts": self._watch_accounts,
             "alarms": self._watch_time,
             "stations": self._run_stations,
+            "waveforms": self._stations.keep,
             **{f"collect[{collector.line.name}]": collector.run for collector in self._collectors},
             **{f"output[{name}]": output.run for name, output in self._outputs.items()},
         }

@@ -31,12 +31,14 @@ from edge.settings import (
     UplinkSettings,
 )
 from edge.stations.reading import make_stations, read_station
+from edge.stations.settings import RingSettings
 from edge.tables import read_alarm, read_bus, read_device, read_output, read_template, tables_of
 
 BOOT_TABLES: Mapping[str, type[msgspec.Struct]] = {
     "gateway": GatewaySettings,
     "uplink": UplinkSettings,
     "spool": SpoolSettings,
+    "ring": RingSettings,
     "health": HealthSettings,
     "outputs": OutputSettings,
     "local": LocalSettings,

@@ -15,7 +15,7 @@ from edge.listening import read_listen
 from edge.local.settings import LocalSettings
 from edge.names import Hours, Name, Period, Seconds, Sibling
 from edge.output_settings import OutputEntry, OutputSettings
-from edge.stations.settings import Station
+from edge.stations.settings import RingSettings, Station
 from provisioning.client import read_url
 from wire.topics import is_gateway
 from wire.twin import TagInfo
@@ -206,6 +206,7 @@ class BootSettings(msgspec.Struct, frozen=True, kw_only=True):
     gateway: GatewaySettings
     uplink: UplinkSettings
     spool: SpoolSettings = SpoolSettings()
+    ring: RingSettings = RingSettings()
     health: HealthSettings = HealthSettings()
     outputs: OutputSettings = OutputSettings()
     local: LocalSettings = LocalSettings()

@@ -22,6 +22,15 @@ GROUP = "motion"
 """The group of a station's own tags."""
 
 
+class RingSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """[ring]: where stations keep all their waveforms, the oldest giving way. It leaves to the spool what is the
+    spool's."""
+
+    max_bytes: Annotated[
+        int, Meta(ge=1_000_000, description="octets on disk, as far as spool and min_free_bytes of it leave room")
+    ] = 20_000_000_000
+
+
 class ChannelEntry(msgspec.Struct, frozen=True, kw_only=True):
     """[[station.channels]]: one component that is recorded. counts = value of the tag * sensitivity."""
 
@@ -113,8 +122,8 @@ class StationEntry(msgspec.Struct, frozen=True, kw_only=True):
     channels: Annotated[list[dict[str, Any]], Meta(min_length=1, description="what is recorded")]
     analyser: Annotated[dict[str, Any], Meta(description="when it triggers and how it is analysed")] = {}
     keep_days: Annotated[
-        float, Meta(ge=0, le=3650, description="how long waveforms stay on the gateway's disk; 0 for none")
-    ] = 7.0
+        int, Meta(ge=0, le=3650, description="days of all waveforms that stay on the gateway's disk; 0 for none")
+    ] = 7
     pre_s: Annotated[float, Meta(ge=0, le=120, description="waveform sent from before the trigger")] = 30.0
     post_s: Annotated[float, Meta(ge=0, le=600, description="waveform sent from after the end")] = 60.0
     continuous: Annotated[bool, Meta(description="whether all waveforms are sent, or those of quakes only")] = False
@@ -157,7 +166,7 @@ class Station(msgspec.Struct, frozen=True, kw_only=True):
     channels: tuple[Channel, ...]
     analysed: tuple[int, ...]
     analyser: AnalyserSettings
-    keep_days: float
+    keep_days: int
     pre_s: float
     post_s: float
     continuous: bool

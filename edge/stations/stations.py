@@ -13,13 +13,12 @@ from collections import defaultdict, deque
 from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import suppress
 from itertools import chain
-from pathlib import Path
 
 import msgspec
 
 from drivers.base import Scan
 from edge.clock import SystemClock
-from edge.stations.memory import OpenQuakes
+from edge.stations.keeping import Keeping, Place
 from edge.stations.quake import Partner, Told
 from edge.stations.running import Running
 from edge.stations.settings import Station
@@ -34,16 +33,18 @@ log = logging.getLogger(__name__)
 
 NS = 1_000_000_000
 TICK_S = 1.0
-FILE = "quakes.json"
 
 
 class Stations:
-    """Call `begin` with every configuration, run `run` as a task meanwhile, and `close` at the end."""
+    """Call `begin` with every configuration, run `run` and `keep` as tasks meanwhile, and `close` at the end.
 
-    def __init__(self, store: Store, clock: SystemClock, folder: Path | None = None) -> None:
+    ``place`` is where quakes and waveforms outlive the agent; None for nowhere.
+    """
+
+    def __init__(self, store: Store, clock: SystemClock, place: Place | None = None) -> None:
         self._store = store
         self._clock = clock
-        self._open = OpenQuakes(folder / FILE if folder is not None else None)
+        self._keeping = Keeping(place, store.put_audit)
         self._has_begun = False
         self._all: dict[str, Running] = {}
         self._by_source: dict[str, list[Running]] = {}
@@ -61,6 +62,9 @@ class Stations:
             self._all[settings.name] = before.pop(settings.name) if is_same else Running(settings)
         for gone in before.values():
             self._finish(gone, "the configuration was changed")
+        self._keeping.days = {
+            channel.stream: one.settings.keep_days for one in self._all.values() for channel in one.settings.channels
+        }
         self._by_source, self._waiting_for = defaultdict(list), defaultdict(list)
         for one in self._all.values():
             self._by_source[one.settings.source].append(one)
@@ -80,7 +84,7 @@ class Stations:
         now_ns = self._clock.mono_ns()
         wall_ns = self._clock.wall_at(now_ns)
         by_code = {one.settings.code: one for one in self._all.values()}
-        for record in self._open.read():
+        for record in self._keeping.read_open():
             reason, quality = "the agent ended before the quake did", int(Quality.UNCERTAIN_PARTIAL)
             self._store.put_event(
                 msgspec.structs.replace(
@@ -150,8 +154,7 @@ class Stations:
         for told in one.tell():
             record = self._record(one.settings.code, told)
             self._store.put_event(record)
-            self._open.note(record)
-            self._wake.set()
+            self._keeping.note(record)
         self._collect(one)
 
     def _record(self, code: str, told: Told) -> QuakeRecord:
@@ -183,6 +186,8 @@ class Stations:
     def _collect(self, one: Running) -> None:
         """Gather packets; `run` hands them over, a few at a time."""
         if one.recorded or one.sent:
+            for packet in one.recorded:
+                self._keeping.put(packet)
             one.recorded.clear()
             self._outbox += one.sent
             one.sent.clear()
@@ -199,10 +204,13 @@ class Stations:
                     use(made)
             self._wake.clear()
             await self._send()
-            await self._open.save()
             with suppress(TimeoutError):
                 async with asyncio.timeout_at(tick_at):
                     await self._wake.wait()
+
+    async def keep(self) -> None:
+        """Put on disk what is to outlive the agent, until cancelled. A slow disk holds up nothing else."""
+        await self._keeping.run()
 
     async def _send(self) -> None:
         """Pack what is to be sent. A quake's packets from before come at once: samples have their turn between them."""
@@ -227,4 +235,4 @@ class Stations:
         self._all.clear()
         self._by_source.clear()
         await self._send()
-        await self._open.save()
+        await self._keeping.close()

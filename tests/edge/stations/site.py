@@ -15,6 +15,7 @@ from edge.live import Newest
 from edge.mistakes import Mistakes
 from edge.settings import Configuration
 from edge.spool import Spool
+from edge.stations.keeping import Place
 from edge.stations.stations import Stations
 from edge.store import Store
 from tests.edge.records import CLOCK
@@ -94,7 +95,7 @@ class Site:
     def __init__(self, store: Store, clock: Clocks, running: Configuration, folder: Path | None = None) -> None:
         self.store, self.clock, self.folder = store, clock, folder
         self.newest = Newest(clock.wall_at)
-        self.stations = Stations(store, clock, folder)
+        self.stations = Stations(store, clock, Place(folder, lambda: 10**8) if folder else None)
         self._tick_ns = clock.now_ns
         self.sirens: list[tuple[int, bool]] = []
         self.begin(running)
@@ -131,7 +132,7 @@ class Site:
             for made in self.stations.tick():
                 self.acquisition._use(made)
             await self.stations._send()
-            await self.stations._open.save()
+            await self.stations._keeping.write()
 
     async def play(self, *streams: Iterator[Counts] | Sequence[Counts]) -> None:
         for counts in zip(*streams, strict=True):
