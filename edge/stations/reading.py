@@ -65,7 +65,9 @@ def read_station(table: Any, place: Place, draft: Draft) -> None:
         structure=_read_part(StructureEntry, "structure", entry.structure, place, draft),
     )
     draft.stations[entry.name] = station
-    draft.devices[entry.name] = Device(name=entry.name, title=entry.title or entry.code, bus="", profile="")
+    read = [draft.devices[device] for _, one in channels if (device := one.tag.partition(".")[0]) in draft.devices]
+    bus = read[0].bus if read else ""
+    draft.devices[entry.name] = Device(name=entry.name, title=entry.title or entry.code, bus=bus, profile="")
     for tag in tags_of(has_structure=bool(entry.structure)):
         name = f"{entry.name}.{tag.name}"
         info = TagInfo(
