@@ -34,6 +34,7 @@ TOOLS: Mapping[str, str] = {
     "console": "answer a technician's laptop at the serial console of this gateway",
     "alarms": "list, acknowledge and shelve the alarms of the agent that runs here",
     "local-code": "make or change the site code that opens the gateway's own page",
+    "quake": "measure a recording of strong motion: peaks, intensity, trigger",
     "profile": "list the instruments that are known, show one, or test a profile",
     "template": "list the alarm templates, show the numbers of one and their source, or add one to a configuration",
 }
@@ -54,7 +55,21 @@ class LazyParser(argparse.ArgumentParser):
 
 def _fill(parser: LazyParser) -> None:
     """Load the tools, of which the agent needs none, and give the parser of one its arguments."""
-    from edge.tools import alarms, capture, console, enrol, local_code, profile, read, scan, template, usb, watch, write
+    from edge.tools import (
+        alarms,
+        capture,
+        console,
+        enrol,
+        local_code,
+        profile,
+        quake,
+        read,
+        scan,
+        template,
+        usb,
+        watch,
+        write,
+    )
 
     modules: dict[str, Any] = {
         "alarms": alarms,
@@ -63,6 +78,7 @@ def _fill(parser: LazyParser) -> None:
         "enrol": enrol,
         "local-code": local_code,
         "profile": profile,
+        "quake": quake,
         "read": read,
         "scan": scan,
         "template": template,

@@ -27,8 +27,15 @@ COMPONENTS_MOST = 3
 GAP_SAMPLES, GAP_LEAST_S = 4, 0.1
 """Steps in time up to the larger of these are taken for one sample's: times jitter."""
 
-SET_BACK_S = 3.0
-"""Samples that follow each other for so long, all older than what is known: the clock was set, they are no repeats."""
+SET_BACK_S, REPEATED_S = 3.0, 10.0
+"""Samples that follow each other for so long, all older than what is known by more than that: the clock was set. What
+is not so old is sent again, and soon there are news."""
+
+LONG_GAP_S = 60.0
+"""Behind such a gap the instrument may be another one: the baseline is made anew."""
+
+SHARE = 0.1
+"""A component tells whether the ground moves if it has so much of the energy of all."""
 
 LOOK_S = 0.25
 """How often an event is asked whether it still is one."""
@@ -64,8 +71,7 @@ class Analyser:
         self._restart()
 
     def _restart(self) -> None:
-        for channel in self._channels:
-            channel.reset()
+        """Know of no sample and no event."""
         self._trigger.reset()
         self._event: Event | None = None
         self._newest_ns: int | None = None
@@ -119,8 +125,11 @@ class Analyser:
 
     def _moves(self) -> bool:
         """Tell whether a component whose energy has risen has gone both ways: an offset that came never does."""
+        share = SHARE * self._trigger.short
         return any(
-            channel.is_present and channel.swings and channel.averages.short > self._own_ratio * channel.averages.long
+            channel.is_present
+            and channel.averages.short > max(share, self._own_ratio * channel.averages.long)
+            and channel.swings
             for channel in self._channels
         )
 
@@ -159,29 +168,38 @@ class Analyser:
             self._event.trouble["samples came twice or late"] = Quality.UNCERTAIN_STATUS
         self._late_n = self._late_n + 1 if at_ns > self._latest_late_ns else 1
         self._latest_late_ns = at_ns
-        if self._late_n < self._set_back_n:
-            return None
-        return self._break_off("the clock was set back")
+        is_old = (self._newest_ns or 0) - at_ns > REPEATED_S * 1e9
+        return self._break_off("the clock was set back") if is_old and self._late_n >= self._set_back_n else None
 
     def _cross_gap(self, last_ns: int, at_ns: int) -> Report | None:
         """Go on behind a short gap as if it were none; begin anew behind a long one, or where the clock has jumped."""
         gap_s = (at_ns - last_ns) / 1e9
         if at_ns - last_ns > self._bridge_ns:
-            return self._break_off(f"no samples for {gap_s:.1f} s")
+            return self._break_off(f"no samples for {gap_s:.1f} s", is_long=gap_s > LONG_GAP_S)
         if self._event is not None:
             self._event.trouble["samples are missing"] = Quality.UNCERTAIN_PARTIAL
         return None
 
-    def _break_off(self, reason: str) -> Report | None:
+    def _break_off(self, reason: str, is_long: bool = True) -> Report | None:
+        """End what runs. In the middle of an event the filters stay as they are: they would settle on its motion."""
+        is_quiet = self._event is None
         ended = self.finish(reason)
+        if is_quiet and is_long:
+            for channel in self._channels:
+                channel.reset()
+        for channel in self._channels:
+            channel.averages.calm()
         self._restart()
         return ended
 
     def tick(self, at_ns: int) -> Report | None:
         """Let time pass without a sample: closes an event whose instrument has fallen silent."""
-        if self._newest_ns is None or at_ns - self._newest_ns <= self._bridge_ns:
+        if self._event is None or self._newest_ns is None or at_ns - self._newest_ns <= self._bridge_ns:
             return None
-        return self._break_off("the instrument fell silent")
+        ended = self.finish("the instrument fell silent")
+        for channel in self._channels:
+            channel.averages.calm()
+        return ended
 
     def finish(self, reason: str = "") -> Report | None:
         """Close the event that runs, if any: the station is taken down, or the recording ends."""

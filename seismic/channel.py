@@ -23,6 +23,10 @@ BASELINE_S = 60.0
 FROZEN_S, FROZEN_LEAST = 0.2, 0.01
 """A value that repeats for so long, away from the baseline by more than 1 gal, is not the ground's."""
 
+FLAT_N, FLAT_LEAST, FLAT_STEP = 2, 0.2, 0.05
+"""Three equal values beyond 20 gal, reached by a step of 5 % of them or more, are a top that was clipped: motion slows
+down before it turns. The values stay, as the least that it can have been."""
+
 ONE_SIDED_S = 8.0
 """Half a period of 0.0625 Hz, below the band: what stays on one side for longer is an offset, not motion."""
 
@@ -38,7 +42,7 @@ class Channel:
 
     ``is_present`` tells whether there is a value and it counts: the baseline is known and the filters have forgotten
     that they began. ``wander`` is the mean square of the displacement in m2 while it is quiet: noise, integrated twice.
-    ``offsets`` and ``frozen`` count as those of the conditioner do.
+    ``frozen`` counts as the counters of the conditioner do.
     """
 
     def __init__(
@@ -64,16 +68,21 @@ class Channel:
         self._one_sided_n = round(ONE_SIDED_S * rate_hz)
         self._by_baseline = 1 / (BASELINE_S * rate_hz)
         self._by_slow = 1 / (SLOW_S * rate_hz)
-        self.offsets = self.frozen = 0
+        self.frozen = 0
         self.reset()
 
     def reset(self) -> None:
         """Forget the motion and the baseline: what comes next is a new beginning."""
         self.conditioner.reset()
-        self.baseline = 0.0
         self._before: float | None = None
         self._missing_n = 0
+        self._settle()
+
+    def _settle(self) -> None:
+        """Begin a new baseline."""
+        self.baseline = 0.0
         self._seen_n = 0
+        self.averages.reset()
         self._begin()
 
     def _begin(self) -> None:
@@ -81,9 +90,8 @@ class Channel:
         self.band.reset()
         self.broad.reset()
         self.jma = Cascade(self._sections)
-        self.averages.reset()
         self._slow = 0.0
-        self._side, self._side_n = 1.0, 0
+        self._side, self._side_n, self._quiet = 1.0, 0, self.averages.long
         self.weighted = 0.0
         self.is_present = False
         self.wander = 0.0
@@ -110,16 +118,14 @@ class Channel:
             return
         if self._missing_n:
             if self._missing_n > self._bridge_n:
-                self._seen_n, self.baseline = 0, 0.0
-                self._begin()
+                self._settle()
             self._missing_n = 0
         if self._seen_n < self._settle_n:
             self._seen_n += 1
             self.baseline += (value - self.baseline) / self._seen_n
             return
         value -= self.baseline
-        if self.conditioner.held_n >= self._frozen_n and abs(value) > FROZEN_LEAST:
-            self.frozen += 1
+        if self.conditioner.held_n >= FLAT_N and self._is_flat(abs(value)):
             self.is_present = False
             return
         self._filter(value)
@@ -130,6 +136,16 @@ class Channel:
             displacement = self.broad.displacement
             self.wander += self._by_baseline * (displacement * displacement - self.wander)
         self._watch(is_learning)
+
+    def _is_flat(self, size: float) -> bool:
+        """Count a flat top. Tells whether it has lasted for too long to be one."""
+        conditioner = self.conditioner
+        if conditioner.held_n == FLAT_N and size > FLAT_LEAST and conditioner.entered > FLAT_STEP * size:
+            conditioner.clipped += 1
+        if conditioner.held_n >= self._frozen_n and size > FROZEN_LEAST:
+            self.frozen += 1
+            return True
+        return False
 
     def _miss(self) -> None:
         self.is_present = False
@@ -153,15 +169,13 @@ class Channel:
             self.least = smooth
         self._slow += self._by_slow * (smooth - self._slow)
         if smooth * self._side < 0:
-            self._side, self._side_n = -self._side, 0
+            self._side, self._side_n, self._quiet = -self._side, 0, self.averages.long
             return
         self._side_n += 1
         if self._side_n >= self._one_sided_n and abs(self._slow) > FROZEN_LEAST and is_learning:
-            self.offsets += 1
             self.baseline += self._slow
-            long = self.averages.long
+            self.averages.calm(self._quiet)
             self._begin()
-            self.averages.long = self.averages.short = long
 
     @property
     def is_one_sided(self) -> bool:

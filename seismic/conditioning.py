@@ -23,7 +23,8 @@ class Conditioner:
     A spike of one or two samples is replaced by the value before it. A jump to a value that then repeats exactly is a
     component that has failed: None until it moves again, and so is one that has not moved for ``dead_n`` samples. A
     jump whose sequel is missing is not believed either: it may be the last word of an instrument that was turned off.
-    ``most`` is the largest value that can be at all. The counters only grow.
+    ``most`` is the largest value that can be at all. ``held_n`` counts how often the newest value was repeated, and
+    ``entered`` is the step that led to it. ``spikes`` and ``clipped`` only grow.
     """
 
     __slots__ = (
@@ -38,6 +39,7 @@ class Conditioner:
         "_next",
         "_usual",
         "clipped",
+        "entered",
         "held_n",
         "is_dead",
         "spikes",
@@ -58,6 +60,7 @@ class Conditioner:
         self._held: float | None = None
         self._usual = 0.0
         self.held_n = 0
+        self.entered = 0.0
         self.is_dead = False
 
     def take(self, raw: float | None) -> float | None:
@@ -83,7 +86,7 @@ class Conditioner:
             self._usual += self._by * (size - self._usual)
             return None if self.is_dead or after is None or raw is None else last
         self._usual += self._by * (size - self._usual)
-        self._watch_hold(value)
+        self._watch_hold(value, size)
         self._last = value
         return None if self.is_dead else value
 
@@ -103,11 +106,11 @@ class Conditioner:
     def _is_clipped(self, value: float) -> bool:
         return self._full_scale is not None and abs(value) >= self._full_scale
 
-    def _watch_hold(self, value: float) -> None:
+    def _watch_hold(self, value: float, size: float) -> None:
         if self._is_clipped(value):
             self.clipped += 1
         elif value == self._held:
             self.held_n += 1
             self.is_dead = self.held_n >= self._dead_n
             return
-        self._held, self.held_n = value, 0
+        self._held, self.held_n, self.entered = value, 0, size

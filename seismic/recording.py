@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta, timezone
@@ -34,13 +35,11 @@ class Recording(msgspec.Struct, frozen=True, kw_only=True):
             yield self.start_ns + round(at * step_ns), values
 
 
-def read_recording(
-    name: str, data: bytes, units_per_count: float = 1.0, quantity: Quantity = "acceleration"
-) -> Recording:
+def read_recording(name: str, data: bytes, gain: float | None = None, quantity: Quantity = "acceleration") -> Recording:
     """Read a recording of any of the formats, told by its content.
 
-    ``units_per_count`` and ``quantity`` say what a count of miniSEED is, in m/s2 or m/s; the other formats say so
-    themselves. ``name`` is for errors. Raises SeismicError.
+    ``gain`` is what miniSEED has in counts per m/s2, or per m/s if ``quantity`` is a velocity; the other formats say
+    so themselves. ``name`` is for errors. Raises SeismicError.
     """
     try:
         if data.startswith(b"Origin Time"):
@@ -48,12 +47,12 @@ def read_recording(
         if data[:1] == b"#":
             return _read_csv(data.decode("utf-8"))
         if data[:2] == b"MS" or data[6:7] in (b"D", b"R", b"Q", b"M"):
-            return _read_miniseed(data, units_per_count, quantity)
+            return _read_miniseed(data, gain, quantity)
     except (ValueError, OverflowError) as error:
         raise SeismicError(f"{PurePath(name).name} cannot be read: {error}") from error
     raise SeismicError(
         f"{PurePath(name).name} is no recording that is known",
-        hint="miniSEED 2 or 3, K-NET ASCII, or CSV whose first lines are comments that tell rate, start, unit, channels",
+        hint="miniSEED 2 or 3, K-NET ASCII, or CSV whose first lines are comments that tell rate, unit and channels",
     )
 
 
@@ -95,14 +94,16 @@ def _read_knet(text: str) -> Recording:
     head = {line[:18].strip(): line[18:].strip() for line in lines[:_KNET_HEAD]}
     try:
         rate_hz = float(head["Sampling Freq(Hz)"].removesuffix("Hz"))
-        above, below = re.fullmatch(r"([\d.]+)\(gal\)/([\d.]+)", head["Scale Factor"]).groups()  # type: ignore[union-attr]
+        scale = re.fullmatch(r"([\d.]+)\(gal\)/([\d.]+)", head["Scale Factor"])
         direction = head["Dir."]
         written = datetime.strptime(head["Record Time"], "%Y/%m/%d %H:%M:%S").replace(tzinfo=_JAPAN)
-    except (KeyError, AttributeError) as error:
-        raise ValueError(f"its header lacks or garbles {error}") from error
-    scale = float(above) / float(below) / 100
+    except KeyError as error:
+        raise ValueError(f"its header lacks {error}") from error
+    if scale is None or not float(scale[2]):
+        raise ValueError("its scale factor is not <n>(gal)/<m>")
+    m_s2 = float(scale[1]) / float(scale[2]) / 100
     azimuth, dip = _DIRECTIONS.get(direction, (0, 0))
-    values = [scale * int(word) for line in lines[_KNET_HEAD:] for word in line.split()]
+    values = [m_s2 * int(word) for line in lines[_KNET_HEAD:] for word in line.split()]
     return _made(
         rate_hz,
         _ns(written - timedelta(seconds=_KNET_DELAY_S)),
@@ -125,8 +126,8 @@ _AZIMUTH = re.compile(r"(\d+) *deg", re.IGNORECASE)
 def _read_csv(text: str) -> Recording:
     """Read lines of one value per channel behind comments such as those of lab/recordings.
 
-    The comments name ``<rate> samples/s``, ``acceleration in <unit>``, ``channels: <azimuth> Deg, .., Up`` and, if it is
-    known, the start as 2019-07-06T03:19:37.0Z.
+    The comments name ``<rate> samples/s``, ``acceleration in <unit>``, ``channels: <azimuth> Deg, .., Up`` and, if it
+    is known, the start as 2019-07-06T03:19:37.0Z.
     """
     lines = text.splitlines()
     head = " ".join(line.lstrip("# ") for line in lines if line.startswith("#"))
@@ -158,10 +159,12 @@ def _csv_component(name: str) -> Component:
 _ORIENTATION: Mapping[str, tuple[float, float]] = {"Z": (0, -90), "3": (0, -90), "E": (90, 0), "2": (90, 0)}
 
 
-def _read_miniseed(data: bytes, units_per_count: float, quantity: Quantity) -> Recording:
+def _read_miniseed(data: bytes, gain: float | None, quantity: Quantity) -> Recording:
     """Read the first three channels of one rate that begin together; a gap is filled with None."""
     import pymseed
 
+    if not gain or not math.isfinite(gain):
+        raise SeismicError("miniSEED holds counts", hint="say how many are 1 m/s2 (or 1 m/s): the gain")
     try:
         traces = pymseed.MS3TraceList.from_buffer(data, unpack_data=True)
     except pymseed.MiniSEEDError as error:
@@ -174,7 +177,7 @@ def _read_miniseed(data: bytes, units_per_count: float, quantity: Quantity) -> R
         raise ValueError(f"its channels have different rates: {sorted(rates)}")
     rate_hz = rates.pop()
     start_ns = min(segment.starttime for trace in channels for segment in trace)
-    columns = [_column(trace, start_ns, rate_hz, units_per_count) for trace in channels]
+    columns = [_column(trace, start_ns, rate_hz, gain) for trace in channels]
     length = max(len(column) for column in columns)
     for column in columns:
         column.extend([None] * (length - len(column)))
@@ -183,14 +186,14 @@ def _read_miniseed(data: bytes, units_per_count: float, quantity: Quantity) -> R
     return _made(rate_hz, start_ns, components, tuple(columns))
 
 
-def _column(trace: Any, start_ns: int, rate_hz: float, units_per_count: float) -> list[float | None]:
+def _column(trace: Any, start_ns: int, rate_hz: float, gain: float) -> list[float | None]:
     column: list[float | None] = []
     for segment in trace:
         at = round((segment.starttime - start_ns) / 1e9 * rate_hz)
         if at > SAMPLES_MOST:
             raise ValueError("its segments are too far apart")
         column.extend([None] * (at - len(column)))
-        column[at:] = [units_per_count * count for count in segment.datasamples]
+        column[at:] = [count / gain for count in segment.datasamples]
     return column
 
 

@@ -80,9 +80,9 @@ class Structure:
 class Mode:
     """Follows the frequency of a structure's own vibration: a spectrum about the reference, window after window.
 
-    Each bin is Goertzel's recursion (Amer. Math. Monthly 65, 1958, 34-35) over a Hann window; the powers of some windows
-    are averaged as P. D. Welch does (IEEE Trans. Audio Electroacoust. 15, 1967, 70-73). The peak lies on a parabola
-    through the logarithms of the three highest bins.
+    Each bin is Goertzel's recursion (Amer. Math. Monthly 65, 1958, 34-35) over a Hann window; the powers of some
+    windows are averaged as P. D. Welch does (IEEE Trans. Audio Electroacoust. 15, 1967, 70-73). The peak lies on a
+    parabola through the logarithms of the three highest bins.
     """
 
     def __init__(self, rate_hz: float, settings: StructureSettings) -> None:

@@ -42,6 +42,12 @@ class Averages:
         """Take the present motion for the new quiet."""
         self.long = self.short
 
+    def calm(self, long: float | None = None) -> None:
+        """Forget the present motion: what comes next is not its sequel. ``long`` is what was quiet before."""
+        if long is not None:
+            self.long = long
+        self.short = self.long
+
 
 class Trigger:
     """Judges the sums of the averages of all components. ``onset_ns`` is when the ratio rose, None while it is low.
