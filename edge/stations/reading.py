@@ -15,6 +15,7 @@ from edge.settings import Device, ScanGroup
 from edge.stations.settings import (
     ACCELERATIONS,
     GROUP,
+    AnalyserEntry,
     Channel,
     ChannelEntry,
     CoincidenceEntry,
@@ -25,7 +26,6 @@ from edge.stations.settings import (
 )
 from seismic.errors import SeismicError
 from seismic.report import STEEP_DEG, Component
-from seismic.settings import AnalyserSettings
 from seismic.structure import Structure
 from wire.twin import TagInfo
 
@@ -60,7 +60,7 @@ def read_station(table: Any, place: Place, draft: Draft) -> None:
         place=place,
         entry=entry,
         channels=channels,
-        analyser=read_struct(AnalyserSettings, entry.analyser, (*place, "analyser"), draft.mistakes),
+        analyser=read_struct(AnalyserEntry, entry.analyser, (*place, "analyser"), draft.mistakes),
         coincidence=_read_part(CoincidenceEntry, "coincidence", entry.coincidence, place, draft),
         structure=_read_part(StructureEntry, "structure", entry.structure, place, draft),
     )

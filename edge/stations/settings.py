@@ -10,7 +10,7 @@ from msgspec import Meta
 
 from edge.names import Name, TagName
 from seismic.report import Component, Quantity
-from seismic.settings import AnalyserSettings
+from seismic.settings import AnalyserSettings, TriggerSettings
 from seismic.structure import StructureSettings
 
 Unit = Literal["m/s2", "g", "gal", "m/s"]
@@ -54,6 +54,16 @@ class ChannelEntry(msgspec.Struct, frozen=True, kw_only=True):
     def quantity(self) -> Quantity:
         """What it measures."""
         return "acceleration" if self.unit in ACCELERATIONS else "velocity"
+
+
+class AnalyserEntry(AnalyserSettings, frozen=True, kw_only=True):
+    """[station.analyser]: when a station triggers, and how its samples are judged."""
+
+    trigger: Annotated[TriggerSettings, Meta(description="when motion is taken for a quake")] = TriggerSettings()
+    full_scale_m_s2: Annotated[
+        Annotated[float, Meta(gt=0, le=1000)] | None,
+        Meta(description="where the instrument clips; told by flat tops only if not given"),
+    ] = None
 
 
 class CoincidenceEntry(msgspec.Struct, frozen=True, kw_only=True):

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import copy
+import tomllib
+from pathlib import Path
 from typing import Any
 
 import jsonschema
 import pytest
 
-from edge.configuration import read_configuration
+from edge.configuration import read_boot, read_configuration
 from edge.mistakes import Mistakes
 from edge.places import format_place
 from edge.schema import configuration_schema
 from edge.settings import Configuration
-from edge.stations.settings import CoincidenceEntry
+from edge.stations.settings import CoincidenceEntry, tags_of
 
+MANUAL = Path(__file__).parents[3] / "docs" / "operate" / "stations.md"
 Document = dict[str, Any]
 
 
@@ -207,6 +210,23 @@ def test_station_on_a_device_with_mistakes_tells_these_only() -> None:
     one = document(station())
     one["device"][0]["rate_hz"] = -1
     assert all(found.startswith("device[1]") for found in mistakes_of(one))
+
+
+def test_example_of_the_manual_is_a_configuration_that_runs() -> None:
+    blocks = MANUAL.read_text("utf-8").split("```toml\n")[1:]
+    (example,) = [tomllib.loads(block.partition("```")[0]) for block in blocks]
+    mistakes = Mistakes()
+    boot = read_boot(example, mistakes)
+    assert boot is not None, mistakes.found
+    made = read(example)
+    assert [one.code for one in made.stations] == ["CQ.SHT1", "CQ.SHT2"]
+    assert made.stations[0].channels[0].sensitivity * 2.600780234070221e-06 == pytest.approx(1, abs=1e-9)
+    jsonschema.validate(example, configuration_schema())
+
+
+def test_every_tag_of_a_station_is_in_the_manual() -> None:
+    manual = MANUAL.read_text("utf-8")
+    assert all(f"`{tag.name}`" in manual for tag in tags_of(has_structure=True))
 
 
 def test_schema_takes_what_the_gateway_takes_and_refuses_a_misspelt_key() -> None:
