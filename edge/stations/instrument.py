@@ -24,7 +24,7 @@ class Instrument:
     those that are complete; ``newest_ns`` is when the newest sample was taken.
     """
 
-    def __init__(self, settings: Station) -> None:
+    def __init__(self, settings: Station, clock: TimeQuality) -> None:
         self.missing = int(Quality.BAD_INPUT)
         self.packets: list[Packet] = []
         self.newest_ns = 0
@@ -34,6 +34,7 @@ class Instrument:
         self._analysed = [(place, settings.channels[place]) for place in settings.analysed]
         self._factors = [(place, one.column, one.factor) for place, one in self._analysed]
         self._packetiser = Packetiser([Stream(one.stream) for one in settings.channels], settings.rate_hz)
+        self._packetiser.tell(clock)
         self._analyser = Analyser(settings.rate_hz, [one.component for _, one in self._analysed], settings.analyser)
         self._has_heard = False
         self._quiet_ticks = 0

@@ -29,7 +29,7 @@ class Running:
     `hear`, `decide`, `show`, `tell`.
     """
 
-    def __init__(self, settings: Station) -> None:
+    def __init__(self, settings: Station, clock: TimeQuality) -> None:
         within_s = settings.coincidence.within_s if settings.coincidence else 0.0
         self.settings = settings
         self.due_ns = 0
@@ -38,7 +38,7 @@ class Running:
         self.sent: list[Packet] = []
         """Those that are to be sent."""
         self.watch = Watch(within_s)
-        self._instrument = Instrument(settings)
+        self._instrument = Instrument(settings, clock)
         self._missing = self._instrument.missing
         self._recording = Recording(
             int(settings.pre_s * NS), int(settings.post_s * NS), int(within_s * NS), is_continuous=settings.continuous

@@ -59,7 +59,7 @@ class Stations:
         for settings in stations:
             known = before.get(settings.name)
             is_same = known is not None and known.settings == settings
-            self._all[settings.name] = before.pop(settings.name) if is_same else Running(settings)
+            self._all[settings.name] = before.pop(settings.name) if is_same else Running(settings, self._time())
         for gone in before.values():
             self._finish(gone, "the configuration was changed")
         self._keeping.days = {

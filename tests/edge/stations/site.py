@@ -27,6 +27,7 @@ RATE_HZ = 100
 STEP_NS = S // RATE_HZ
 SENSITIVITY = 1_000_000
 RIDGECREST = Path(__file__).parents[3] / "lab" / "recordings" / "ridgecrest-2019-CI.CCC.csv"
+TEMPLATE = {"name": "earthquake", "of": ["quake-1.intensity_gb"], "outputs": {"vi": ["siren"]}}
 Counts = tuple[int, ...]
 
 
@@ -79,7 +80,7 @@ def configuration(*stations: dict[str, Any], alarms: Sequence[dict[str, Any]] = 
                 {"name": "io", "bus": "plc", "group": [{"name": "out", "poll_s": 1, "tag": [siren]}]},
             ],
             "station": list(stations),
-            "template": [{"name": "earthquake", "of": ["quake-1.intensity_gb"], "outputs": {"vi": ["siren"]}}],
+            "template": [TEMPLATE] if stations else [],
             "alarm": list(alarms),
             "output": [{"name": "siren", "tag": "io.siren", "on": True, "off": False}],
         },
