@@ -110,9 +110,9 @@ class Channel:
     def step(self, raw: float | None, is_learning: bool) -> None:
         """Take the raw value of one sample time. ``is_learning`` is false while an event runs."""
         value = self.conditioner.take(raw)
-        if value is not None and self._is_velocity:
+        if self._is_velocity:
             before, self._before = self._before, value
-            value = (value - before) * self._rate_hz if before is not None else None
+            value = None if value is None or before is None else (value - before) * self._rate_hz
         if value is None:
             self._miss()
             return
@@ -149,7 +149,6 @@ class Channel:
 
     def _miss(self) -> None:
         self.is_present = False
-        self._before = None
         self._missing_n += 1
 
     def _filter(self, value: float) -> None:

@@ -15,8 +15,8 @@ from seismic.errors import SeismicError
 from seismic.report import Component, Quantity
 
 GRAVITY = 9.80665
-SAMPLES_MOST = 50_000_000
-"""Of all components: a week of one station at 30 samples/s, and what a gateway can hold in memory."""
+SAMPLES_MOST = 4_000_000
+"""Of all components, gaps among them: hours of a station, and what a gateway can hold in memory."""
 
 
 class Recording(msgspec.Struct, frozen=True, kw_only=True):

@@ -16,8 +16,8 @@ class Oscillators:
     The response to an acceleration that runs straight between samples is exact: N. C. Nigam, P. C. Jennings,
     Calculation of response spectra from strong-motion earthquake records, BSSA 59 (1969), 909-922. Both components are
     one complex number, so that the largest length of the relative displacement is that in the worst direction: RotD100
-    of D. M. Boore, Orientation-independent, nongeometric-mean measures of seismic intensity from two horizontal components
-    of motion, BSSA 100 (2010), 1830-1835.
+    of D. M. Boore, Orientation-independent, nongeometric-mean measures of seismic intensity from two horizontal
+    components of motion, BSSA 100 (2010), 1830-1835.
     """
 
     __slots__ = ("_last", "_one", "_states", "_two")

@@ -17,6 +17,7 @@ from tests.bench.latency import measure_fast, measure_output
 from tests.bench.memory import measure_memory
 from tests.bench.modbus import measure_modbus
 from tests.bench.provision import measure_provision
+from tests.bench.quake import measure_quake
 from tests.bench.reconnect import measure_reconnect
 from tests.bench.records import measure_spool, measure_wire
 from tests.bench.rollout import measure_rollout
@@ -46,6 +47,7 @@ PARTS: dict[str, Callable[[], dict[str, float]]] = {
     "enrol": measure_enrol,
     "provision": measure_provision,
     "bundle": measure_bundle,
+    "quake": measure_quake,
     "update": measure_update,
     "rollout": measure_rollout,
 }

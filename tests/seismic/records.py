@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterable, Iterator, Sequence
-from importlib import resources
+from importlib import resources, util
 from pathlib import Path
-
-import obspy
 
 from seismic.analyser import Analyser, AnalyserSettings, Component, Report
 from seismic.recording import Recording, read_recording
 
-OBSPY = Path(obspy.__file__).parent
+OBSPY = Path(next(iter(util.find_spec("obspy").submodule_search_locations)))
 RIDGECREST = Path(str(resources.files("lab.recordings") / "ridgecrest-2019-CI.CCC.csv"))
 KNET = OBSPY / "io/nied/tests/data/test.knet"
 
