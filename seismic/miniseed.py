@@ -20,7 +20,8 @@ from pymseed import DataEncoding, MS3Record, nslc2sourceid, sourceid2nslc
 from pymseed.exceptions import PymseedError
 
 from seismic.errors import SeismicError
-from seismic.packet import NS, Packet, spell_ns
+from seismic.packet import Packet, spell_ns
+from seismic.sampleclock import NS
 from wire.record import WaveFlag
 
 Version = Literal[2, 3]

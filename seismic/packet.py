@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from functools import reduce
+from itertools import groupby
+from operator import and_, or_
+from typing import NamedTuple
 
 import msgspec
 
 from seismic import packing
 from seismic.errors import SeismicError
+from seismic.sampleclock import NS, SampleClock
+from seismic.soundness import Watch
 from wire.record import WaveFlag, WaveformRecord
 
-NS = 1_000_000_000
+PACKET_MOST_S = 2.0
 
 
 class Packet(msgspec.Struct, frozen=True):
@@ -84,45 +90,135 @@ class Channel(msgspec.Struct, frozen=True):
     clips_at: int | None = None
 
 
-class Packetiser:
-    """Cuts the samples of one station into packets.
+class Sample(NamedTuple):
+    """One sample of every channel, as it was handed over."""
 
-    `take` gets one sample of every channel at a time, None where there is no value; each gets into exactly one packet.
+    counts: Sequence[int | None]
+    clock: TimeQuality
+
+
+class Packetiser:
+    """Cuts the samples of one station into packets of ``packet_s`` (2 at most), dated by when the samples were taken.
+
+    Each sample gets into exactly one packet. A packet ends early where samples are missing, came twice or out of
+    order, where the clock was set, where the rate changes, and for one channel where it has no value; the next one then
+    says `WaveFlag.GAP_BEFORE`, as the first of all does. See `seismic.sampleclock`.
     """
 
     def __init__(self, channels: Sequence[Channel], rate_hz: float, packet_s: float = 1.0) -> None:
-        self._channels = channels
+        self._streams = [channel.stream for channel in channels]
+        self._watches = [Watch(rate_hz, channel.clips_at) for channel in channels]
+        self._has_gap = [True] * len(channels)
+        self._packet_s = min(packet_s, PACKET_MOST_S)
         self._rate_hz = rate_hz
-        self._most = max(1, round(packet_s * rate_hz))
         self._clock = TimeQuality()
-        self._rows: list[tuple[int, Sequence[int | None]]] = []
+        self._times = SampleClock(rate_hz)
+        self._held: list[Sample] = []
 
-    def tell(self, clock: TimeQuality) -> None:
-        """Take how the clock stands; call it about once a second."""
+    def tell(self, clock: TimeQuality) -> list[Packet]:
+        """Take how the clock stands, about once a second; return packets if the time has become known or unknown."""
+        packets = self.flush() if (clock.offset_ns is None) != (self._clock.offset_ns is None) else []
         self._clock = clock
+        return packets
 
     def take(self, mono_ns: int, counts: Sequence[int | None]) -> list[Packet]:
-        """Take one sample of each channel; return the packets that it completes."""
-        self._rows.append((mono_ns, counts))
-        return self.flush() if len(self._rows) >= self._most else []
+        """Take one sample of each channel, None where there is no value; return the packets that are complete.
+
+        No value at all is no sample: the instrument is silent, and what was held back comes out.
+        """
+        if all(count is None for count in counts):
+            return self.flush()
+        new = self._times.take(mono_ns + (self._clock.offset_ns or 0))
+        self._held.append(Sample(counts, self._clock))
+        packets = self._cut(new) if new else []
+        most = max(1, round(self._packet_s * self._rate_hz))
+        while self._times.settled >= most:
+            packets += self._emit(most)
+        return packets
 
     def flush(self) -> list[Packet]:
-        """Return what was held back: the samples have ended."""
-        rows, self._rows = self._rows, []
-        packets = []
-        for at, channel in enumerate(self._channels):
-            have = [(mono_ns, counts[at]) for mono_ns, counts in rows]
-            counts = array("i", [count for _, count in have if count is not None])
-            if counts:
-                mono_ns = rows[0][0]
-                offset = self._clock.offset_ns
-                start_ns = None if offset is None else offset + mono_ns
-                packets.append(
-                    Packet(
-                        channel.stream, start_ns, mono_ns, self._rate_hz, counts, self._clock.timing, self._clock.flags
-                    )
-                )
+        """Return what was held back: the samples end here, for now or for ever."""
+        new = self._times.settle()
+        packets = self._cut(new) if new else []
+        packets += self._emit(len(self._held))
+        self._break()
+        self._times.restart()
         return packets
+
+    def _cut(self, new: int) -> list[Packet]:
+        """End the segment before the last ``new`` samples."""
+        packets = self._emit(len(self._held) - new)
+        is_back = self._times.step()
+        self._break()
+        if is_back:
+            packets += self._emit(new - 1)
+            self._times.step()
+            self._break()
+        return packets
+
+    def _break(self) -> None:
+        self._has_gap = [True] * len(self._streams)
+        for watch in self._watches:
+            watch.interrupt()
+
+    def _emit(self, samples: int) -> list[Packet]:
+        if not samples:
+            return []
+        held, segment = self._held[:samples], self._times.segment(samples)
+        del self._held[:samples]
+        self._rate_hz = _rate(self._rate_hz, segment.period_ns, samples)
+        packets: list[Packet] = []
+        for channel in range(len(self._streams)):
+            for start, end in _runs([sample.counts[channel] for sample in held]):
+                self._has_gap[channel] |= start > 0
+                packets.append(self._packet(channel, held[start:end], segment.at_ns(start)))
+            self._has_gap[channel] |= held[-1].counts[channel] is None
+        self._times.drop(samples)
+        return packets
+
+    def _packet(self, channel: int, samples: Sequence[Sample], at_ns: float) -> Packet:
+        counts = array("i", [count for sample in samples if (count := sample.counts[channel]) is not None])
+        offset_ns = samples[0].clock.offset_ns
+        timing, flags = _quality({sample.clock for sample in samples})
+        if self._has_gap[channel]:
+            flags |= WaveFlag.GAP_BEFORE
+            self._watches[channel].interrupt()
+        self._has_gap[channel] = False
+        flags |= self._watches[channel].look(counts)
+        start_ns = round(at_ns)
+        return Packet(
+            self._streams[channel],
+            None if offset_ns is None else start_ns,
+            start_ns - (offset_ns or 0),
+            self._rate_hz,
+            counts,
+            timing,
+            int(flags),
+        )
+
+
+def _runs(counts: Sequence[int | None]) -> Iterator[tuple[int, int]]:
+    """Yield from where to where there are values."""
+    start = 0
+    for is_missing, run in groupby(counts, key=lambda count: count is None):
+        end = start + sum(1 for _ in run)
+        if not is_missing:
+            yield start, end
+        start = end
+
+
+def _quality(clocks: set[TimeQuality]) -> tuple[int, WaveFlag]:
+    """Tell the quality of a packet's times: the worst of its samples'."""
+    flags = [WaveFlag(clock.flags) for clock in clocks]
+    doubts = reduce(or_, flags) & WaveFlag.TIME_QUESTIONABLE
+    return min(clock.timing for clock in clocks), reduce(and_, flags) & WaveFlag.CLOCK_LOCKED | doubts
+
+
+def _rate(said_hz: float, period_ns: float, samples: int) -> float:
+    """Tell the rate of a packet: as said before, as long as that dates its last sample within a quarter of a period."""
+    if abs(NS / said_hz - period_ns) * samples <= period_ns / 4:
+        return said_hz
+    return round(NS / period_ns, 3)
 
 
 __all__: Sequence[str] = (

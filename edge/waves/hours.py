@@ -16,7 +16,8 @@ from pathlib import Path
 
 from seismic import miniseed
 from seismic.errors import SeismicError
-from seismic.packet import NS, Packet
+from seismic.packet import Packet
+from seismic.sampleclock import NS
 
 HOUR_NS = 3600 * NS
 SUFFIX = ".mseed"

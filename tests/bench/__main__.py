@@ -26,6 +26,7 @@ from tests.bench.series import measure_series
 from tests.bench.sustained import measure_sustained
 from tests.bench.thin import measure_thin
 from tests.bench.update import measure_update
+from tests.bench.waves import measure_waves
 
 FILE = Path("build/bench.json")
 
@@ -50,6 +51,7 @@ PARTS: dict[str, Callable[[], dict[str, float]]] = {
     "quake": measure_quake,
     "update": measure_update,
     "rollout": measure_rollout,
+    "waves": measure_waves,
 }
 
 
