@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from drivers.base import Scan
-from edge.stations.settings import Station
+from edge.stations.settings import Channel, Station
 from seismic.analyser import Analyser
 from seismic.packet import Channel as Stream
 from seismic.packet import Packet, Packetiser, TimeQuality
@@ -33,7 +33,9 @@ class Instrument:
         self._columns = [(one.column, one.sensitivity) for one in settings.channels]
         self._analysed = [(place, settings.channels[place]) for place in settings.analysed]
         self._factors = [(place, one.column, one.factor) for place, one in self._analysed]
-        self._packetiser = Packetiser([Stream(one.stream) for one in settings.channels], settings.rate_hz)
+        full_scale = settings.analyser.full_scale_m_s2
+        streams = [Stream(one.stream, _clips_at(one, full_scale)) for one in settings.channels]
+        self._packetiser = Packetiser(streams, settings.rate_hz)
         self._packetiser.tell(clock)
         self._analyser = Analyser(settings.rate_hz, [one.component for _, one in self._analysed], settings.analyser)
         self._has_heard = False
@@ -68,7 +70,7 @@ class Instrument:
 
     def tick(self, now_ns: int, clock: TimeQuality) -> Report | None:
         """Let time pass, about a second: hear of the clock, and find out whether the instrument has fallen silent."""
-        self._packetiser.tell(clock)
+        self.packets += self._packetiser.tell(clock)
         self._quiet_ticks = 0 if self._has_heard else self._quiet_ticks + 1
         self._has_heard = False
         if self._quiet_ticks < QUIET_TICKS:
@@ -85,3 +87,10 @@ class Instrument:
     def level(self) -> Level:
         """How things stand at the newest sample."""
         return self._analyser.level()
+
+
+def _clips_at(channel: Channel, full_scale_m_s2: float | None) -> int | None:
+    """At which count an acceleration ends; None where nobody has said it."""
+    if full_scale_m_s2 is None or channel.component.quantity != "acceleration":
+        return None
+    return round(full_scale_m_s2 / channel.factor * channel.sensitivity)
