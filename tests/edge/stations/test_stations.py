@@ -174,6 +174,16 @@ async def test_alarm_on_a_raw_sample_is_watched_all_the_same(folder: Path) -> No
         assert site.alarms() == {"acc-1.ax:high"}
 
 
+async def test_alarm_on_the_trigger_is_up_within_half_a_second_of_it(folder: Path) -> None:
+    rule = {"tag": "quake-1.triggered", "level": "discrete", "equals": 1, "priority": 1, "outputs": ["siren"]}
+    async with start(folder, configuration(station(), alarms=[rule])) as site:
+        for counts in ridgecrest():
+            await site.sample(counts)
+            if site.is_siren_on:
+                break
+        assert 22.40 <= at_s(site.clock.now_ns) <= 22.75 + 0.5
+
+
 async def test_two_stations_agree_on_ridgecrest(folder: Path) -> None:
     pair = {"coincidence": {"station": "quake-2", "within_s": 2}}
     late = chain(quiet(0.4, 2), ridgecrest())
