@@ -22,6 +22,7 @@ import msgspec
 import drivers
 from drivers.errors import SettingsError
 from drivers.transport import Transport
+from seismic.packet import TimeQuality
 from wire.sample import Quality, Value
 
 Clock = Callable[[], int]
@@ -31,7 +32,20 @@ Kept = Callable[[], Awaitable[bool]]
 """Makes all scans that were yielded so far durable; False if that is not possible now."""
 
 CONTRACT_MODULES = frozenset(
-    {"base", "bits", "errors", "framing", "lines", "profile", "profiles", "recorder", "replay", "stream", "transport"}
+    {
+        "base",
+        "bits",
+        "errors",
+        "framing",
+        "lines",
+        "profile",
+        "profiles",
+        "recorder",
+        "replay",
+        "stream",
+        "timeline",
+        "transport",
+    }
 )
 """Modules of this package that are not drivers. A driver is a module, or a package where one file would be too long."""
 
@@ -55,12 +69,17 @@ class Group(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Scan(msgspec.Struct, frozen=True):
-    """One reading of one group, as columns. ``values[i]`` belongs to ``group.tags[i]``; it was read at ``mono_ns``."""
+    """One reading of one group, as columns. ``values[i]`` belongs to ``group.tags[i]``; it was read at ``mono_ns``.
+
+    ``clock`` is how the instrument's own clock, where it has one worth more than ours, says UTC: ``mono_ns`` plus its
+    offset, to the sample.
+    """
 
     group: str
     mono_ns: int
     values: tuple[Value, ...]
     quality: tuple[int, ...]
+    clock: TimeQuality | None = None
 
     def sample(self, index: int) -> Sample:
         """Return the view of one value."""

@@ -22,6 +22,7 @@ from drivers.base import Clock, Group, Scan
 from drivers.errors import SettingsError
 from drivers.framing.splitter import NO, WAIT, Splitter
 from drivers.stream import listen
+from drivers.timeline import Timeline
 from drivers.transport import LineSettings, Transport, open_line
 from wire.sample import Quality
 
@@ -32,10 +33,6 @@ CLIPPED = (1 << 23) - 1
 
 STEP_NS = 10_000_000_000
 """A channel that goes back further has had its clock set; less is a datagram that came twice or out of order."""
-
-LATE_NS = 2_000_000_000
-GROWTH = 1024
-"""How late a packet may be held to be, and the share of its lateness that the measure grows by."""
 
 _PACKET = re.compile(rb"\{'([A-Z0-9]{3})', ?([0-9]{9,10})(?:\.([0-9]{1,9}))?((?:, ?-?[0-9]{1,9})+)\}")
 _FOREIGN = re.compile(rb"[^-A-Z0-9'., {}]|.\{", re.DOTALL)
@@ -113,25 +110,6 @@ class Order:
             return False
         self._due_ns = packet.start_ns + len(packet.counts) * self._period_ns
         return True
-
-
-class Timeline:
-    """Puts the Shake's times on our monotonic clock: the shortest way that a packet took is the measure of all.
-
-    So samples that were held up with others, in a switch or by us, keep their distances. The measure grows slowly, so
-    that it follows a clock that drifts, and at once where it is wrong by more than LATE_NS.
-    """
-
-    def __init__(self) -> None:
-        self._offset_ns: int | None = None
-
-    def place(self, at_ns: int, mono_ns: int) -> int:
-        """Give the monotonic time of a time of the Shake's whose packet arrived at ``mono_ns``; never after that."""
-        offset_ns = mono_ns - at_ns
-        if self._offset_ns is not None and 0 < (late_ns := offset_ns - self._offset_ns) < LATE_NS:
-            offset_ns = self._offset_ns + late_ns // GROWTH
-        self._offset_ns = offset_ns
-        return at_ns + offset_ns
 
 
 class Assembly:

@@ -47,6 +47,9 @@ SPOKEN: Mapping[str, Spoken] = {
     "modbus": Spoken("Modbus RTU, ASCII, TCP, TLS and RTU over TCP", "pymodbus, modbus-tk, pyModbusTCP, libmodbus"),
     "nmea": Spoken("NMEA 0183 sentences", "pynmea2"),
     "raspberry_shake": Spoken("Raspberry Shake UDP packets"),
+    "seedlink": Spoken(
+        "SeedLink 4 and 3 servers: digitisers and networks of seismic stations", "seedlink-client, obspy"
+    ),
     "sdi12": Spoken("SDI-12 through a transparent adapter"),
     "witmotion": Spoken("WitMotion serial frames"),
     "wxt530": Spoken("Vaisala WXT530 ASCII, polled, with CRC"),

@@ -129,10 +129,10 @@ def _is_ok(lines: Sequence[bytes]) -> bool:
 
 
 def _select_3(stream: str) -> str:
-    """Write ``LOC_B_S_SS`` as version 3 does, ``LLCCC``; a pattern without a location means any."""
+    """Write ``LOC_B_S_SS`` as version 3 does, ``LLCCC``. Not every server can be told that the location is empty."""
     location, _, channel = stream.partition("_")
     codes = channel.replace("_", "")
-    return codes if location == "*" else f"{location or '--'}{codes}"
+    return codes if location in ("*", "") else f"{location}{codes}"
 
 
 def _station_3(record: bytes) -> str:
