@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import msgspec
+
 from drivers.base import Scan
 from edge.stations.instrument import Instrument
 from edge.stations.levels import Levels
@@ -16,6 +18,8 @@ from wire.sample import Quality, Value, is_bad
 NS = 1_000_000_000
 HEARTBEAT_NS = 10 * NS
 """At least so often the tags have a value."""
+LATE_NS = 30 * NS
+"""Samples older than this concern no alarm: they are of what is long over, from behind a link that was cut."""
 LEVELS_NS = NS
 """A structure may swing on after the ground has had its peak."""
 LAG_NS = 3 * NS
@@ -56,6 +60,11 @@ class Running:
         return self._instrument.newest_ns
 
     @property
+    def is_missing(self) -> bool:
+        """Whether there are no samples."""
+        return bool(self._missing)
+
+    @property
     def health(self) -> GroupHealth:
         """The accounting of its own group: as many scans are due as it made."""
         return GroupHealth(due=self._good + self._bad, good=self._good, bad=self._bad)
@@ -64,9 +73,9 @@ class Running:
         """Take the samples of one time."""
         report = self._pass_on(self._instrument.take(scan))
         if self.levels is not None and self.settings.compared is not None:
-            self.levels.take_upper(scan.mono_ns, self._instrument.motion[self.settings.compared])
+            self.levels.take_upper(self.newest_ns, self._instrument.motion[self.settings.compared])
         for levels, compared in self.below:
-            levels.take_lower(scan.mono_ns, self._instrument.motion[compared])
+            levels.take_lower(self.newest_ns, self._instrument.motion[compared])
         return report
 
     def tick(self, now_ns: int, clock: TimeQuality) -> Report | None:
@@ -82,10 +91,21 @@ class Running:
         if instrument.missing != self._missing:
             self._missing, self.due_ns = instrument.missing, 0
         if instrument.packets:
-            self.recorded += instrument.packets
-            self.sent += filter(None, map(self._recording.put, instrument.packets))
+            packets = [
+                msgspec.structs.replace(packet, mono_ns=instrument.taken_at(packet)) for packet in instrument.packets
+            ]
+            self.recorded += packets
+            self.sent += filter(None, map(self._recording.put, packets))
             instrument.packets.clear()
         return report
+
+    def is_late(self, now_ns: int) -> bool:
+        """Tell whether samples come, but too late to raise an alarm."""
+        return not self._missing and now_ns - self.newest_ns > LATE_NS
+
+    def wall_at(self, at_ns: int) -> int | None:
+        """Give UTC by the instrument's own clock; None if it has none."""
+        return self._instrument.wall_at(at_ns)
 
     def resume(self, now_ns: int) -> None:
         """Go on sending the waveform of a quake whose end an earlier start of the agent did not see."""
@@ -113,16 +133,20 @@ class Running:
             self._recording.end(self.newest_ns)
         return self.watch.take_told()
 
-    def show(self, at_ns: int) -> Scan:
-        """Make the scan of its tags."""
-        quake, decide_ns = self.watch.accepted, self.watch.decide_ns
-        self.due_ns = at_ns + (LEVELS_NS if quake and self.levels else HEARTBEAT_NS)
+    def plan(self, at_ns: int) -> None:
+        """Say when the tags are to have a value again."""
+        decide_ns = self.watch.decide_ns
+        self.due_ns = at_ns + (LEVELS_NS if self.watch.accepted and self.levels else HEARTBEAT_NS)
         if decide_ns is not None:
             self.due_ns = min(self.due_ns, decide_ns)
-        width = len(self.settings.columns)
-        if self._missing:
+
+    def show(self, at_ns: int, *, is_late: bool = False) -> Scan:
+        """Make the scan of its tags."""
+        width, missing, quake = len(self.settings.columns), self._missing, self.watch.accepted
+        if missing or is_late:
             self._bad += 1
-            return Scan(self.settings.group, at_ns, (None,) * width, (self._missing,) * width)
+            quality = missing or int(Quality.BAD_TIMEOUT)
+            return Scan(self.settings.group, at_ns, (None,) * width, (quality,) * width)
         self._good += 1
         level = self._instrument.level()
         values, quality = REST, _rest_quality(level)

@@ -12,6 +12,7 @@ import logging
 from collections import defaultdict, deque
 from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import suppress
+from functools import partial
 from itertools import chain
 
 import msgspec
@@ -110,8 +111,9 @@ class Stations:
         made: Iterable[Scan] = ()
         for one in self._by_source[scan.group]:
             report = one.take(scan)
-            if report is not None or scan.mono_ns >= one.due_ns:
-                made = chain(made, self._settle(one, report, scan.mono_ns))
+            at_ns = scan.mono_ns if one.is_missing else one.newest_ns
+            if report is not None or at_ns >= one.due_ns:
+                made = chain(made, self._settle(one, report, at_ns))
             if one.recorded:
                 self._collect(one)
         return made
@@ -128,20 +130,31 @@ class Stations:
     def _settle(self, one: Running, report: Report | None, at_ns: int) -> Iterator[Scan]:
         """Say what is known of a station now, and of those that waited for it: their scans first, then the records."""
         if report is not None:
-            one.watch.take(report, self._number(report.onset_at_ns))
+            one.watch.take(report, self._number(one, report.onset_at_ns))
         one.watch.decide(self._partner(one), at_ns)
-        yield one.show(at_ns)
+        yield from self._show(one, at_ns)
         self._keep(one)
         if report is None or report.state != "onset":
             return
         for other in self._waiting_for.get(one.settings.name, ()):
             if other.watch.is_triggered and other.watch.accepted is None:
                 other.watch.decide(self._partner(other), at_ns)
-                yield other.show(at_ns)
+                yield from self._show(other, at_ns)
                 self._keep(other)
 
-    def _number(self, onset_ns: int) -> int:
-        return self._clock.wall_at(onset_ns) or onset_ns or 1
+    def _show(self, one: Running, at_ns: int) -> Iterator[Scan]:
+        """Tell the tags of a station, unless that is of a time long over: then only that there is nothing newer."""
+        now_ns = self._clock.mono_ns()
+        is_late = one.is_late(now_ns)
+        one.plan(now_ns if is_late else at_ns)
+        if not is_late or at_ns >= now_ns:
+            yield one.show(at_ns, is_late=is_late)
+
+    def _wall_at(self, one: Running, at_ns: int) -> int | None:
+        return one.wall_at(at_ns) or self._clock.wall_at(at_ns)
+
+    def _number(self, one: Running, onset_ns: int) -> int:
+        return self._wall_at(one, onset_ns) or onset_ns or 1
 
     def _partner(self, one: Running) -> Partner | None:
         coincidence = one.settings.coincidence
@@ -152,15 +165,15 @@ class Stations:
     def _keep(self, one: Running) -> None:
         """Record what a station tells."""
         for told in one.tell():
-            record = self._record(one.settings.code, told)
+            record = self._record(one, told)
             self._store.put_event(record)
             self._keeping.note(record)
         self._collect(one)
 
-    def _record(self, code: str, told: Told) -> QuakeRecord:
-        report, wall_at = told.report, self._clock.wall_at
+    def _record(self, one: Running, told: Told) -> QuakeRecord:
+        report, wall_at = told.report, partial(self._wall_at, one)
         return QuakeRecord(
-            station=code,
+            station=one.settings.code,
             mono_ns=report.at_ns,
             wall_ns=wall_at(report.at_ns),
             quake=told.number,
@@ -225,7 +238,7 @@ class Stations:
     def _finish(self, one: Running, reason: str) -> None:
         report = one.finish(reason)
         if report is not None:
-            one.watch.take(report, self._number(report.onset_at_ns))
+            one.watch.take(report, self._number(one, report.onset_at_ns))
         self._keep(one)
 
     async def close(self) -> None:
