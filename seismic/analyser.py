@@ -98,8 +98,9 @@ class Analyser:
         due_ns, before_ns = self._times
         self._times = (before_ns, at_ns)
         is_learning = self._event is None
+        is_quiet = is_learning and self._trigger.onset_ns is None
         for channel, value in zip(self._channels, values, strict=True):
-            channel.step(value, is_learning)
+            channel.step(value, is_learning, is_quiet)
         if due_ns == 0:  # the values that come out are those of two samples ago
             return ended
         found = self._judge(due_ns, at_ns)

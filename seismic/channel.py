@@ -107,8 +107,12 @@ class Channel:
         lesser, greater = sorted((-self.least, self.greatest))
         return lesser >= SWING * greater > 0
 
-    def step(self, raw: float | None, is_learning: bool) -> None:
-        """Take the raw value of one sample time. ``is_learning`` is false while an event runs."""
+    def step(self, raw: float | None, is_learning: bool, is_quiet: bool) -> None:
+        """Take the raw value of one sample time.
+
+        ``is_learning`` is false while an event runs; ``is_quiet`` is false from its onset on: a first swing to one side
+        is not to move the baseline.
+        """
         value = self.conditioner.take(raw)
         if self._is_velocity:
             before, self._before = self._before, value
@@ -131,7 +135,7 @@ class Channel:
         self._filter(value)
         high = self.band.high.acceleration
         self.averages.step(high * high, is_learning)
-        if is_learning:
+        if is_quiet:
             self.baseline += self._by_baseline * value
             displacement = self.broad.displacement
             self.wander += self._by_baseline * (displacement * displacement - self.wander)
@@ -149,7 +153,8 @@ class Channel:
 
     def _miss(self) -> None:
         self.is_present = False
-        self._missing_n += 1
+        if not self.conditioner.is_dead:  # one that stands still and moves again has kept its baseline
+            self._missing_n += 1
 
     def _filter(self, value: float) -> None:
         if self._seen_n < 2 * self._settle_n:

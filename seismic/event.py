@@ -20,6 +20,9 @@ GROWN = 1.01
 GROWN_JMA = 0.05
 
 
+LOOK_S = 0.05
+"""How often growth is looked for while there is none."""
+
 _WORDS = (
     ("clipped", "clipped", Quality.UNCERTAIN_RANGE),
     ("still", "stood still", Quality.UNCERTAIN_PARTIAL),
@@ -54,7 +57,7 @@ class Event:
         self._largest = [0.0] * len(channels)
         self._counts = [_counts(channel) for channel in channels]
         self._missed = [False] * len(channels)
-        self._told_ns = 0
+        self._told_ns = self._looked_ns = 0
         self._told = (0.0, 0.0, 0.0, 0.0)
         self._due = ["first", "full"] if self._p_wave else []
 
@@ -93,7 +96,10 @@ class Event:
             if self._p_wave.is_complete if self._due[0] == "full" else is_old:
                 self._due.pop(0)
                 return "p-wave"
-        return "grown" if at_ns - self._told_ns >= self._settings.grown_s * 1e9 and self._has_grown() else None
+        if at_ns - self._told_ns < self._settings.grown_s * 1e9 or at_ns - self._looked_ns < LOOK_S * 1e9:
+            return None
+        self._looked_ns = at_ns
+        return "grown" if self._has_grown() else None
 
     def _has_grown(self) -> bool:
         a, v, d, jma = self._told

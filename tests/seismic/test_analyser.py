@@ -383,6 +383,16 @@ def test_the_sway_of_a_tall_building_is_an_event_once_it_has_swung() -> None:
     assert 20 < after_s(onset.at_ns) < 26
 
 
+def test_a_coarse_instrument_that_stood_still_wakes_with_the_earthquake(reports) -> None:
+    step = 0.0048  # 0.5 mg, as of a WitMotion
+    coarse = [[round(value / step) * step for value in row] for row in [*QUIET, *RIDGECREST[1000:]]]
+    analyser = Analyser(100.0, THREE, AnalyserSettings())
+    found = [report for at, row in enumerate(coarse) if (report := analyser.take(START_NS + at * S // 100, row))]
+    assert 72.3 < after_s(found[0].at_ns) < 72.8
+    assert found[-1].pga_gal == pytest.approx(reports[-1].pga_gal, rel=0.02)
+    assert found[-1].pgv_cm_s == pytest.approx(reports[-1].pgv_cm_s, rel=0.02)
+
+
 def test_ten_minutes_of_noise_trigger_nothing() -> None:
     """The long run is `make bench ONLY=quake`."""
     for gain in (1.0, 50.0):
@@ -441,3 +451,20 @@ def test_an_instrument_has_one_to_three_components() -> None:
             Analyser(100.0, [EAST] * count, AnalyserSettings())
     with pytest.raises(SeismicError, match="2 values for 3"):
         Analyser(100.0, THREE, AnalyserSettings()).take(1, [0.0, 0.0])
+
+
+def test_pd_and_tau_c_are_those_of_scipy_from_the_trigger_on(reports) -> None:
+    import numpy as np
+    from scipy.integrate import cumulative_trapezoid
+    from scipy.signal import butter, sosfilt
+
+    vertical = np.array([row[2] for row in RIDGECREST])
+    vertical -= vertical[:500].mean()
+    acceleration = sosfilt(butter(2, 0.075, "highpass", fs=100.0, output="sos"), vertical)
+    velocity = cumulative_trapezoid(acceleration, dx=0.01, initial=0)
+    displacement = cumulative_trapezoid(velocity, dx=0.01, initial=0)
+    begin = round(after_s(reports[0].peak_at_ns) * 100)
+    window = slice(begin, begin + 300)
+    tau_c_s = 2 * np.pi * np.sqrt((displacement[window] ** 2).sum() / (velocity[window] ** 2).sum())
+    assert reports[-1].tau_c_s == pytest.approx(tau_c_s, rel=0.02)
+    assert reports[-1].pd_cm == pytest.approx(100 * np.abs(displacement[window]).max(), rel=0.02)
