@@ -12,6 +12,7 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import closing
 from typing import Annotated, ClassVar, NamedTuple
 
 import msgspec
@@ -24,7 +25,7 @@ from drivers.timeline import Timeline
 from drivers.transport import LineSettings, Transport, open_line
 from seismic import miniseed, seedlink
 from seismic.errors import SeismicError
-from seismic.packet import Packet, TimeQuality
+from seismic.packet import Packet, TimeQuality, spell_ns
 from seismic.sampleclock import NS
 from seismic.seedlink_client import Session, Wanted
 from wire.record import WaveFlag
@@ -36,7 +37,7 @@ HOLD_S = 30.0
 BACK_NS = 10 * NS
 """A channel that goes back further has had its clock set; less is a record that came twice or late."""
 
-RATE_MOST_HZ = 1000.0
+RATE_LEAST_HZ, RATE_MOST_HZ = 0.1, 1000.0
 AGENT = "fengsui-edge"
 
 
@@ -64,10 +65,18 @@ class Channel(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     offset: Annotated[float, Meta(description="added after the factor")] = 0.0
 
 
+class Place(NamedTuple):
+    """Where a record stands: the how-manieth it is to us, and its sequence on the server."""
+
+    order: int
+    sequence: int
+
+
 class _Sample(NamedTuple):
     at_ns: int
     raw: int
     record: Packet
+    place: Place
 
 
 class Assembly:
@@ -89,50 +98,67 @@ class Assembly:
         self._converts = [bits.converter(source.scale, source.offset) for source in sources]
         self._timeline = timeline
         self._queues: list[deque[_Sample]] = [deque() for _ in sources]
-        self._due_ns = [0] * len(sources)
+        self._dues_ns = [0] * len(sources)
         self._given_ns = 0
         self._rate_hz = 0.0
         self._last_ns = 0
         self._clock = TimeQuality()
 
-    def take(self, record: Packet, mono_ns: int) -> Iterator[Scan]:
+    def take(self, record: Packet, place: Place, mono_ns: int) -> Iterator[Scan]:
         """Take a record of one channel, yield the scans that it completes."""
         columns = [at for at, name in enumerate(self._names) if name == record.stream]
-        if not columns or not self._is_in_order(columns[0], record):
+        start_ns = record.start_ns
+        if not columns or start_ns is None:
             return
-        period_ns = round(NS / self._rate_hz)
-        start_ns = record.start_ns or 0
-        self._timeline.place(start_ns + (len(record.counts) - 1) * period_ns, mono_ns)
+        if not RATE_LEAST_HZ <= record.rate_hz <= RATE_MOST_HZ:
+            self.faults += 1
+            return
+        end_ns = start_ns + spell_ns(len(record.counts), record.rate_hz)
+        period_ns = spell_ns(1, record.rate_hz)
+        due_ns = self._due_ns(columns[0], record)
+        if self._given_ns:
+            due_ns = max(due_ns, self._given_ns + period_ns)
+        if end_ns - due_ns < period_ns // 2:
+            self.faults += 1
+            return
+        self._timeline.place(end_ns - period_ns, mono_ns)
         for number, count in enumerate(record.counts):
-            at_ns = start_ns + round(number * NS / self._rate_hz)
-            if at_ns <= self._given_ns + period_ns // 2:
+            at_ns = start_ns + spell_ns(number, record.rate_hz)
+            if at_ns < due_ns - period_ns // 2:
                 continue
             for column in columns:
-                self._queues[column].append(_Sample(at_ns, count, record))
+                self._queues[column].append(_Sample(at_ns, count, record, place))
+        for column in columns:
+            self._dues_ns[column] = end_ns
         yield from self._complete(period_ns, mono_ns)
 
-    def _is_in_order(self, column: int, record: Packet) -> bool:
-        if record.start_ns is None or not 0 < record.rate_hz <= RATE_MOST_HZ:
-            self.faults += 1
-            return False
-        early_ns = self._due_ns[column] - record.start_ns
-        half_ns = NS / record.rate_hz / 2
-        if record.rate_hz != self._rate_hz or early_ns > BACK_NS:
+    def waiting(self) -> Iterator[Place]:
+        """Tell which records have samples that wait for those of other channels, the oldest of each channel."""
+        return (queue[0].place for queue in self._queues if queue)
+
+    def resume(self) -> None:
+        """Forget what waits: the server sends it again."""
+        for column, queue in enumerate(self._queues):
+            queue.clear()
+            if self._given_ns:
+                self._dues_ns[column] = self._given_ns + spell_ns(1, self._rate_hz)
+
+    def _due_ns(self, column: int, record: Packet) -> int:
+        """Tell from when on samples are new; begin anew for another rate, or times that go far back."""
+        due_ns, start_ns = self._dues_ns[column], record.start_ns or 0
+        if record.rate_hz != self._rate_hz or due_ns - start_ns > BACK_NS:
             self.faults += self._rate_hz != 0
             self._restart(record.rate_hz)
-        elif self._due_ns[column] and early_ns > half_ns:
-            self.faults += 1
-            return False
-        self.faults += bool(self._due_ns[column]) and early_ns < -half_ns
-        self._due_ns[column] = record.end_ns or 0
-        return True
+            return start_ns
+        self.faults += due_ns != 0 and start_ns - due_ns > spell_ns(0.5, record.rate_hz)
+        return due_ns
 
     def _restart(self, rate_hz: float) -> None:
         """Forget what waits: it does not go with what comes."""
         self.faults += sum(map(len, self._queues))
         self._rate_hz = rate_hz
         self._given_ns = 0
-        self._due_ns = [0] * len(self._queues)
+        self._dues_ns = [0] * len(self._queues)
         for queue in self._queues:
             queue.clear()
 
@@ -191,7 +217,7 @@ class Driver:
         self._clock = clock
         self._groups = tuple(groups)
         self._sequences: dict[str, int] = {}
-        self._garbled = self._faults_before = 0
+        self._garbled = self._faults_before = self._order = 0
         timelines = {group.device_name: Timeline() for group in self._groups}
         self._assemblies = [Assembly(group, timelines[group.device_name]) for group in self._groups]
 
@@ -209,9 +235,15 @@ class Driver:
         return self._garbled + sum(assembly.faults for assembly in self._assemblies)
 
     async def open(self) -> None:
-        """Connect to the server. What came before a cut goes on with what comes behind it."""
+        """Connect to the server, to go on behind the last record of which all samples were given out."""
         await self._line.open()
         self._faults_before = self._faults()
+        for station in {assembly.station for assembly in self._assemblies}:
+            places = [place for each in self._assemblies if each.station == station for place in each.waiting()]
+            if places:
+                self._sequences[station] = min(places).sequence - 1
+        for assembly in self._assemblies:
+            assembly.resume()
 
     async def close(self) -> None:
         """Close the connection; `scans` then ends with LinkError."""
@@ -222,8 +254,15 @@ class Driver:
 
         A server that has not what is asked for is a LinkError too: it may have it later.
         """
-        session = Session(self._wanted(), self._sequences, AGENT)
-        await self._line.write(session.begin())
+        with closing(Session(self._wanted(), self._sequences, AGENT)) as session:
+            await self._line.write(session.begin())
+            async for packet, mono_ns in self._packets(session):
+                self._sequences = session.sequences
+                for scan in self._take(packet, mono_ns):
+                    yield scan
+
+    async def _packets(self, session: Session) -> AsyncIterator[tuple[seedlink.Carried, int]]:
+        """Yield packets, each with when it came, and say what the session wants said."""
         loop = asyncio.get_running_loop()
         deadline = loop.time() + self._timeout_s
         while True:
@@ -235,9 +274,7 @@ class Driver:
                         await self._line.write(each)
                         continue
                     deadline = loop.time() + self._timeout_s
-                    self._sequences = session.sequences
-                    for scan in self._take(each, mono_ns):
-                        yield scan
+                    yield each, mono_ns
             except SeismicError as error:
                 self._garbled += 1
                 raise LinkError(str(error), hint=error.hint) from error
@@ -265,6 +302,8 @@ class Driver:
         except SeismicError:
             self._garbled += 1
             return
+        self._order += 1
+        place = Place(self._order, packet.sequence or 0)
         for record in records:
             for assembly in self._assemblies:
-                yield from assembly.take(record, mono_ns)
+                yield from assembly.take(record, place, mono_ns)

@@ -7,6 +7,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import msgspec
+
 from wire import conversation
 
 SET_FLOOR_NS = 1_735_689_600_000_000_000
@@ -16,6 +18,19 @@ STA_UNSYNC = 0x0040
 """adjtimex(2) status bit: no time source holds the kernel's clock."""
 
 BOOT_ID_FILE = Path("/proc/sys/kernel/random/boot_id")
+
+
+STA_PPSTIME, STA_PPSSIGNAL = 0x0004, 0x0100
+"""adjtimex(2) status bits: the kernel's clock follows the pulses of a PPS source; pulses come."""
+
+
+class Kernel(msgspec.Struct, frozen=True):
+    """What adjtimex(2) says of the kernel's clock: its answer, its status bits and the errors in microseconds."""
+
+    answer: int
+    status: int
+    max_error_us: int = 0
+    estimated_error_us: int = 0
 
 
 class _Timex(ctypes.Structure):
@@ -40,11 +55,17 @@ def is_held(answer: int, status: int) -> bool:
     return answer >= 0 and not status & STA_UNSYNC
 
 
-def is_kernel_synced() -> bool:
-    """Ask the kernel whether a time source (chrony, ntpd, systemd-timesyncd) holds its clock."""
+def read_kernel() -> Kernel:
+    """Ask the kernel how its clock stands."""
     timex = _Timex()
     answer = ctypes.CDLL(None, use_errno=True).adjtimex(ctypes.byref(timex))
-    return is_held(answer, timex.status)
+    return Kernel(answer, timex.status, timex.maxerror, timex.esterror)
+
+
+def is_kernel_synced() -> bool:
+    """Ask the kernel whether a time source (chrony, ntpd, systemd-timesyncd) holds its clock."""
+    kernel = read_kernel()
+    return is_held(kernel.answer, kernel.status)
 
 
 class SystemClock:

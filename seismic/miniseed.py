@@ -39,7 +39,7 @@ hour, minute, second, encoding, samples a second (if negative the period), sampl
 source identifier, the extra headers and the samples."""
 
 YEAR_MOST = 9999
-RATE_MOST = 1e9
+RATE_MOST = 1e6
 
 QUALITY = "/FDSN/Time/Quality"
 EXTRAS: dict[WaveFlag, str] = {
@@ -130,6 +130,11 @@ def is_sound(record: bytes) -> bool:
         return False
 
 
+def is_rate(rate_hz: float) -> bool:
+    """Tell whether a number of samples a second, or of seconds a sample, can be one."""
+    return 1 / RATE_MOST <= rate_hz <= RATE_MOST
+
+
 def join(packets: Iterable[Packet]) -> Iterator[Packet]:
     """Put packets that continue each other together, within half a sample, as long as nothing else about them differs.
 
@@ -169,7 +174,9 @@ def _span(octets: bytes | mmap, at: int, length: int) -> Span | None:
         octets[at : at + HEAD.size]
     )
     end = at + HEAD.size + source + extra + data
-    if sign != b"MS" or version != 3 or end > length or not 1 <= year <= YEAR_MOST or not rate < RATE_MOST:
+    if sign != b"MS" or version != 3 or end > length or not 1 <= year <= YEAR_MOST:
+        return None
+    if not is_rate(abs(rate)):
         return None
     start_ns = ((_year_s(year) + (day - 1) * 86_400) + hour * 3600 + minute * 60 + second) * NS + ns
     period_s = 1 / rate if rate > 0 else -rate
@@ -195,6 +202,8 @@ def _mark(header: MS3Record, packet: Packet) -> None:
 def _packet(record: MS3Record) -> Packet:
     if record.sampletype != "i":
         raise SeismicError(f"{record.sourceid} holds no integers", hint="only counts of a digitiser are read")
+    if not is_rate(record.samprate):
+        raise SeismicError(f"{record.sourceid} has {record.samprate} samples a second")
     flags = WaveFlag(record.flags >> 1) & HEADER_FLAGS
     for flag, name in EXTRAS.items():
         if record.get_extra_header(name):

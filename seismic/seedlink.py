@@ -33,8 +33,8 @@ INFO_3_MORE = b"SLINFO *"
 SEQUENCE_3_MOST: Final = (1 << 24) - 1
 SEQUENCE_MOST: Final = (1 << 64) - 1
 
-PAYLOAD_MOST: Final = 1 << 20
-"""Octets of a payload that we take: a record has hundreds, an answer to INFO of a large server hundred thousands."""
+PAYLOAD_MOST: Final = 1 << 14
+"""Octets of a payload that we take: a record has hundreds to thousands."""
 
 LINE_MOST: Final = 4096
 """Octets of a command; the specification says 255, but a token for AUTH is longer."""

@@ -57,11 +57,13 @@ class Session:
         Raises RefusedError if the server will not give it, SeismicError if it speaks no SeedLink: close the connection.
         """
         self._octets += octets
-        while True:
-            found = self._packet() if self.is_streaming else self._answer()
-            if found is None:
-                return
+        while (found := self._packet() if self.is_streaming else self._answer()) is not None:
             yield found
+
+    def close(self) -> None:
+        """Let go of what is held: the connection is closed."""
+        self._octets = bytearray()
+        self._talk.close()
 
     def _answer(self) -> bytes | None:
         if len(self._octets) > 2 * seedlink.LINE_MOST:

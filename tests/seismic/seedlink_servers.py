@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from seismic import miniseed, seedlink, seedlink_info
 from seismic.packet import Packet
@@ -24,26 +24,26 @@ class Server:
         self.cut_after = cut_after
         self.heard: list[bytes] = []
         self._socket = socket.create_server(("127.0.0.1", 0))
+        self._connection = self._socket
         self.port = self._socket.getsockname()[1]
         self._thread = threading.Thread(target=self._serve, daemon=True)
         self._thread.start()
 
     def close(self) -> None:
-        self._socket.shutdown(socket.SHUT_RDWR)
-        self._socket.close()
+        for each in (self._socket, self._connection):
+            with suppress(OSError):
+                each.shutdown(socket.SHUT_RDWR)
         self._thread.join(5)
+        self._socket.close()
 
     def _serve(self) -> None:
         while True:
             try:
-                connection, _ = self._socket.accept()
+                self._connection, _ = self._socket.accept()
             except OSError:
                 return
-            with connection:
-                try:
-                    self._talk(connection)
-                except OSError:
-                    continue
+            with self._connection, suppress(OSError):
+                self._talk(self._connection)
 
     def _talk(self, connection: socket.socket) -> None:
         session = Session(HELLO, lambda _: True)
