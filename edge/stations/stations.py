@@ -24,7 +24,8 @@ from edge.stations.quake import Partner, Told
 from edge.stations.running import Running
 from edge.stations.settings import Station
 from edge.store import Store
-from seismic.packet import Packet, TimeQuality, to_record
+from edge.timing import Timekeeper
+from seismic.packet import Packet, to_record
 from seismic.report import Report
 from wire.health import GroupHealth
 from wire.record import QuakeRecord
@@ -37,7 +38,7 @@ TICK_S = 1.0
 
 
 class Stations:
-    """Call `begin` with every configuration, run `run` and `keep` as tasks meanwhile, and `close` at the end.
+    """Call `begin` with every configuration, run `run`, `keep` and `watch_clock` meanwhile, and `close` at the end.
 
     ``place`` is where quakes and waveforms outlive the agent; None for nowhere.
     """
@@ -45,6 +46,7 @@ class Stations:
     def __init__(self, store: Store, clock: SystemClock, place: Place | None = None) -> None:
         self._store = store
         self._clock = clock
+        self._timekeeper = Timekeeper(clock)
         self._keeping = Keeping(place, store.put_audit)
         self._has_begun = False
         self._all: dict[str, Running] = {}
@@ -60,7 +62,9 @@ class Stations:
         for settings in stations:
             known = before.get(settings.name)
             is_same = known is not None and known.settings == settings
-            self._all[settings.name] = before.pop(settings.name) if is_same else Running(settings, self._time())
+            self._all[settings.name] = (
+                before.pop(settings.name) if is_same else Running(settings, self._timekeeper.quality())
+            )
         for gone in before.values():
             self._finish(gone, "the configuration was changed")
         self._keeping.days = {
@@ -120,7 +124,7 @@ class Stations:
 
     def tick(self) -> Iterator[Scan]:
         """Let time pass, about a second."""
-        now_ns, state = self._clock.mono_ns(), self._time()
+        now_ns, state = self._clock.mono_ns(), self._timekeeper.quality()
         for one in self._all.values():
             report = one.tick(now_ns, state)
             if report is not None or now_ns >= one.due_ns:
@@ -225,15 +229,15 @@ class Stations:
         """Put on disk what is to outlive the agent, until cancelled. A slow disk holds up nothing else."""
         await self._keeping.run()
 
+    async def watch_clock(self) -> None:
+        """Find out now and then who holds this machine's clock, until cancelled."""
+        await self._timekeeper.watch_forever()
+
     async def _send(self) -> None:
         """Pack what is to be sent. A quake's packets from before come at once: samples have their turn between them."""
         while self._outbox:
             self._store.put_waveform(to_record(self._outbox.popleft()))
             await asyncio.sleep(0)
-
-    def _time(self) -> TimeQuality:
-        state = self._clock.state()
-        return TimeQuality(offset_ns=state.offset_ns)
 
     def _finish(self, one: Running, reason: str) -> None:
         report = one.finish(reason)
