@@ -150,8 +150,12 @@ def records(folder: Path, lane: Lane) -> list[Record]:
     spool, _ = Spool.open(folder / "spool.sqlite3", max_bytes=10**9, boot="late", clock=CLOCK)
     found: list[Record] = []
     for mark in spool.marks():
-        part = spool.read(mark.epoch, lane, 0, 10**9) if mark.lane is lane and mark.head else None
-        found += [decode_record(item) for item in part.items] if part else []
+        after = 0
+        while mark.lane is lane and after < mark.head:
+            part = spool.read(mark.epoch, lane, after, 10**9)
+            assert part is not None
+            found += [decode_record(item) for item in part.items]
+            after = part.last
     spool.close()
     return found
 

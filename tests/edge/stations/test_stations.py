@@ -13,12 +13,14 @@ from typing import Any
 
 import pytest
 
+from drivers.base import Scan
 from edge.settings import Configuration, SpoolSettings
 from edge.store import Store
 from seismic.packet import from_record
 from tests.edge.stations.site import (
     NOON,
     RATE_HZ,
+    SENSITIVITY,
     STEP_NS,
     Clocks,
     Counts,
@@ -399,3 +401,34 @@ async def test_siren_is_told_before_the_quake_is_recorded(folder: Path, monkeypa
         await site.play(ridgecrest()[:4000])
     first = order.index("siren")
     assert order[first + 1 : first + 3] == ["AlarmRecord", "QuakeRecord:grown"]
+
+
+async def test_quake_on_a_gateway_that_was_never_told_the_time_has_that_of_its_boot(folder: Path) -> None:
+    clock = Clocks(wall_ns=0)
+    async with start(folder, configuration(station(pre_s=5)), clock) as site:
+        await site.play(ridgecrest()[:4000])
+        assert VI in site.alarms()
+    told = quakes(folder)
+    assert {record.wall_ns for record in told} == {None}
+    assert told[0].onset_ns is None
+    assert 22.40 <= at_s(told[0].quake) <= 22.75
+    found = waveforms(folder)["CQ.YF1..HNE"]
+    assert {record.wall_ns for record in found} == {None}
+    assert max(sent(found)) == 3999
+
+
+async def test_samples_that_come_twice_or_out_of_order_are_no_quake(folder: Path) -> None:
+    order = random.Random(1)
+    async with start(folder, configuration(station(continuous=True))) as site:
+        for counts in quiet(60):
+            await site.sample(counts)
+            back_ns = order.choice((0, 0, 0, 0, 1, 2, 300)) * STEP_NS
+            if back_ns:
+                values = tuple(count / SENSITIVITY for count in counts)
+                site.acquisition.take(Scan("acc-1.motion", site.clock.now_ns - back_ns, values, (0, 0, 0)))
+        newest = site.newest.of("quake-1.motion")
+        assert newest is not None
+        assert newest[1].values[6] == 0
+    assert quakes(folder) == []
+    counted = sum(record.samples for record in waveforms(folder)["CQ.YF1..HNE"])
+    assert counted >= 60 * RATE_HZ
