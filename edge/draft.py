@@ -10,7 +10,7 @@ from edge.alarm_settings import AlarmRule
 from edge.mistakes import Mistakes
 from edge.output_settings import OutputEntry
 from edge.places import Place
-from edge.settings import Check, DerivedEntry, Device, Report, ScanGroup
+from edge.settings import Check, Component, DerivedEntry, Device, Report, ScanGroup
 from edge.stations.settings import AnalyserEntry, ChannelEntry, CoincidenceEntry, StationEntry, StructureEntry
 from wire.twin import TagInfo
 
@@ -35,6 +35,7 @@ class TagDraft(msgspec.Struct, kw_only=True):
     info: TagInfo
     check: Check | None
     report: Report | None
+    component: Component | None = None
     poll_s: float | None = None
     bus: BusDraft | None = None
     entry: DerivedEntry | None = None

@@ -24,7 +24,7 @@ from edge.configuration import BOOT_TABLES
 from edge.mistakes import example
 from edge.output_settings import OutputEntry
 from edge.release import RELEASE
-from edge.settings import BusEntry, Check, DerivedEntry, DeviceEntry, GroupEntry, Report, TagEntry
+from edge.settings import BusEntry, Check, Component, DerivedEntry, DeviceEntry, GroupEntry, MeasuredEntry, Report
 from edge.stations.settings import AnalyserEntry, ChannelEntry, CoincidenceEntry, StationEntry, StructureEntry
 from seismic.settings import TriggerSettings
 from wire.schema import format_schema, keep
@@ -41,9 +41,10 @@ FLEET_MODELS: Mapping[str, Model] = {
     "[[bus]]": BusEntry,
     "[[device]]": DeviceEntry,
     "[[device.group]]": GroupEntry,
-    "[[device.group.tag]]": TagEntry,
+    "[[device.group.tag]]": MeasuredEntry,
     "[device.group.tag.check]": Check,
     "[device.group.tag.report]": Report,
+    "[device.group.tag.motion]": Component,
     "[[device.derived]]": DerivedEntry,
     "[[station]]": StationEntry,
     "[[station.channels]]": ChannelEntry,
@@ -55,6 +56,10 @@ FLEET_MODELS: Mapping[str, Model] = {
     "[[alarm]]": AlarmRule,
     "[[output]]": OutputEntry,
 }
+
+
+TABLES_OF_TAGS = ("check", "report", "motion")
+"""Keys of a tag that are tables of models of their own."""
 
 
 def files() -> dict[Path, str]:
@@ -90,6 +95,7 @@ def configuration_schema() -> dict[str, Any]:
             "tag_alarm": _without(_table(AlarmRule), "tag"),
             "check": _table(Check),
             "report": _table(Report),
+            "motion": _table(Component),
             "derived": _with_rules(_table(DerivedEntry)),
             "derived_of_profile": _with_rules({**_table(DerivedEntry), "required": ["name"]}),
             "desired": {
@@ -110,7 +116,7 @@ def _bus(driver: DriverKind) -> dict[str, Any]:
 
 def device_table(driver: DriverKind, *, has_profile: bool) -> dict[str, Any]:
     """Make the schema of a [[device]] on a bus of this driver; one with a profile may leave out what that brings."""
-    tag = _with_rules(_table(TagEntry, driver.source, kind=driver.kind))
+    tag = _with_rules(_table(MeasuredEntry, driver.source, kind=driver.kind))
     group = _table(GroupEntry)
     group["properties"]["tag"] = _array(tag)
     if hasattr(driver.build, "read"):
@@ -145,7 +151,7 @@ def _station() -> dict[str, Any]:
 def _with_rules(tag: dict[str, Any]) -> dict[str, Any]:
     """Give a tag's table its rules, which are tables of their own."""
     rules = {"alarm": _array({"$ref": "#/$defs/tag_alarm"})}
-    rules |= {name: {"$ref": f"#/$defs/{name}"} for name in ("check", "report")}
+    rules |= {name: {"$ref": f"#/$defs/{name}"} for name in TABLES_OF_TAGS if name in tag["properties"]}
     return {**tag, "properties": {**tag["properties"], **rules}}
 
 

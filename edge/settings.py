@@ -246,8 +246,26 @@ class GroupEntry(msgspec.Struct, frozen=True, kw_only=True):
     tag: Annotated[list[dict[str, Any]], Meta(description="what is read together, at one time")] = []
 
 
+class Component(msgspec.Struct, frozen=True, kw_only=True):
+    """[device.group.tag.motion]: how a tag's values stand for counts of a digitiser, and which way it is turned.
+
+    counts = value * ``sensitivity``. A [[station]] takes from here what its channel does not say itself. Codes, azimuth
+    and dip are as in SEED 2.4, appendix A and blockette 52: a positive value is a motion that way.
+    """
+
+    code: Annotated[
+        str, Meta(pattern="^[A-Z0-9]{3}$", description="channel code of SEED: HNZ, HNN, HNE; HN1, HN2 if turned")
+    ]
+    sensitivity: Annotated[
+        float, Meta(gt=0, description="counts of the digitiser in one of the tag's unit: one over its scale")
+    ]
+    azimuth: Annotated[float, Meta(ge=0, lt=360, description="degrees from north, clockwise")] = 0.0
+    dip: Annotated[float, Meta(ge=-90, le=90, description="degrees down from the horizontal; -90 is up")] = 0.0
+    clips_at: Annotated[int | None, Meta(description="counts, of either sign, at which the digitiser ends")] = None
+
+
 class TagEntry(msgspec.Struct, frozen=True, kw_only=True):
-    """[[device.group.tag]] less what belongs to the driver. ``low`` and ``high`` are the instrument's range."""
+    """What all tags have. ``low`` and ``high`` are the instrument's range."""
 
     name: Annotated[Name, Meta(description="unique in the device; the full name is <device>.<tag>")]
     title: Annotated[str, Meta(description="name for people")] = ""
@@ -267,6 +285,12 @@ class TagEntry(msgspec.Struct, frozen=True, kw_only=True):
             raise ValueError(
                 f"range of tag '{self.name}' is empty: low = {self.low:g} must be below high = {self.high:g}"
             )
+
+
+class MeasuredEntry(TagEntry, frozen=True, kw_only=True):
+    """[[device.group.tag]]: a tag that is read, less what belongs to the driver."""
+
+    motion: Annotated[dict[str, Any], Meta(description="which component of ground motion it is; none if empty")] = {}
 
 
 class DerivedEntry(TagEntry, frozen=True, kw_only=True):

@@ -18,7 +18,19 @@ from edge.merging import GroupTable, Placed, merge_groups, merge_tags
 from edge.mistakes import fields_of, read_struct, suggest
 from edge.output_settings import OutputEntry
 from edge.places import Place
-from edge.settings import BusEntry, Check, DerivedEntry, Device, DeviceEntry, GroupEntry, Report, ScanGroup, TagEntry
+from edge.settings import (
+    BusEntry,
+    Check,
+    Component,
+    DerivedEntry,
+    Device,
+    DeviceEntry,
+    GroupEntry,
+    MeasuredEntry,
+    Report,
+    ScanGroup,
+    TagEntry,
+)
 from edge.template import Template
 from wire.twin import TagInfo
 
@@ -156,12 +168,14 @@ def _read_tags(
     """Read the tags of a group. Returns the sources of those with nothing wrong, by full name."""
     read: dict[str, msgspec.Struct] = {}
     for place, table in tables:
-        entry = read_struct(TagEntry, table, place, draft.mistakes, also_known=fields_of(bus.kind.source))
-        source = read_struct(bus.kind.source, table, place, draft.mistakes, also_known=fields_of(TagEntry))
+        entry = read_struct(MeasuredEntry, table, place, draft.mistakes, also_known=fields_of(bus.kind.source))
+        source = read_struct(bus.kind.source, table, place, draft.mistakes, also_known=fields_of(MeasuredEntry))
         if entry is None or source is None:
             continue
         tag = _make_tag(entry, place, group, draft)
         tag.bus, tag.poll_s = bus, poll_s
+        if entry.motion:
+            tag.component = read_struct(Component, entry.motion, (*place, "motion"), draft.mistakes)
         read[tag.info.name] = source
     return read
 

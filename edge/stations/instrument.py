@@ -135,7 +135,9 @@ class Instrument:
 
 
 def _clips_at(channel: Channel, full_scale_m_s2: float | None) -> int | None:
-    """At which count an acceleration ends; None where nobody has said it."""
+    """At which count its values end; None where nobody has said it."""
+    if channel.clips_at is not None:
+        return channel.clips_at
     if full_scale_m_s2 is None or channel.component.quantity != "acceleration":
         return None
     return round(full_scale_m_s2 / channel.factor * channel.sensitivity)

@@ -35,6 +35,8 @@ COMPONENTS = (1, 3)
 """How many accelerations a vector is made of."""
 RATE_LEAST_HZ = 40.0
 """Twice the upper corner of the band of 0.1 to 10 Hz, and as much again for the filter's edge."""
+SENSITIVITY_PART = 1e-8
+"""A sensitivity that is further from the instrument's does not give back its counts, of which there are 2^24."""
 RATE_PART = 1e-3
 """Two rates that differ by less are the same."""
 SPELLINGS = str.maketrans("²", "2")
@@ -137,6 +139,11 @@ def _find_tag(place: Place, channel: ChannelEntry, draft: Draft) -> TagDraft | N
     if plain and plain != channel.unit:
         message = f"'{channel.tag}' is in {tag.info.unit}, not in {channel.unit}"
         draft.mistakes.add((*place, "unit"), message, "write the tag's unit, and counts in one of it as sensitivity")
+    known = tag.component.sensitivity if tag.component else channel.sensitivity
+    if abs(channel.sensitivity - known) > SENSITIVITY_PART * known:
+        message = f"sensitivity = {channel.sensitivity:g}, but a count of '{channel.tag}' is 1/{known:g} of its unit"
+        hint = f"write: sensitivity = {known:g}; a calibration changes scale and motion of the tag as well"
+        draft.mistakes.add((*place, "sensitivity"), message, hint)
     return tag
 
 
@@ -217,6 +224,10 @@ def _compared(station: StationDraft, structure: StructureEntry) -> int | None:
     return horizontal[0] if horizontal else None
 
 
+def _clips_at(tag: TagDraft) -> int | None:
+    return tag.component.clips_at if tag.component else None
+
+
 def make_stations(draft: Draft) -> Iterator[Station]:
     """Make the stations of a draft in which nothing is wrong."""
     for station in draft.stations.values():
@@ -234,6 +245,7 @@ def make_stations(draft: Draft) -> Iterator[Station]:
                     column=station.source.tags.index(channel.tag),
                     sensitivity=channel.sensitivity,
                     factor=ACCELERATIONS.get(channel.unit, 1.0),
+                    clips_at=_clips_at(draft.tags[channel.tag]),
                     component=Component(
                         name=channel.code,
                         azimuth_deg=channel.azimuth,

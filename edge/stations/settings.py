@@ -161,6 +161,8 @@ class Channel(msgspec.Struct, frozen=True, kw_only=True):
     sensitivity: float
     factor: float
     component: Component
+    clips_at: int | None = None
+    """The count, of either sign, at which the digitiser ends."""
 
 
 class Station(msgspec.Struct, frozen=True, kw_only=True):

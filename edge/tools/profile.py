@@ -9,7 +9,7 @@ from typing import Any
 
 from drivers import profile as profiles
 from drivers.profile import Profile
-from edge.settings import TagEntry
+from edge.settings import MeasuredEntry
 from edge.tools.target import SHELF, load_profile, names_of
 from edge.tools.terminal import add_json, note, print_json, print_table, progress
 
@@ -79,7 +79,7 @@ def _show(options: argparse.Namespace) -> int:
 
 
 def _rows(profile: Profile) -> Iterator[tuple[str, ...]]:
-    own = {*names_of(TagEntry), "text"}
+    own = {*names_of(MeasuredEntry), "text"}
     for group in profile.group:
         for tag in group["tag"]:
             where = " ".join(f"{key} {_short(value)}" for key, value in tag.items() if key not in own)

@@ -21,7 +21,7 @@ LONG_S = 3600.0
 OWN_KEYS = {
     "settings": {"name", "kind"},
     "device": {"name", "title", "bus", "profile", "group"},
-    "source": {"name", "title", "unit", "low", "high", "alarm"},
+    "source": {"name", "title", "unit", "low", "high", "alarm", "motion"},
 }
 """Keys of a configuration file that a driver's models must leave free."""
 

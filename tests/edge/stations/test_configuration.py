@@ -132,6 +132,10 @@ def test_velocity_beside_three_accelerations_is_recorded_and_not_analysed() -> N
         (lambda s: s["channels"][1].pop("azimuth"), "'azimuth' is missing (add: azimuth = a number"),
         (lambda s: s["channels"][1].update(dip=91), "'dip' is wrong: Expected `float` <= 90.0"),
         (lambda s: s["channels"][1].update(sensitivity=0), "'sensitivity' is wrong"),
+        (
+            lambda s: s["channels"][1].update(sensitivity=2047),
+            "sensitivity = 2047, but a count of 'acc-01.ay' is 1/2048 of its unit (write: sensitivity = 2048;",
+        ),
         (lambda s: s["channels"][1].update(code="hnz"), "'code' is wrong"),
         (lambda s: s.update(station="YF-001"), "'station' is wrong"),
         (lambda s: s.update(channels=[]), "'channels' is wrong"),
