@@ -72,6 +72,8 @@ class Running:
     def take(self, scan: Scan) -> Report | None:
         """Take the samples of one time."""
         report = self._pass_on(self._instrument.take(scan))
+        if self._missing:
+            return report
         if self.levels is not None and self.settings.compared is not None:
             self.levels.take_upper(self.newest_ns, self._instrument.motion[self.settings.compared])
         for levels, compared in self.below:

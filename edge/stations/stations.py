@@ -143,7 +143,7 @@ class Stations:
         for other in self._waiting_for.get(one.settings.name, ()):
             if other.watch.is_triggered and other.watch.accepted is None:
                 other.watch.decide(self._partner(other), at_ns)
-                yield from self._show(other, at_ns)
+                yield from self._show(other, other.newest_ns)
                 self._keep(other)
 
     def _show(self, one: Running, at_ns: int) -> Iterator[Scan]:

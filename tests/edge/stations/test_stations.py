@@ -200,6 +200,18 @@ async def test_two_stations_agree_on_ridgecrest(folder: Path) -> None:
     assert (onset.state, onset.reason) == ("onset", "")
 
 
+async def test_two_stations_that_name_each_other_count_together(folder: Path) -> None:
+    pair = [station(number, coincidence={"station": f"quake-{3 - number}", "within_s": 2}) for number in (1, 2)]
+    late = [*quiet(0.4, 2), *ridgecrest()]
+    async with start(folder, configuration(*pair)) as site:
+        await site.play(ridgecrest()[:4500], late[:4500])
+        assert VI in site.alarms()
+    told = quakes(folder)
+    assert {record.state for record in told} == {"onset", "p-wave", "grown", "closed"}
+    assert {record.station: record.state for record in reversed(told)} == {"CQ.YF1": "onset", "CQ.YF2": "onset"}
+    assert len({record.mono_ns for record in told[:2]}) == 2
+
+
 async def test_door_that_slams_at_one_of_two_stations_is_rejected(folder: Path) -> None:
     pair = {"coincidence": {"station": "quake-2", "within_s": 2}}
     async with start(folder, configuration(station(**pair), station(2))) as site:
