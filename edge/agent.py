@@ -53,7 +53,7 @@ from edge.sender import Identity
 from edge.settings import BootSettings, Configuration
 from edge.spool import Remembered
 from edge.station import Station
-from edge.stations.keeping import Place, find_room
+from edge.stations.keeping import Disk, find_room
 from edge.stations.stations import Stations
 from edge.store import Store
 from edge.supervise import end, supervise
@@ -114,7 +114,7 @@ class Agent:
         self._jitter = random.Random()  # noqa: S311 - spreads polls, guards nothing
         self._newest = Newest(clock.wall_at)
         self._means = make_means(boot, folder)
-        self._stations = Stations(store, clock, Place(data, partial(find_room, data, boot.ring, boot.spool)))
+        self._stations = Stations(store, clock, Disk(data, partial(find_room, data, boot.ring, boot.spool)))
         self._acquisition: Acquisition | None = None
         self._applying = Applying(
             seed,

@@ -37,7 +37,7 @@ RING_EVENT, RING_WELL_EVENT = "ring-losing", "ring-well"
 Journal = Callable[[str, str], None]
 
 
-class Place(msgspec.Struct, frozen=True):
+class Disk(msgspec.Struct, frozen=True):
     """A folder, and how many octets its ring may take."""
 
     folder: Path
@@ -58,11 +58,11 @@ def find_room(folder: Path, ring: RingSettings, spool: SpoolSettings) -> int:
 class Keeping:
     """Run `run` as a task, and `close` at the end. ``days`` is how long waveforms are kept, by their streams."""
 
-    def __init__(self, place: Place | None, journal: Journal) -> None:
+    def __init__(self, disk: Disk | None, journal: Journal) -> None:
         self.days: Mapping[str, int] = {}
-        self._place = place
+        self._disk = disk
         self._journal = journal
-        self._storage = AtomicStorage(place.folder / FILE) if place is not None else None
+        self._storage = AtomicStorage(disk.folder / FILE) if disk is not None else None
         self._records: dict[str, QuakeRecord] = {}
         self._is_changed = self._has_failed = False
         self._wake = asyncio.Event()
@@ -96,7 +96,7 @@ class Keeping:
 
     def put(self, packet: Packet) -> None:
         """Take a packet for the ring."""
-        if self._place is None or not self.days.get(packet.stream):
+        if self._disk is None or not self.days.get(packet.stream):
             return
         if self._ring is None:
             self._waiting.append(packet)
@@ -143,11 +143,11 @@ class Keeping:
                 self._written = number
 
     async def _open_ring(self) -> None:
-        assert self._place is not None
-        place = self._place
+        assert self._disk is not None
+        disk = self._disk
         try:
-            room = await asyncio.to_thread(place.room)
-            ring = await Ring.open(place.folder / FOLDER, room, lambda stream: self.days.get(stream, 1))
+            room = await asyncio.to_thread(disk.room)
+            ring = await Ring.open(disk.folder / FOLDER, room, lambda stream: self.days.get(stream, 1))
         except OSError as error:
             self._tell(f"the folder cannot be had: {error}")
             return

@@ -19,7 +19,7 @@ import msgspec
 
 from drivers.base import Scan
 from edge.clock import SystemClock
-from edge.stations.keeping import Keeping, Place
+from edge.stations.keeping import Disk, Keeping
 from edge.stations.quake import Partner, Told
 from edge.stations.running import Running
 from edge.stations.settings import Station
@@ -40,14 +40,14 @@ TICK_S = 1.0
 class Stations:
     """Call `begin` with every configuration, run `run`, `keep` and `watch_clock` meanwhile, and `close` at the end.
 
-    ``place`` is where quakes and waveforms outlive the agent; None for nowhere.
+    ``disk`` is where quakes and waveforms outlive the agent; None for nowhere.
     """
 
-    def __init__(self, store: Store, clock: SystemClock, place: Place | None = None) -> None:
+    def __init__(self, store: Store, clock: SystemClock, disk: Disk | None = None) -> None:
         self._store = store
         self._clock = clock
         self._timekeeper = Timekeeper(clock)
-        self._keeping = Keeping(place, store.put_audit)
+        self._keeping = Keeping(disk, store.put_audit)
         self._has_begun = False
         self._all: dict[str, Running] = {}
         self._by_source: dict[str, list[Running]] = {}

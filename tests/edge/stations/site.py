@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 import random
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -15,7 +16,7 @@ from edge.live import Newest
 from edge.mistakes import Mistakes
 from edge.settings import Configuration
 from edge.spool import Spool
-from edge.stations.keeping import Place
+from edge.stations.keeping import Disk
 from edge.stations.stations import Stations
 from edge.store import Store
 from tests.edge.records import CLOCK
@@ -46,9 +47,9 @@ def quiet(seconds: float, seed: int = 1) -> Iterator[Counts]:
 
 
 def slam(milli_g: float = 30.0, seconds: float = 1.5) -> Iterator[Counts]:
-    """A door: a 5 Hz vibration that dies down."""
+    """A door: a vibration of 7 Hz that dies down."""
     for index in range(round(seconds * RATE_HZ)):
-        swing = milli_g * 1000 * (-1) ** (index // 10) * 0.98**index
+        swing = milli_g * 1000 * math.sin(2 * math.pi * 7 * index / RATE_HZ) * 0.98**index
         yield round(swing), round(swing / 2), round(swing / 3)
 
 
@@ -96,9 +97,9 @@ class Site:
     def __init__(self, store: Store, clock: Clocks, running: Configuration, folder: Path | None = None) -> None:
         self.store, self.clock, self.folder = store, clock, folder
         self.newest = Newest(clock.wall_at)
-        self.stations = Stations(store, clock, Place(folder, lambda: 10**8) if folder else None)
+        self.stations = Stations(store, clock, Disk(folder, lambda: 10**8) if folder else None)
         self._tick_ns = clock.now_ns
-        self.sirens: list[tuple[int, bool]] = []
+
         self.begin(running)
 
     def begin(self, running: Configuration, before: dict[str, Any] | None = None) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from drivers.base import Scan
 from edge.settings import SpoolSettings
-from edge.stations.keeping import FOLDER, Keeping, Place, find_room
+from edge.stations.keeping import FOLDER, Disk, Keeping, find_room
 from edge.stations.settings import RingSettings
 from edge.stations.stations import Stations
 from edge.store import Store
@@ -106,7 +106,7 @@ def test_stations_that_are_not_configured_cost_nothing() -> None:
 
 async def play(folder: Path, seconds: int, **more: Any) -> Memory:
     store, clock = Memory(), Clocks()
-    stations = Stations(cast("Store", store), clock, Place(folder, lambda: 10**8))
+    stations = Stations(cast("Store", store), clock, Disk(folder, lambda: 10**8))
     stations.begin(configuration(station(**more)).stations)
     for counts in list(quiet(seconds)):
         clock.now_ns += STEP_NS
@@ -139,7 +139,7 @@ async def test_station_that_keeps_nothing_makes_no_ring(tmp_path: Path) -> None:
 async def test_ring_that_cannot_be_opened_is_told_once_and_opened_later(tmp_path: Path) -> None:
     told: list[str] = []
     (tmp_path / FOLDER).write_text("in the way")
-    keeping = Keeping(Place(tmp_path, lambda: 10**8), lambda event, _: told.append(event))
+    keeping = Keeping(Disk(tmp_path, lambda: 10**8), lambda event, _: told.append(event))
     keeping.days = {"CQ.YF1..HNZ": 1}
     for number in range(3):
         keeping.put(Packet("CQ.YF1..HNZ", NOON + number * S, number * S, 100.0, [1, 2, 3]))
@@ -174,35 +174,35 @@ def record(state: str) -> QuakeRecord:
 
 
 async def test_quake_that_runs_is_found_at_the_next_start(tmp_path: Path) -> None:
-    place = Place(tmp_path, lambda: 10**8)
-    keeping = Keeping(place, lambda *_: None)
+    disk = Disk(tmp_path, lambda: 10**8)
+    keeping = Keeping(disk, lambda *_: None)
     keeping.note(record("onset"))
     keeping.note(record("grown"))
     await keeping.write()
-    again = Keeping(place, lambda *_: None)
+    again = Keeping(disk, lambda *_: None)
     assert again.read_open() == [record("grown")]
     await again.write()
-    assert Keeping(place, lambda *_: None).read_open() == []
+    assert Keeping(disk, lambda *_: None).read_open() == []
 
 
 async def test_quake_that_has_ended_is_not_found(tmp_path: Path) -> None:
-    place = Place(tmp_path, lambda: 10**8)
-    keeping = Keeping(place, lambda *_: None)
+    disk = Disk(tmp_path, lambda: 10**8)
+    keeping = Keeping(disk, lambda *_: None)
     keeping.note(record("grown"))
     keeping.note(record("closed"))
     keeping.note(record("rejected"))
     await keeping.write()
-    assert Keeping(place, lambda *_: None).read_open() == []
+    assert Keeping(disk, lambda *_: None).read_open() == []
 
 
 async def test_file_of_quakes_that_is_garbled_is_passed_over(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     (tmp_path / "quakes.json").write_text('{"open": {"CQ.YF1": 3}}')
-    assert Keeping(Place(tmp_path, lambda: 0), lambda *_: None).read_open() == []
+    assert Keeping(Disk(tmp_path, lambda: 0), lambda *_: None).read_open() == []
     assert "not known" in caplog.text
 
 
 async def test_disk_that_takes_no_quake_is_told_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    keeping = Keeping(Place(tmp_path, lambda: 0), lambda *_: None)
+    keeping = Keeping(Disk(tmp_path, lambda: 0), lambda *_: None)
     (tmp_path / "quakes.json.new").mkdir()
     for _ in range(3):
         keeping.note(record("grown"))
@@ -210,4 +210,4 @@ async def test_disk_that_takes_no_quake_is_told_once(tmp_path: Path, caplog: pyt
     assert caplog.text.count("could not be kept") == 1
     (tmp_path / "quakes.json.new").rmdir()
     await keeping.write()
-    assert Keeping(Place(tmp_path, lambda: 0), lambda *_: None).read_open() == [record("grown")]
+    assert Keeping(Disk(tmp_path, lambda: 0), lambda *_: None).read_open() == [record("grown")]
