@@ -7,6 +7,7 @@ import socket
 from lab.instruments.accelerometer import Accelerometer, load_recording
 from lab.instruments.climate import ClimateTransmitter
 from lab.instruments.davis import VantageConsole
+from lab.instruments.digitiser import Digitiser
 from lab.instruments.fire import FireTransmitter
 from lab.instruments.flow import FlowRadar
 from lab.instruments.frames import Anemometer
@@ -86,7 +87,7 @@ class WeatherSite(Station):
 
 
 class Bridge(Station):
-    """水土立交桥: an accelerometer on a pier, a Raspberry Shake at its foot, and an anemometer on the deck."""
+    """水土立交桥: accelerometer on a pier, Raspberry Shake at its foot, a digitiser, anemometer on the deck."""
 
     gateway = "gw-shuitu-0001"
 
@@ -99,6 +100,9 @@ class Bridge(Station):
         ground = self._ledger("shake.acceleration", values=4, counter="samples")
         self.shake = Shake(port, ground, self._observe, recording, self._clock)
         self._run(self.shake)
+        pier = self._ledger("digitiser.motion", values=4, counter="samples")
+        self.digitiser = Digitiser(self._port("seedlink_port"), pier, self._observe, recording, self._clock)
+        self._run(self.digitiser)
         wind = self._ledger("deck.wind", values=3)
         self._run(Anemometer(self._line("deck_path"), wind, self._observe, rate_hz=1.0, clock=self._clock))
 
@@ -106,6 +110,7 @@ class Bridge(Station):
         """Let the earthquake arrive."""
         self.accelerometer.strike()
         self.shake.strike()
+        self.digitiser.strike()
 
 
 class RiverSite(Station):
