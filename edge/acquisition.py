@@ -1,9 +1,10 @@
 """One running configuration: its lines, collectors, alarms and outputs. A new configuration is a new one of these.
 
-collector -> Acquisition.take(scan) -> pipeline (checks, derived tags), and for each scan that makes:
+collector -> Acquisition.take(scan) -> stations, if these are samples of one: scans of its own tags
+                                    -> pipeline (checks, derived tags), and for each scan that makes:
                                     -> alarms -> outputs          before anything is stored or sent
                                     -> newest (live)
-                                    -> store (lane A, then M)     what is reported of it
+                                    -> store (lane A, then M)     what is reported of it; samples of stations are not
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ from edge.outputs import Interlock, Means, Output, make_switch
 from edge.pipeline import Pipeline
 from edge.settings import Configuration
 from edge.spool import Remembered
+from edge.stations.stations import Stations
 from edge.store import Store
 from edge.supervise import end, supervise
 from edge.trial import Sight
@@ -51,6 +53,8 @@ TICK_LEAST_S, TICK_MOST_S = 0.02, 1.0
 """Between two looks at what is due by time alone."""
 ACCOUNTS_S = 10.0
 """Between two looks at the accounts of all groups."""
+SHOWN_NS = NS
+"""Between two samples of a station in the live view."""
 NO_MEANS = Means(gateway="", programs=Path("/nonexistent"))
 """No program to run, and no interlock to open."""
 
@@ -68,6 +72,7 @@ class Acquisition:
         jitter: random.Random,
         means: Means = NO_MEANS,
         mandates: Mandates | None = None,
+        stations: Stations | None = None,
     ) -> None:
         self.configuration = configuration
         self._store = store
@@ -93,6 +98,10 @@ class Acquisition:
             for line in self._lines.values()
         ]
         self._pipeline = Pipeline(configuration)
+        self._stations = Stations(store, clock) if stations is None else stations
+        self._stations.begin(configuration.stations)
+        self._samples: dict[str, Scan | None] = dict.fromkeys(self._stations.sources)
+        """What was last shown of the samples of stations, by group."""
         layouts = [Layout(group, tags) for group, tags in configuration.columns.items()]
         self._layouts = {layout.group: (layout_id(layout), layout) for layout in layouts}
         self._outputs = self._make_outputs(means)
@@ -178,6 +187,9 @@ class Acquisition:
         works: dict[str, Callable[[], Awaitable[None]]] = {
             "accounts": self._watch_accounts,
             "alarms": self._watch_time,
+            "stations": self._run_stations,
+            "waveforms": self._stations.keep,
+            **({"clock": self._stations.watch_clock} if self.configuration.stations else {}),
             **{f"collect[{collector.line.name}]": collector.run for collector in self._collectors},
             **{f"output[{name}]": output.run for name, output in self._outputs.items()},
         }
@@ -300,16 +312,32 @@ class Acquisition:
 
     def take(self, scan: Scan) -> None:
         """Take a scan, and what it derives: alarms and outputs first, then memory, then the spool. Never waits."""
+        if scan.group in self._samples:
+            self._take_samples(scan)
+            return
         for made in self._pipeline.process(scan):
             self._use(made)
 
+    def _take_samples(self, scan: Scan) -> None:
+        """Take samples of a station: what it makes of them is used; they themselves concern alarms that watch them, and
+        now and then the live view."""
+        for made in self._stations.take(scan):
+            self._use(made)
+        for made in self._pipeline.process(scan):
+            if made.group != scan.group:
+                self._use(made)
+                continue
+            self._judge(made)
+            shown = self._samples[made.group]
+            if shown is None or made.mono_ns - shown.mono_ns >= SHOWN_NS or made.quality != shown.quality:
+                self._samples[made.group] = made
+                self._newest.put(self._layouts[made.group][1].tags, made)
+
+    async def _run_stations(self) -> None:
+        await self._stations.run(self._use)
+
     def _use(self, scan: Scan) -> None:
-        for index, output in self._keys.get(scan.group, ()):
-            output.turn_key(scan.values[index], scan.quality[index], scan.mono_ns)
-        for change in self._alarms.evaluate(scan):
-            self._announce(change)
-        if self._alarms.due_ns < scan.mono_ns + TICK_MOST_S * NS:
-            self._is_due_sooner.set()
+        self._judge(scan)
         key, layout = self._layouts[scan.group]
         self._newest.put(layout.tags, scan)
         kept = self._pipeline.thin(scan)
@@ -317,6 +345,14 @@ class Acquisition:
             wall = self._clock.wall_at(scan.mono_ns)
             record = ScanRecord(key, scan.mono_ns, wall, kept.values, kept.quality, kept.columns)
             self._store.put_scan(record, layout)
+
+    def _judge(self, scan: Scan) -> None:
+        for index, output in self._keys.get(scan.group, ()):
+            output.turn_key(scan.values[index], scan.quality[index], scan.mono_ns)
+        for change in self._alarms.evaluate(scan):
+            self._announce(change)
+        if self._alarms.due_ns < scan.mono_ns + TICK_MOST_S * NS:
+            self._is_due_sooner.set()
 
     def _take_fault(self, output: str, fault: str) -> None:
         """An output that does not answer is an alarm; ``fault`` is empty once it does."""
@@ -390,7 +426,7 @@ class Acquisition:
     def groups(self) -> dict[str, GroupHealth]:
         """The accounting of every scan group."""
         read = {name: health for collector in self._collectors for name, health in collector.groups().items()}
-        return read | self._pipeline.groups()
+        return read | self._pipeline.groups() | self._stations.groups()
 
     def hurried(self) -> dict[str, float]:
         """The groups that are read more densely than configured: their periods now, in s."""

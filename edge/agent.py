@@ -54,6 +54,8 @@ from edge.sender import Identity
 from edge.settings import BootSettings, Configuration
 from edge.spool import Remembered
 from edge.station import Station
+from edge.stations.keeping import Disk, find_room
+from edge.stations.stations import Stations
 from edge.store import Store
 from edge.supervise import end, supervise
 from edge.trial import Sight
@@ -116,6 +118,7 @@ class Agent:
         self._newest = Newest(clock.wall_at)
         self._means = make_means(boot, folder)
         self._mandates = Mandates(data / MANDATES_FILE)
+        self._stations = Stations(store, clock, Disk(data, partial(find_room, data, boot.ring, boot.spool)))
         self._acquisition: Acquisition | None = None
         self._applying = Applying(
             seed,
@@ -207,6 +210,7 @@ class Agent:
                 self._applying.leave()
                 if self._acquisition is not None:
                     await self._acquisition.leave(None)
+                await self._stations.close()
                 self._store.put_audit("stopped", "asked to stop")
                 await self._store.commit()
                 await self._send_rest()
@@ -290,6 +294,7 @@ class Agent:
                 self._jitter,
                 self._means,
                 self._mandates,
+                self._stations,
             )
             self._newest.keep(self._acquisition.group_names)
             self.uplink.ask_report()

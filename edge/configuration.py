@@ -30,24 +30,28 @@ from edge.settings import (
     UpdateSettings,
     UplinkSettings,
 )
+from edge.stations.reading import make_stations, read_station
+from edge.stations.settings import RingSettings
 from edge.tables import read_alarm, read_bus, read_device, read_output, read_template, tables_of
 
 BOOT_TABLES: Mapping[str, type[msgspec.Struct]] = {
     "gateway": GatewaySettings,
     "uplink": UplinkSettings,
     "spool": SpoolSettings,
+    "ring": RingSettings,
     "health": HealthSettings,
     "outputs": OutputSettings,
     "local": LocalSettings,
     "twin": TwinSettings,
     "update": UpdateSettings,
 }
-FLEET_TABLES = ("bus", "device", "template", "alarm", "output")
+FLEET_TABLES = ("bus", "device", "station", "template", "alarm", "output")
 """The tables that the fleet's desired configuration may hold; the others are boot settings."""
 
 READERS = {
     "bus": read_bus,
     "device": read_device,
+    "station": read_station,
     "template": read_template,
     "alarm": read_alarm,
     "output": read_output,
@@ -144,6 +148,7 @@ def _build(draft: Draft, derived: list[DerivedGroup], document: bytes) -> Config
         alarms=tuple(rule for _, rule in draft.alarms.values()),
         outputs=tuple(output for _, output in draft.outputs.values()),
         derived=tuple(derived),
+        stations=tuple(make_stations(draft)),
         checks={name: tag.check for name, tag in draft.tags.items() if tag.check is not None},
         reports={name: tag.report for name, tag in draft.tags.items() if tag.report is not None},
     )

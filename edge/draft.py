@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import msgspec
 
-from drivers.base import DriverKind
+from drivers.base import DriverKind, Group
 from drivers.profile import INSTALLED_ONLY, Shelf
 from edge.alarm_settings import AlarmRule
 from edge.mistakes import Mistakes
 from edge.output_settings import OutputEntry
 from edge.places import Place
 from edge.settings import Check, Component, DerivedEntry, Device, Report, ScanGroup
+from edge.stations.settings import AnalyserEntry, ChannelEntry, CoincidenceEntry, StationEntry, StructureEntry
 from wire.twin import TagInfo
 
 
@@ -40,6 +41,19 @@ class TagDraft(msgspec.Struct, kw_only=True):
     entry: DerivedEntry | None = None
 
 
+class StationDraft(msgspec.Struct, kw_only=True, eq=False):
+    """A seismic station, its parts with their places. ``rate_hz`` and ``source`` are known once its tags are found."""
+
+    place: Place
+    entry: StationEntry
+    channels: list[tuple[Place, ChannelEntry]]
+    analyser: AnalyserEntry | None
+    coincidence: CoincidenceEntry | None
+    structure: StructureEntry | None
+    rate_hz: float = 0.0
+    source: Group | None = None
+
+
 class Draft:
     """What was read so far, and what was wrong with it. ``shelf`` is where profiles lie."""
 
@@ -54,5 +68,6 @@ class Draft:
         self.broken: set[str] = set()
         """Devices with mistakes: that one of their tags is missing follows from those."""
         self.tags: dict[str, TagDraft] = {}
+        self.stations: dict[str, StationDraft] = {}
         self.alarms: dict[str, tuple[Place, AlarmRule]] = {}
         self.outputs: dict[str, tuple[Place, OutputEntry]] = {}

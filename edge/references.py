@@ -15,6 +15,7 @@ from edge.mistakes import suggest
 from edge.output_settings import OutputEntry, Target
 from edge.places import Place
 from edge.settings import Check, DerivedEntry
+from edge.stations.reading import check_stations
 
 LEVEL_ORDER = ("low-low", "low", "high", "high-high")
 PARTNERS = ("at_most", "at_least", "zero_with")
@@ -34,6 +35,7 @@ def check_references(draft: Draft) -> None:
         _check_target(place, output, draft)
         _check_key(place, output, draft)
     _check_shared(draft)
+    check_stations(draft)
     for place, rule in draft.alarms.values():
         _check_alarm(place, rule, draft)
     _check_circles(draft)

@@ -25,6 +25,8 @@ from edge.mistakes import example
 from edge.output_settings import OutputEntry
 from edge.release import RELEASE
 from edge.settings import BusEntry, Check, Component, DerivedEntry, DeviceEntry, GroupEntry, MeasuredEntry, Report
+from edge.stations.settings import AnalyserEntry, ChannelEntry, CoincidenceEntry, StationEntry, StructureEntry
+from seismic.settings import TriggerSettings
 from wire.schema import format_schema, keep
 
 Model = type[msgspec.Struct]
@@ -44,6 +46,12 @@ FLEET_MODELS: Mapping[str, Model] = {
     "[device.group.tag.report]": Report,
     "[device.group.tag.motion]": Component,
     "[[device.derived]]": DerivedEntry,
+    "[[station]]": StationEntry,
+    "[[station.channels]]": ChannelEntry,
+    "[station.analyser]": AnalyserEntry,
+    "[station.analyser.trigger]": TriggerSettings,
+    "[station.coincidence]": CoincidenceEntry,
+    "[station.structure]": StructureEntry,
     "[[template]]": TemplateEntry,
     "[[alarm]]": AlarmRule,
     "[[output]]": OutputEntry,
@@ -70,6 +78,7 @@ def configuration_schema() -> dict[str, Any]:
     desired = {
         "bus": _array({"oneOf": [_bus(driver) for driver in drivers]}),
         "device": _array({"anyOf": [device_table(driver, has_profile=p) for driver in drivers for p in (False, True)]}),
+        "station": _array(_station()),
         "template": _array({**_table(TemplateEntry), "additionalProperties": True}),
         "alarm": _array({"$ref": "#/$defs/alarm"}),
         "output": _array(_table(OutputEntry)),
@@ -126,6 +135,17 @@ def device_table(driver: DriverKind, *, has_profile: bool) -> dict[str, Any]:
         device["required"] = [*device["required"], "group"]
         device["properties"]["profile"] = {"const": ""}
     return device
+
+
+def _station() -> dict[str, Any]:
+    """Make the schema of a [[station]], whose parts are tables of their own."""
+    table = _table(StationEntry)
+    analyser = _table(AnalyserEntry)
+    analyser["properties"]["trigger"] = _table(TriggerSettings)
+    table["properties"] |= {"channels": _array(_table(ChannelEntry)) | {"minItems": 1}, "analyser": analyser}
+    for key, model in (("coincidence", CoincidenceEntry), ("structure", StructureEntry)):
+        table["properties"][key] = {"anyOf": [_table(model), {"type": "object", "maxProperties": 0}]}  # empty: none
+    return table
 
 
 def _with_rules(tag: dict[str, Any]) -> dict[str, Any]:
@@ -214,6 +234,8 @@ def _format_default(field: msgspec.structs.FieldInfo) -> str:
             return str(value).lower()
         case str():
             return f'"{value}"'
+        case msgspec.Struct():
+            return "{}"
         case _:
             return str(value)
 

@@ -15,6 +15,7 @@ from edge.listening import read_listen
 from edge.local.settings import LocalSettings
 from edge.names import Hours, Name, Period, Seconds, Sibling
 from edge.output_settings import OutputEntry, OutputSettings
+from edge.stations.settings import RingSettings, Station
 from provisioning.client import read_url
 from wire.topics import is_gateway
 from wire.twin import TagInfo
@@ -205,6 +206,7 @@ class BootSettings(msgspec.Struct, frozen=True, kw_only=True):
     gateway: GatewaySettings
     uplink: UplinkSettings
     spool: SpoolSettings = SpoolSettings()
+    ring: RingSettings = RingSettings()
     health: HealthSettings = HealthSettings()
     outputs: OutputSettings = OutputSettings()
     local: LocalSettings = LocalSettings()
@@ -434,6 +436,7 @@ class Configuration(msgspec.Struct, frozen=True, kw_only=True):
     alarms: tuple[AlarmRule, ...]
     outputs: tuple[OutputEntry, ...]
     derived: tuple[DerivedGroup, ...] = ()
+    stations: tuple[Station, ...] = ()
     checks: Mapping[str, Check] = {}
     reports: Mapping[str, Report] = {}
 
@@ -455,9 +458,10 @@ class Configuration(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def columns(self) -> dict[str, tuple[str, ...]]:
-        """The tags of every group that makes scans, read or derived, in the order of their values."""
+        """The tags of every group that makes scans, read, derived or of a station, in the order of their values."""
         read = {group.group.name: group.group.tags for bus in self.buses for group in bus.groups}
-        return read | {group.name: tuple(tag.name for tag in group.tags) for group in self.derived}
+        derived = {group.name: tuple(tag.name for tag in group.tags) for group in self.derived}
+        return read | derived | {station.group: station.columns for station in self.stations}
 
 
 def _reached_first(rules: Iterable[AlarmRule]) -> dict[str, float]:

@@ -23,7 +23,7 @@ EXTENDS, PARAMETER = "extends", "parameter"
 RANGE = "range"
 """What a share is of that is no parameter: the width of the tag's range, ``high`` - ``low``."""
 
-Sector = Literal["any", "chemical", "fireworks", "flood", "pipeline", "weather"]
+Sector = Literal["any", "chemical", "earthquake", "fireworks", "flood", "pipeline", "weather"]
 
 
 class Share(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -20,6 +20,7 @@ PAGE_FILE = Path(__file__).parents[1] / "docs" / "operate" / "alarm-templates.md
 CHAPTERS: Mapping[Sector, str] = {
     "any": "Any site 通用",
     "chemical": "Gas, tanks and chemical works 化工",
+    "earthquake": "Earthquake 地震",
     "fireworks": "Fireworks stores 烟花爆竹",
     "flood": "Waterlogging 内涝",
     "pipeline": "Gas pipelines 燃气管网",

@@ -60,6 +60,7 @@ CHINESE: Mapping[str, str] = {
     "at most": "不大于",
     "any": "通用",
     "chemical": "化工",
+    "earthquake": "地震",
     "fireworks": "烟花爆竹",
     "flood": "内涝",
     "pipeline": "燃气管网",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from wire.record import ActionRecord, AlarmRecord, AuditRecord, FoldedRecord, Record, StandingRecord
+from wire.record import ActionRecord, AlarmRecord, AuditRecord, FoldedRecord, QuakeRecord, Record, StandingRecord
 
 
 class Fold(msgspec.Struct, frozen=True, array_like=True):
@@ -17,7 +17,8 @@ class Fold(msgspec.Struct, frozen=True, array_like=True):
 
 
 def rule_of(event: Record) -> str:
-    """Name what an event belongs to: its alarm, its output, the command it answers, or the word of an audit event."""
+    """Name what an event belongs to: its alarm, its output, the command it answers, the word of an audit event,
+    or its quake."""
     match event:
         case StandingRecord() if event.by:
             return f"operator:{event.alarm}:{event.change}:{event.mono_ns}"  # what somebody did is told, not counted
@@ -27,6 +28,8 @@ def rule_of(event: Record) -> str:
             return event.output
         case AuditRecord():
             return f"command:{event.command}" if event.command else event.event
+        case QuakeRecord():  # of each quake the last word is told; what a slammed door was is not
+            return f"quake:{event.station}:{'rejected' if event.state == 'rejected' else event.quake}"
         case FoldedRecord():
             return event.rule
         case _:

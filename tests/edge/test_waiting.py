@@ -12,7 +12,7 @@ from edge.losing import CALM_NS, LosingData
 from edge.spool import Fold, Gone
 from edge.waiting import Waiting
 from tests.edge.records import alarm, scan
-from wire.record import AlarmRecord, Lane, Record, ScanRecord, StandingRecord, WaveformRecord
+from wire.record import AlarmRecord, Lane, QuakeRecord, Record, ScanRecord, StandingRecord, WaveformRecord
 
 A, M, W = Lane
 PUTS = st.lists(st.sampled_from([M, M, M, A]), max_size=60)
@@ -190,3 +190,17 @@ def test_losses_that_the_fleet_was_told_of_and_the_spool_forgot_are_no_new_ones(
     losing = LosingData(5)
     assert losing.update(0, 1) is None
     assert losing.update(2, 2) == "raised"
+
+
+def quake(number: int, at: int, state: str) -> QuakeRecord:
+    return QuakeRecord("CQ.YF1", at, None, number, state, None, None, 1.0, 1.0, 1.0, 1.0, 5.0, 4.0, 5)
+
+
+def test_last_word_of_each_quake_is_kept_and_what_was_rejected_is_counted() -> None:
+    waiting = Waiting(0)
+    for at, number in enumerate((1, 1, 2, 2)):
+        waiting.put(A, quake(number, at, "closed" if at % 2 else "grown"))
+    for at in range(4, 9):
+        waiting.put(A, quake(at, at, "rejected"))
+    folds = [entry for _, entry in waiting.take() if isinstance(entry, Fold)]
+    assert [(fold.count, fold.last.mono_ns) for fold in folds] == [(2, 1), (2, 3), (5, 8)]

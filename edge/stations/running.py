@@ -1,0 +1,174 @@
+"""One station at work: its instrument, its quakes, the packets that are sent, and what its tags show."""
+
+from __future__ import annotations
+
+import msgspec
+
+from drivers.base import Scan
+from edge.stations.instrument import Instrument
+from edge.stations.levels import Levels
+from edge.stations.quake import Partner, Told, Watch
+from edge.stations.recording import Recording
+from edge.stations.settings import TAGS, Station
+from seismic.packet import Packet, TimeQuality
+from seismic.report import Level, Report
+from wire.health import GroupHealth
+from wire.sample import Quality, Value, is_bad
+
+NS = 1_000_000_000
+HEARTBEAT_NS = 10 * NS
+"""At least so often the tags have a value."""
+LATE_NS = 30 * NS
+"""Samples older than this concern no alarm: they are of what is long over, from behind a link that was cut."""
+LEVELS_NS = NS
+"""A structure may swing on after the ground has had its peak."""
+LAG_NS = 3 * NS
+"""A station whose samples are so much older than another's cannot confirm it."""
+REST: tuple[Value, ...] = (0.0, 0.0, 0.0, 0.0, 0.0, 0, 0)
+"""What the tags show while there is no quake: PGA, PGV, PGD, both intensities, grade, triggered."""
+
+
+class Running:
+    """A station, by ``settings``. When `take` or `tick` tell something, and at ``due_ns``, what follows is due:
+    `hear`, `decide`, `show`, `tell`.
+    """
+
+    def __init__(self, settings: Station, clock: TimeQuality) -> None:
+        within_s = settings.coincidence.within_s if settings.coincidence else 0.0
+        self.settings = settings
+        self.due_ns = 0
+        self.recorded: list[Packet] = []
+        """All packets, for the disk."""
+        self.sent: list[Packet] = []
+        """Those that are to be sent."""
+        self.watch = Watch(within_s)
+        self._instrument = Instrument(settings, clock)
+        self._missing = self._instrument.missing
+        self._recording = Recording(
+            int(settings.pre_s * NS), int(settings.post_s * NS), int(within_s * NS), is_continuous=settings.continuous
+        )
+        self._good = self._bad = 0
+        self.below: list[tuple[Levels, int]] = []
+        """Of the stations that stand above this one, and which component they compare."""
+        structure = settings.structure
+        self.levels = None if structure is None else Levels(settings.rate_hz, structure.settings)
+        """How it moves against the level below."""
+
+    @property
+    def newest_ns(self) -> int:
+        """When the newest sample was taken."""
+        return self._instrument.newest_ns
+
+    @property
+    def is_missing(self) -> bool:
+        """Whether there are no samples."""
+        return bool(self._missing)
+
+    @property
+    def health(self) -> GroupHealth:
+        """The accounting of its own group: as many scans are due as it made."""
+        return GroupHealth(due=self._good + self._bad, good=self._good, bad=self._bad)
+
+    def take(self, scan: Scan) -> Report | None:
+        """Take the samples of one time."""
+        report = self._pass_on(self._instrument.take(scan))
+        if self._missing:
+            return report
+        if self.levels is not None and self.settings.compared is not None:
+            self.levels.take_upper(self.newest_ns, self._instrument.motion[self.settings.compared])
+        for levels, compared in self.below:
+            levels.take_lower(self.newest_ns, self._instrument.motion[compared])
+        return report
+
+    def tick(self, now_ns: int, clock: TimeQuality) -> Report | None:
+        """Let time pass, about a second."""
+        return self._pass_on(self._instrument.tick(now_ns, clock))
+
+    def finish(self, reason: str) -> Report | None:
+        """End: the station is taken down, or becomes another."""
+        return self._pass_on(self._instrument.finish(reason))
+
+    def _pass_on(self, report: Report | None) -> Report | None:
+        instrument = self._instrument
+        if instrument.missing != self._missing:
+            self._missing, self.due_ns = instrument.missing, 0
+        if instrument.packets:
+            packets = [
+                msgspec.structs.replace(packet, mono_ns=instrument.taken_at(packet)) for packet in instrument.packets
+            ]
+            self.recorded += packets
+            self.sent += filter(None, map(self._recording.put, packets))
+            instrument.packets.clear()
+        return report
+
+    def is_late(self, now_ns: int) -> bool:
+        """Tell whether samples come, but too late to raise an alarm."""
+        return not self._missing and now_ns - self.newest_ns > LATE_NS
+
+    def wall_at(self, at_ns: int) -> int | None:
+        """Give UTC by the instrument's own clock; None if it has none."""
+        return self._instrument.wall_at(at_ns)
+
+    def resume(self, now_ns: int) -> None:
+        """Go on sending the waveform of a quake whose end an earlier start of the agent did not see."""
+        self._recording.end(now_ns)
+
+    def as_partner(self, of_ns: int) -> Partner:
+        """How it stands for another station, whose newest sample was taken at ``of_ns``."""
+        level = self._instrument.level()
+        return Partner(
+            name=self.settings.name,
+            onset_ns=self.watch.onset_ns,
+            is_triggered=self.watch.is_triggered,
+            is_deaf=bool(self._missing)
+            or not level.is_settled
+            or is_bad(level.quality)
+            or of_ns - self.newest_ns > LAG_NS,
+        )
+
+    def tell(self) -> list[Told]:
+        """Return what is to be recorded, and begin or end with sending packets."""
+        quake = self.watch.accepted
+        if quake is not None and not self._recording.is_on:
+            self.sent += self._recording.begin(quake.first.onset_at_ns)
+        elif quake is None and self._recording.is_on:
+            self._recording.end(self.newest_ns)
+        return self.watch.take_told()
+
+    def plan(self, at_ns: int) -> None:
+        """Say when the tags are to have a value again."""
+        decide_ns = self.watch.decide_ns
+        self.due_ns = at_ns + (LEVELS_NS if self.watch.accepted and self.levels else HEARTBEAT_NS)
+        if decide_ns is not None:
+            self.due_ns = min(self.due_ns, decide_ns)
+
+    def show(self, at_ns: int, *, is_late: bool = False) -> Scan:
+        """Make the scan of its tags."""
+        width, missing, quake = len(self.settings.columns), self._missing, self.watch.accepted
+        if missing or is_late:
+            self._bad += 1
+            quality = missing or int(Quality.BAD_TIMEOUT)
+            return Scan(self.settings.group, at_ns, (None,) * width, (quality,) * width)
+        self._good += 1
+        level = self._instrument.level()
+        values, quality = REST, _rest_quality(level)
+        if quake is not None:
+            last = quake.last
+            peaks = (last.pga_gal, last.pgv_cm_s, last.pgd_cm)
+            values, quality = (*peaks, last.intensity_gb, last.intensity_jma, last.grade, 1), int(last.quality)
+        values, qualities = (*values, level.noise_gal), (quality,) * len(TAGS)
+        if self.levels is not None:
+            parts = self.levels.show(is_quake=quake is not None)
+            values += parts
+            qualities += tuple(quality if part is not None else int(Quality.BAD_INPUT) for part in parts)
+        return Scan(self.settings.group, at_ns, values, qualities)
+
+
+def _rest_quality(level: Level) -> int:
+    """The quality of what is shown between quakes. An alarm does not clear on a partial value: that is right until it
+    is known how the ground moves, and wrong when two of three components are at rest."""
+    if is_bad(level.quality):
+        return int(level.quality)
+    if not level.is_settled:
+        return int(Quality.UNCERTAIN_PARTIAL)
+    return int(Quality.UNCERTAIN_INPUT if level.quality == Quality.UNCERTAIN_PARTIAL else level.quality)
