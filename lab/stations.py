@@ -66,7 +66,7 @@ class ChemicalPark(Station):
 
 
 class WeatherSite(Station):
-    """龙兴自动气象站: an NMEA station, a transmitter by Modbus and one in ASCII, a Vantage Pro2, and a seismic station on rock."""
+    """龙兴自动气象站: an NMEA station, transmitters by Modbus and in ASCII, a Vantage Pro2, and a seismic station."""
 
     gateway = "gw-longxing-0001"
 

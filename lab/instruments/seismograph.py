@@ -53,8 +53,8 @@ def load_growth() -> tuple[Growth, ...]:
 class Seismograph:
     """Sends its batches; ``strike`` starts the recording, ``delay_s`` later and ``scale`` times as strong.
 
-    ``tag`` is the station's intensity, which it observes as the recording says. ``peaked_ns`` is when the batch with the
-    strongest sample of the newest earthquake left, in UTC; None before.
+    ``tag`` is the station's intensity, which it observes as the recording says. ``peaked_ns`` is when the batch with
+    the strongest sample of the newest earthquake left, in UTC; None before.
     """
 
     def __init__(
