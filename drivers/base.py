@@ -21,6 +21,7 @@ import msgspec
 
 import drivers
 from drivers.errors import SettingsError
+from drivers.replay import Renumber
 from drivers.transport import Transport
 from seismic.packet import TimeQuality
 from wire.sample import Quality, Value
@@ -189,7 +190,11 @@ class Scannable(Protocol):
 
 
 class DriverKind(msgspec.Struct, frozen=True):
-    """A driver as found by its name: the class and its three models."""
+    """A driver as found by its name: the class and its three models.
+
+    ``renumber`` is a static method that only a driver has that numbers what it sends: it makes a conversation that was
+    recorded from its middle one that begins with `Driver.open`, so that it can be replayed.
+    """
 
     kind: str
     build: Callable[..., Driver]
@@ -197,6 +202,8 @@ class DriverKind(msgspec.Struct, frozen=True):
     device: type[msgspec.Struct]
     source: type[msgspec.Struct]
     writable: bool
+    make_line: Callable[[Any], Transport]
+    renumber: Renumber | None = None
 
 
 def kinds() -> tuple[str, ...]:
@@ -216,7 +223,16 @@ def find(kind: str) -> DriverKind:
             raise
         raise SettingsError(f"there is no driver '{kind}'", hint=f"use one of: {', '.join(kinds())}") from error
     driver = module.Driver
-    return DriverKind(kind, driver, driver.Settings, driver.Device, driver.Source, hasattr(driver, "write"))
+    return DriverKind(
+        kind,
+        driver,
+        driver.Settings,
+        driver.Device,
+        driver.Source,
+        writable=hasattr(driver, "write"),
+        make_line=driver.make_line,
+        renumber=getattr(driver, "renumber", None),
+    )
 
 
 async def taken() -> bool:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import msgspec
 
@@ -15,6 +16,10 @@ class Step(msgspec.Struct, frozen=True):
 
     sent: bool
     data: bytes
+
+
+Renumber = Callable[[Any, Sequence[Step]], Sequence[Step]]
+"""Takes the line's settings and steps; returns as many steps, with other numbers in their octets."""
 
 
 def parse_capture(text: str) -> tuple[Step, ...]:
@@ -31,6 +36,19 @@ def _steps(text: str) -> Iterator[Step]:
             raise ValueError(f"line {number}: '{mark}' is neither > nor < nor #")
         data = rest.encode().decode("unicode_escape").encode("latin-1") if '"' in mark else bytes.fromhex(rest)
         yield Step(mark.startswith(">"), data)
+
+
+def put_steps(text: str, steps: Sequence[Step]) -> str:
+    """Write a capture anew with other octets: ``steps`` are as many as it has. Comments stay where they are."""
+    left = iter(steps)
+    return "".join(_put(line, left) for line in text.splitlines(keepends=True))
+
+
+def _put(line: str, left: Iterator[Step]) -> str:
+    if not line.strip() or line.lstrip().startswith("#"):
+        return line
+    step = next(left)
+    return f"{'>' if step.sent else '<'} {step.data.hex(' ')}\n"
 
 
 class Replay:

@@ -190,6 +190,8 @@ class Acquisition:
 
         ``coming`` is None at the end of the agent. Lines that this opened are closed, GPIO lines are let go of.
         """
+        for line in self._lines.values():
+            line.retire("the configuration was changed" if coming else "the agent stops")
         kept = {entry.target for entry in coming.outputs} if coming else set()
         cause = "removed" if coming else "stop"
         left = [output for output in self._outputs.values() if output.entry.target not in kept]
@@ -412,6 +414,15 @@ class Acquisition:
         """The line that a device is read on; None if there is no such device, or nothing of it is read."""
         groups = ((line, one.group) for line in self._lines.values() for one in line.bus.groups)
         return next((line for line, group in groups if group.device_name == device), None)
+
+    def find_bus(self, name: str) -> Line | None:
+        """The line of a bus, None if there is no such bus."""
+        return self._lines.get(name)
+
+    @property
+    def bus_names(self) -> tuple[str, ...]:
+        """The buses that are acquired."""
+        return tuple(self._lines)
 
     def outputs(self) -> dict[str, OutputHealth]:
         """The state of every output."""

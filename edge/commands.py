@@ -81,6 +81,7 @@ class Commander:
         self._clock = clock
         self._handlers = handlers
         self._waiting: asyncio.Queue[Command] = asyncio.Queue(WAITING_MOST)
+        self._long: asyncio.TaskGroup | None = None
         self._told_at = -math.inf
         self.ignored: dict[str, int] = {}
         """Commands that did nothing, by reason."""
@@ -102,10 +103,14 @@ class Commander:
             log.warning("too many commands at once: one is dropped, the fleet sends it again")
 
     async def run(self) -> None:
-        """Carry out commands one after the other, until cancelled."""
+        """Carry out commands one after the other, long ones beside them, until cancelled."""
         for taken in self._ledger.unanswered:
             detail = f"{taken.name} of {taken.author}: the agent ended meanwhile"
             await self._answer(taken.id, INTERRUPTED, detail)
+        async with asyncio.TaskGroup() as self._long:
+            await self._carry_out_all()
+
+    async def _carry_out_all(self) -> None:
         while True:
             command = await self._waiting.get()
             try:
@@ -128,7 +133,14 @@ class Commander:
                 self._ignore("too many")
                 return
             self._ledger.take(order)
-            await self._answer(order.id, *await self._act(order, now_ns))
+            handler = self._handlers.get(order.name)
+            if handler is not None and handler.is_long and self._long is not None:
+                self._long.create_task(self._conclude(order, now_ns), name=f"command[{order.id}]")
+            else:
+                await self._conclude(order, now_ns)
+
+    async def _conclude(self, order: Order, now_ns: int | None) -> None:
+        await self._answer(order.id, *await self._act(order, now_ns))
 
     def _read(self, command: Command) -> Order | None:
         if self._key is None:

@@ -25,10 +25,12 @@ class Handler(msgspec.Struct, frozen=True):
     """``act`` gets the arguments, already of their type, and the whole order, and says what was done.
 
     It raises OSError, ValueError or RuntimeError where that could not be done, OperationError where it is refused.
+    What ``is_long`` does not keep the commands behind it waiting: somebody may acknowledge an alarm meanwhile.
     """
 
     arguments: type[msgspec.Struct]
     act: Callable[[Any, Order], Awaitable[str]]
+    is_long: bool = False
 
 
 class NoArguments(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -9,10 +9,11 @@ import asyncio
 import math
 import time
 from collections.abc import Awaitable, Callable
-from typing import ParamSpec, TypeVar, cast
+from typing import ParamSpec, Protocol, TypeVar, cast
 
 from drivers.base import Confirming, Driver, Group, Kept, Polled, Scan, Streaming, Writable, taken
 from drivers.errors import DriverError, LinkError, LinkTimeoutError, SettingsError
+from drivers.recorder import Recorder
 from edge.deadline import Deadline
 from edge.settings import Bus
 from edge.silence import Silence
@@ -26,6 +27,25 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 
+class Watcher(Protocol):
+    """Is told what passes on a line and what comes of it. It never waits and raises nothing: acquisition goes first."""
+
+    def write(self, text: str) -> None:
+        """Take what a `Recorder` writes."""
+
+    def begin(self, group: str) -> None:
+        """A group is read from now on; "" for what instruments say by themselves."""
+
+    def give(self, scan: Scan) -> None:
+        """This came of what has passed."""
+
+    def fail(self, error: DriverError) -> None:
+        """Nothing came of it."""
+
+    def over(self, why: str) -> None:
+        """The line will not be used any more."""
+
+
 class Line:
     """A bus in operation. ``fault`` is the last error, empty while the line is well."""
 
@@ -33,7 +53,8 @@ class Line:
         groups = tuple(scan_group.group for scan_group in bus.groups)
         self.bus = bus
         self.name = bus.name
-        self.driver: Driver = bus.kind.build(bus.settings, groups)
+        self._recorder = Recorder(bus.kind.make_line(bus.settings))
+        self.driver: Driver = bus.kind.build(bus.settings, groups, line=self._recorder)
         if isinstance(self.driver, Confirming):
             self.driver.kept = kept
         self.is_streaming = isinstance(self.driver, Streaming)
@@ -44,17 +65,58 @@ class Line:
         self.busy_s = 0.0
         self._lock = asyncio.Lock()
         self._deadline = Deadline()
+        self._watcher: Watcher | None = None
+
+    @property
+    def is_watched(self) -> bool:
+        """Whether what passes is written down."""
+        return self._watcher is not None
+
+    def watch(self, watcher: Watcher) -> None:
+        """Tell one watcher what passes from now on, until `unwatch`. Whoever uses the line notices nothing."""
+        self._watcher = watcher
+        if self.is_streaming:
+            watcher.begin("")
+        self._recorder.start(watcher.write)
+
+    def unwatch(self) -> None:
+        """Tell nobody any more."""
+        self._recorder.stop()
+        self._watcher = None
+
+    def retire(self, why: str) -> None:
+        """Tell who watches that this line will not be used any more."""
+        if self._watcher is not None:
+            self._watcher.over(why)
 
     async def read(self, group: Group) -> Scan:
         """Read a group. Raises what the driver raises."""
-        return await self._exchange("reading", EXCHANGE_MOST_S, self._polled.read, group)
+        work = self._polled.read if self._watcher is None else self._read_watched
+        return await self._exchange("reading", EXCHANGE_MOST_S, work, group)
+
+    async def _read_watched(self, group: Group) -> Scan:
+        watcher = self._watcher
+        if watcher is None:  # it went while this waited for its turn
+            return await self._polled.read(group)
+        watcher.begin(group.name)
+        try:
+            scan = await self._polled.read(group)
+        except DriverError as error:
+            watcher.fail(error)
+            raise
+        watcher.give(scan)
+        return scan
 
     async def listen(self, take: Callable[[Scan], None]) -> None:
         """Hand over what the instruments say, until the line ends: always with a DriverError."""
 
         async def hear() -> None:
+            if self._watcher is not None:
+                self._watcher.begin("")
             async for scan in self._streaming.scans():
                 take(scan)
+                if self._watcher is not None:
+                    self._watcher.give(scan)
             raise LinkError("the line ended")
 
         await self._exchange("listening", math.inf, hear)

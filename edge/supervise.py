@@ -54,7 +54,8 @@ def heed_cancellation() -> None:
     """Raise CancelledError if the running task is being cancelled; call after waiting for what may lose a cancellation.
 
     `asyncio.wait_for` before Python 3.12 returns an answer that comes in the same moment; a task group, which cancels
-    but once, would then wait for its task for ever.
+    but once, would then wait for its task for ever. Not for a task with a group of its own: before Python 3.13 that
+    leaves it counted as cancelled when a child fails at its end.
     """
     task = asyncio.current_task()
     if task is not None and task.cancelling():

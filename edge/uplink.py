@@ -28,7 +28,6 @@ from edge.sender import PUBLISHES_MOST, Identity, Sender
 from edge.settings import UplinkSettings
 from edge.showing import Showing
 from edge.store import Store
-from edge.supervise import heed_cancellation
 from edge.trust import explain, make_context
 from edge.updates.updater import Updater
 from wire import codec
@@ -208,7 +207,6 @@ class Uplink:
         try:
             async with self._client() as client:
                 await client.subscribe(down_filter(self._identity.gateway), qos=1)
-                heed_cancellation()
                 log.info("connected to the broker at %s", self._settings.url)
                 self._begin(client)
                 await self._converse(client)

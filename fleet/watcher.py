@@ -17,6 +17,7 @@ from fleet.bootstrap import Services
 from fleet.relay import service as relay
 from fleet.releases.repository import utc_now
 from fleet.releases.service import find_repository
+from fleet.rollouts import service as rollouts
 
 log = logging.getLogger(__name__)
 
@@ -52,13 +53,14 @@ class Watcher:
             await asyncio.sleep(EVERY_S)
 
     def look(self) -> None:
-        """Look once at how the gateways are. Raises SQLAlchemyError if the database does not answer."""
+        """Look once at how gateways and rollouts are. Raises SQLAlchemyError if the database does not answer."""
         now_ns = self._services.clock()
         if now_ns < self._looked_ns:
             self._since_ns = now_ns  # the clock has gone back: who spoke when is not known any more
         self._looked_ns = now_ns
         with self._services.database.writing() as session:
             watch(session, self._since_ns, now_ns)
+            own.settle(session, own.FLEET, own.ROLLOUT, rollouts.find_paused(session), now_ns)
 
     def look_further(self) -> None:
         """Look once at rates, certificates and destinations. Raises SQLAlchemyError if the database does not answer."""

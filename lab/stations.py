@@ -7,6 +7,7 @@ import socket
 from lab.instruments.accelerometer import Accelerometer, load_recording
 from lab.instruments.climate import ClimateTransmitter
 from lab.instruments.davis import VantageConsole
+from lab.instruments.digitiser import Digitiser
 from lab.instruments.fire import FireTransmitter
 from lab.instruments.flow import FlowRadar
 from lab.instruments.frames import Anemometer
@@ -93,7 +94,7 @@ class WeatherSite(Station):
 
 
 class Bridge(Station):
-    """水土立交桥: an accelerometer on a pier, a Raspberry Shake at its foot, a seismic station, and an anemometer."""
+    """水土立交桥: accelerometer on a pier, Raspberry Shake, digitiser, seismic station, anemometer on the deck."""
 
     gateway = "gw-shuitu-0001"
 
@@ -109,6 +110,9 @@ class Bridge(Station):
         port = self._port("pier_port", socket.SOCK_DGRAM)
         self.seismograph = Seismograph(port, "pier.intensity_gb", self._observe, recording, self._clock)
         self._run(self.seismograph)
+        pier = self._ledger("digitiser.motion", values=4, counter="samples")
+        self.digitiser = Digitiser(self._port("seedlink_port"), pier, self._observe, recording, self._clock)
+        self._run(self.digitiser)
         wind = self._ledger("deck.wind", values=3)
         self._run(Anemometer(self._line("deck_path"), wind, self._observe, rate_hz=1.0, clock=self._clock))
 
@@ -117,6 +121,7 @@ class Bridge(Station):
         self.accelerometer.strike()
         self.shake.strike()
         self.seismograph.strike()
+        self.digitiser.strike()
 
 
 class RiverSite(Station):

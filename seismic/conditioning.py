@@ -9,6 +9,10 @@ SPIKE_RATIO = 15.0
 RETURNED = 0.3
 """A jump of which less than this share is left within two samples was a spike."""
 
+STEADY = 0.12
+"""A jump behind which two values stay within this share of it is an offset: about its crest a sine still turns by a
+third of the step that led there."""
+
 USUAL_S = 0.25
 """Time in which the usual step is forgotten: a train of spikes soon passes for motion, lest motion pass for spikes."""
 
@@ -20,11 +24,12 @@ AHEAD = 2
 class Conditioner:
     """Gives each value once the two behind it are known, or None if there is none to be believed.
 
-    A spike of one or two samples is replaced by the value before it. A jump to a value that then repeats exactly is a
+    A spike of one or two samples is replaced by the value before it. A jump to a level that stays is taken off: what
+    comes out goes on as before. A jump to a value that then repeats exactly is a
     component that has failed: None until it moves again, and so is one that has not moved for ``dead_n`` samples. A
     jump whose sequel is missing is not believed either: it may be the last word of an instrument that was turned off.
     ``most`` is the largest value that can be at all. ``held_n`` counts how often the newest value was repeated, and
-    ``entered`` is the step that led to it. ``spikes`` and ``clipped`` only grow.
+    ``entered`` is the step that led to it. ``spikes``, ``offsets`` and ``clipped`` only grow.
     """
 
     __slots__ = (
@@ -37,11 +42,13 @@ class Conditioner:
         "_most",
         "_newest",
         "_next",
+        "_shift",
         "_usual",
         "clipped",
         "entered",
         "held_n",
         "is_dead",
+        "offsets",
         "spikes",
     )
 
@@ -49,7 +56,7 @@ class Conditioner:
         self._by = 1 / max(1.0, USUAL_S * rate_hz)
         self._most, self._least, self._dead_n = most, least_jump, dead_n
         self._full_scale = full_scale * CLIPPED if full_scale else None
-        self.spikes = self.clipped = 0
+        self.spikes = self.offsets = self.clipped = 0
         self.reset()
 
     def reset(self) -> None:
@@ -58,7 +65,7 @@ class Conditioner:
         self._next: float | None = None
         self._newest: float | None = None
         self._held: float | None = None
-        self._usual = 0.0
+        self._usual = self._shift = 0.0
         self.held_n = 0
         self.entered = 0.0
         self.is_dead = False
@@ -76,7 +83,7 @@ class Conditioner:
                 return None
             self.is_dead = False
             self._last, self._held, self.held_n = value, value, 0
-            return value
+            return value - self._shift
         last = self._last
         if last is None:
             self._last = self._held = value
@@ -84,14 +91,14 @@ class Conditioner:
         size = abs(value - last)
         if size > self._least and size > SPIKE_RATIO * self._usual and not self._is_believed(value, last, after, raw):
             self._usual += self._by * (size - self._usual)
-            return None if self.is_dead or after is None or raw is None else last
+            return None if self.is_dead or after is None or raw is None else last - self._shift
         self._usual += self._by * (size - self._usual)
         self._watch_hold(value, size)
         self._last = value
-        return None if self.is_dead else value
+        return None if self.is_dead else value - self._shift
 
     def _is_believed(self, value: float, last: float, after: float | None, then: float | None) -> bool:
-        """Judge a jump by the two values behind it."""
+        """Judge a jump by the two values behind it, and note what it was."""
         if after is None or then is None:
             return False
         left = RETURNED * abs(value - last)
@@ -101,6 +108,10 @@ class Conditioner:
         if value == after == then and not self._is_clipped(value):
             self.is_dead, self._held = True, value
             return False
+        room = STEADY * abs(value - last)
+        if abs(after - value) < room and abs(then - value) < room and not self._is_clipped(value):
+            self.offsets += 1
+            self._shift += value - last
         return True
 
     def _is_clipped(self, value: float) -> bool:

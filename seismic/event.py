@@ -28,6 +28,7 @@ _WORDS = (
     ("still", "stood still", Quality.UNCERTAIN_PARTIAL),
     ("missing", "had no values", Quality.UNCERTAIN_PARTIAL),
     ("one-sided", "has an offset", Quality.UNCERTAIN_STEP),
+    ("offset", "jumped", Quality.UNCERTAIN_STEP),
     ("spikes", "had spikes", Quality.UNCERTAIN_STEP),
 )
 """What can be wrong with a component, in the order of weight."""
@@ -175,4 +176,9 @@ class Event:
 def _counts(channel: Channel) -> dict[str, int]:
     conditioner = channel.conditioner
     still = channel.frozen + conditioner.is_dead
-    return {"clipped": conditioner.clipped, "still": still, "spikes": conditioner.spikes}
+    return {
+        "clipped": conditioner.clipped,
+        "still": still,
+        "offset": conditioner.offsets,
+        "spikes": conditioner.spikes,
+    }

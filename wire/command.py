@@ -22,6 +22,9 @@ ORDER_OCTETS_MOST = 16_384
 LIFETIME_MOST_NS = 7 * 86_400_000_000_000
 """Longest time from issue to expiry: so long a gateway remembers a command."""
 
+CAPTURE_MOST_S = 60
+"""Longest time that a line may be recorded for, by ``capture-bus``."""
+
 DONE, FAILED, REFUSED, INTERRUPTED = "command-done", "command-failed", "command-refused", "command-interrupted"
 ANSWERS = (DONE, FAILED, REFUSED, INTERRUPTED)
 """Words of the audit events that answer a command: it was carried out; it was tried in vain; it was not tried; or the

@@ -16,10 +16,12 @@ from drivers.modbus.decode import Decoder, Tag
 from drivers.modbus.exchange import Exchange
 from drivers.modbus.frame import Ascii, Framing, Mbap, Rtu
 from drivers.modbus.model import Device, Source
+from drivers.modbus.numbers import renumber_mbap
 from drivers.modbus.place import Span
 from drivers.modbus.plan import Limits, limits, otherwise, plan
 from drivers.modbus.request import Request, identification, read_request
 from drivers.modbus.write import Change, both_request, change, part_request, whole_request
+from drivers.replay import Step
 from drivers.transport import Transport, make_line
 from wire.sample import Value
 
@@ -87,6 +89,11 @@ class Driver:
         port = TLS_PORT if settings.url.startswith("tls:") else TCP_PORT
         tcp = ("tcp", "rtu+tcp", "ascii+tcp")
         return make_line(settings, tcp=tcp, tls=("tls",), serial_port=("rtu", "ascii"), port=port)
+
+    @staticmethod
+    def renumber(settings: model.Settings, steps: Sequence[Step]) -> Sequence[Step]:
+        """Number the requests of Modbus TCP from 1, as after `open`, and their replies alike."""
+        return renumber_mbap(steps) if isinstance(_framing(settings.url), Mbap) else steps
 
     async def open(self) -> None:
         """Open the line."""

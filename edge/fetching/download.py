@@ -45,7 +45,9 @@ def download(
             tries += 1
             if tries >= TRIES_MOST:
                 raise
-            sleep(pause_s)
+            for _ in range(round(pause_s)):
+                tell(have, length)  # it may be ended meanwhile
+                sleep(1.0)
             pause_s = min(pause_s * 2, PAUSE_MOST_S)
     tell(length, length)
 

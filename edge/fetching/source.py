@@ -6,6 +6,7 @@ metadata that are unsigned, older than those it knows, or past their end; then t
 
 from __future__ import annotations
 
+import contextlib
 import platform
 import re
 import shutil
@@ -88,6 +89,17 @@ class ReleaseSource:
         target = self._find(work)
         custom = self._check(work, target)
         part = self._folder / f"{target.hashes['sha256']}.part"
+        try:
+            self._clear(part)
+            self._fill(part, target, custom, work, tell)
+        except OSError as error:
+            raise _blame_disk(error, self._folder) from error
+        self._unpacked = custom.unpacked
+        return Fetched(archive=part, tree_sha256=custom.tree_sha256)
+
+    def _fill(
+        self, part: Path, target: TargetFile, custom: Custom, work: Work, tell: Callable[[int, int], None]
+    ) -> None:
         was_begun = part.exists()
         self._check_room(target.length - (part.stat().st_size if was_begun else 0) + custom.unpacked)
         directory, _, name = target.path.rpartition("/")
@@ -107,8 +119,6 @@ class ReleaseSource:
                 f"the file is not what was signed: {error}",
                 hint="somebody changed it on its way, or the store is damaged",
             ) from error
-        self._unpacked = custom.unpacked
-        return Fetched(archive=part, tree_sha256=custom.tree_sha256)
 
     def unpack(self, fetched: Fetched, folder: Path) -> None:
         """Unpack into an empty folder. Raises RefusedError, or EdgeError if the disk does not take it."""
@@ -122,8 +132,14 @@ class ReleaseSource:
 
     def clear(self) -> None:
         """Forget what was fetched; what is signed stays."""
+        with contextlib.suppress(OSError):  # it goes before the next release comes
+            self._clear(None)
+
+    def _clear(self, kept: Path | None) -> None:
+        """Forget the files but one: what was begun and given up must not take the room of what comes after it."""
         for path in self._folder.glob("*.part"):
-            path.unlink(missing_ok=True)
+            if path != kept:
+                path.unlink(missing_ok=True)
         for path in self._folder.glob("*.tree"):
             shutil.rmtree(path, ignore_errors=True)
 
@@ -142,7 +158,7 @@ class ReleaseSource:
             )
             target = client.get_targetinfo(name)
         except ExpiredMetadataError as error:
-            raise RefusedError(
+            raise EdgeError(  # a clock that is wrong for an hour speaks against no release
                 f"what the fleet shows is out of date: {error}", hint="is this gateway's clock right, and the fleet's?"
             ) from error
         except DownloadError as error:
@@ -152,7 +168,7 @@ class ReleaseSource:
                 f"the signatures do not hold: {error}", hint="somebody changed them, or it is another fleet"
             ) from error
         except OSError as error:
-            raise EdgeError(f"{error.filename or self._folder}: {error.strerror}", hint="look at the disk") from error
+            raise _blame_disk(error, self._folder) from error
         if target is None:
             raise RefusedError(
                 f"nobody has signed {work.kind} {work.version} for {self._hardware}",
@@ -184,6 +200,10 @@ class ReleaseSource:
             raise EdgeError(
                 f"{free} octets are free, and {octets + self._min_free_bytes} are needed", hint="make room on the disk"
             )
+
+
+def _blame_disk(error: OSError, folder: Path) -> EdgeError:
+    return EdgeError(f"{error.filename or folder}: {error.strerror}", hint="look at the disk")
 
 
 def _custom_of(target: TargetFile) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import lzma
 import os
 import shutil
 import tarfile
@@ -26,7 +27,7 @@ def unpack(archive: Path, folder: Path, most_octets: int) -> None:
                 if number >= MEMBERS_MOST or octets > most_octets:
                     raise RefusedError("the archive holds more than was signed", hint="make the release anew")
                 _take(tar, member, folder)
-    except (tarfile.TarError, EOFError, UnicodeError) as error:
+    except (tarfile.TarError, lzma.LZMAError, EOFError, UnicodeError) as error:
         raise RefusedError(f"the archive cannot be read: {error}", hint="make the release anew") from error
     for path in sorted(folder.rglob("*"), reverse=True):
         if path.is_dir() and not path.is_symlink():
@@ -36,6 +37,8 @@ def unpack(archive: Path, folder: Path, most_octets: int) -> None:
 
 def _take(tar: tarfile.TarFile, member: tarfile.TarInfo, folder: Path) -> None:
     path = folder / _inside(member.name, member.name)
+    if not path.parent.resolve().is_relative_to(folder.resolve()):  # links that stay inside may lead out together
+        raise _leads_out(member.name)
     if member.isdir():
         path.mkdir(parents=True, exist_ok=True)
     elif member.issym():
@@ -62,8 +65,12 @@ def _inside(name: str, told: str) -> PurePosixPath:
     for part in parts:
         depth += -1 if part == ".." else 0 if part == "." else 1
         if depth < 0 or part == "/" or "\0" in part:
-            raise RefusedError(f"'{told}' leads out of the folder", hint="nobody makes such a release: tell the fleet")
+            raise _leads_out(told)
     return PurePosixPath(*(part for part in parts if part != "."))
+
+
+def _leads_out(told: str) -> RefusedError:
+    return RefusedError(f"'{told}' leads out of the folder", hint="nobody makes such a release: tell the fleet")
 
 
 def _sync(folder: Path) -> None:

@@ -17,9 +17,9 @@ import msgspec
 
 from drivers.base import find
 from drivers.recorder import Recorder
+from edge.case_file import Case, write_case
 from edge.settings import Bus
 from edge.tools.acquire import opened, url_of
-from edge.tools.case_file import Case, write_case
 from edge.tools.interrupt import stop_on_interrupt, wait_for
 from edge.tools.recording import record_bus
 from edge.tools.target import LINE_OPTIONS, Target, add_target, build, guess_kind, is_address, resolve

@@ -11,15 +11,14 @@ import msgspec
 from drivers.base import Driver, Group, Polled, Scan, Streaming
 from drivers.errors import DriverError
 from drivers.recorder import Recorder
-from drivers.replay import Replay, parse_capture
+from edge.case_check import checked
+from edge.case_file import Case
 from edge.settings import Bus, ScanGroup
 from edge.tools.acquire import opened, url_of
-from edge.tools.case_file import Case, replay_settings
 from edge.tools.interrupt import wait_for
 
 SCANS_MOST = 200
 """What a test can replay in a moment."""
-REPLAY_S = 10.0
 
 Tell = Callable[[float], None]
 
@@ -139,36 +138,3 @@ async def _hear(bus: Bus, seconds: float, stop: asyncio.Event) -> Case:
     if error is None or case.scans:
         return case
     return msgspec.structs.replace(case, error=type(error).__name__, detail=str(error))
-
-
-async def checked(case: Case) -> Case:
-    """Replay a case and note whether the same comes of it."""
-    kind = case.bus.kind
-    settings = msgspec.convert(replay_settings(case.bus), kind.settings)
-    driver = kind.build(settings, case.groups, line=Replay(parse_capture(case.line)))
-    got: list[Scan] = []
-    ended = ""
-    try:
-        async with asyncio.timeout(REPLAY_S):
-            await driver.open()
-            await _replay(driver, case, got)
-    except (DriverError, ValueError, TimeoutError) as error:  # ValueError: another request than the one written down
-        ended = type(error).__name__
-    finally:
-        await driver.close()
-    same = [(scan.group, scan.values, scan.quality) for scan in got] == [
-        (scan.group, scan.values, scan.quality) for scan in case.scans
-    ]
-    return msgspec.structs.replace(case, replays=same and ended == case.error)
-
-
-async def _replay(driver: Driver, case: Case, got: list[Scan]) -> None:
-    groups = {group.name: group for group in case.groups}
-    if isinstance(driver, Polled):
-        names = [scan.group for scan in case.scans] or list(groups)
-        for name in names:
-            got.append(await driver.read(groups[name]))  # noqa: PERF401 - what came before a fault is kept
-    elif isinstance(driver, Streaming):
-        stream = driver.scans()
-        while len(got) < len(case.scans):
-            got.append(await anext(stream))

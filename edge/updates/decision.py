@@ -15,18 +15,22 @@ from wire.update import Step, Target
 ORDERS_MOST = 3
 """So often the launcher is asked to try one release; one that never does so is another's, or broken."""
 
-Answer = Literal["begin", "tell", "cancel", "ignore"]
+STARTS_MOST = 3
+"""So often profiles are tried anew after the agent ended in the midst of it; then they are taken for the reason."""
+
+Answer = Literal["begin", "tell", "cancel", "decline", "ignore"]
 
 
 def answer(work: Work | None, target: Target) -> Answer:
     """Say what to do about a target, given the newest work of its kind.
 
-    A trial goes to its end whatever the fleet wants meanwhile: the launcher alone ends it.
+    A trial goes to its end whatever the fleet wants meanwhile: the launcher alone ends it. An action of another version
+    is another one: a fleet that was restored from a backup gives numbers a second time.
     """
-    if work is None or work.action != target.action:
-        if work is not None and work.step in ("installed", "trying"):
-            return "ignore"
-        return "ignore" if target.is_cancelled else "begin"
+    if work is None or (work.action, work.version) != (target.action, target.version):
+        if target.is_cancelled:
+            return "decline"
+        return "ignore" if work is not None and work.step in ("installed", "trying") else "begin"
     if target.is_cancelled:
         return "tell" if work.is_over or work.step in ("installed", "trying") else "cancel"
     if target.attempt > work.attempt and work.is_over:
@@ -58,11 +62,14 @@ OUTCOMES: Mapping[str, Step] = {
 
 def recover(work: Work, trial: Trial | None, last: Last | None) -> Work:
     """Say where an update stands after a start: the launcher knows better than what was kept before it."""
-    if work.is_over or work.kind != "agent":
+    if work.is_over:
         return work
+    if work.kind != "agent":
+        return _recover_profiles(work)
     if trial is not None and trial.action == work.trial:
         return msgspec.structs.replace(work, step="trying")
-    if last is not None and last.action == work.trial and last.outcome in OUTCOMES:
+    is_its = last is not None and (last.action, last.version) == (work.trial, work.version)
+    if last is not None and is_its and last.outcome in OUTCOMES:
         return msgspec.structs.replace(work, step=OUTCOMES[last.outcome], detail=last.reason)
     if work.step in ("installed", "trying"):
         if work.orders >= ORDERS_MOST:
@@ -70,6 +77,13 @@ def recover(work: Work, trial: Trial | None, last: Last | None) -> Work:
             return msgspec.structs.replace(work, step="failed", detail=said)
         return msgspec.structs.replace(work, step="installed")
     return work
+
+
+def _recover_profiles(work: Work) -> Work:
+    if work.step != "trying" or work.orders < STARTS_MOST:
+        return work
+    said = f"the agent ended {work.orders} times while they were tried"
+    return msgspec.structs.replace(work, step="rolled-back", detail=said)
 
 
 def adopt(trial: Trial) -> Work:

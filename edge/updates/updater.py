@@ -105,6 +105,8 @@ class Updater:
         self._news = asyncio.Event()
         self._called_off: set[str] = set()
         self._untold: set[Kind] = set()
+        self._declined: dict[Kind, Progress] = {}
+        self._is_leaving = False
         self.due = asyncio.Event()
 
     @property
@@ -126,6 +128,9 @@ class Updater:
                 self._called_off.add(f"{target.action}.{target.attempt}")
             case "tell":
                 self._tell_fleet(target.kind)
+            case "decline":
+                self._declined[target.kind] = decline(target)
+                self.due.set()
             case "ignore":
                 log.debug("action %s is not begun: another has to end first", target.action)
 
@@ -133,7 +138,9 @@ class Updater:
         """Return what the fleet is to be told now."""
         self.due.clear()
         told = tuple(work.progress() for work in self._file.all() if work.kind in self._untold)
+        told += tuple(self._declined.values())
         self._untold.clear()
+        self._declined.clear()
         return told
 
     def _tell_fleet(self, kind: Kind) -> None:
@@ -164,7 +171,7 @@ class Updater:
         while True:
             await self._news.wait()
             self._news.clear()
-            while self._wanted:
+            while self._wanted and not self._is_leaving:
                 target = self._wanted.pop(next(iter(self._wanted)))
                 work = decision.begin(target, self._clock.wall_at(self._clock.mono_ns()))
                 try:
@@ -180,7 +187,9 @@ class Updater:
         known = works.get("agent")
         if trial is not None and (known is None or known.trial != trial.action):
             works["agent"] = decision.adopt(trial)
-        for work in works.values():
+        for work in sorted(works.values(), key=lambda work: work.kind != "agent"):  # a trial has a deadline
+            if self._is_leaving:
+                return
             found = decision.recover(work, trial, last)
             if found != self._file.get(work.kind):
                 self._file.keep(found)
@@ -230,7 +239,7 @@ class Updater:
         fetched = await self._fetch(work)
         slot = self._slots.idle_slot()
         room = await asyncio.to_thread(self._slots.make_room, slot)
-        await asyncio.to_thread(self._source.unpack, fetched, room)
+        await self._unpack(fetched, room)
         await asyncio.to_thread(self._slots.fill, slot, room)
         work = msgspec.structs.replace(
             self._file.get("agent") or work, slot=slot, tree_sha256=fetched.tree_sha256, well=self._find_well()
@@ -247,17 +256,27 @@ class Updater:
         room = fetched.archive.with_suffix(".tree")
         await asyncio.to_thread(shutil.rmtree, room, ignore_errors=True)
         await asyncio.to_thread(room.mkdir)
-        await asyncio.to_thread(self._source.unpack, fetched, room)
-        self._keep(self._file.get("profiles") or work, "trying")
+        await self._unpack(fetched, room)
+        work = self._file.get("profiles") or work
+        self._keep(msgspec.structs.replace(work, orders=work.orders + 1), "trying")
         await self._profiles.install(room)
         self._keep(self._file.get("profiles") or work, "confirmed")
         await asyncio.to_thread(self._source.clear)
+
+    async def _unpack(self, fetched: Fetched, room: Path) -> None:
+        try:
+            await asyncio.to_thread(self._source.unpack, fetched, room)
+        except EdgeError:
+            await asyncio.to_thread(shutil.rmtree, room, ignore_errors=True)  # the disk is the spool's first
+            raise
 
     async def _fetch(self, work: Work) -> Fetched:
         shown_s = 0.0
 
         def tell(done: int, of: int) -> None:
             nonlocal shown_s
+            if self._is_leaving:
+                raise CalledOffError("the agent ends")
             if work.trial in self._called_off:
                 raise CalledOffError("the fleet called it off")
             if self._is_too_late(work):
@@ -267,7 +286,11 @@ class Updater:
                 loop.call_soon_threadsafe(self._show, msgspec.structs.replace(work, done=done, of=of))
 
         loop = asyncio.get_running_loop()
-        fetched = await asyncio.to_thread(self._source.fetch, work, tell)
+        try:
+            fetched = await asyncio.to_thread(self._source.fetch, work, tell)
+        except asyncio.CancelledError:
+            self._is_leaving = True  # the thread has to hear of it, or the process waits for it
+            raise
         self._keep(work, "verified")
         return fetched
 
@@ -309,6 +332,7 @@ class Updater:
             )
         )
         log.info("release %s is tried now", work.version)
+        self._is_leaving = True
         self._leave()
 
     # a trial
@@ -345,6 +369,18 @@ class Updater:
             return True
         await asyncio.to_thread(self._slots.confirm, trial)
         return False
+
+
+def decline(target: Target) -> Progress:
+    """Make the answer to a cancellation of what was never begun."""
+    return Progress(
+        action=target.action,
+        kind=target.kind,
+        version=target.version,
+        attempt=target.attempt,
+        step="cancelled",
+        detail="called off before it was begun",
+    )
 
 
 def describe(work: Work) -> str:

@@ -20,7 +20,7 @@ class Work(msgspec.Struct, frozen=True, kw_only=True):
     """One attempt of one action. ``well`` are the places that were well before a trial (`edge.trial`).
 
     ``until_ns`` and ``budget_bytes_per_s`` are the target's. ``slot`` holds the tree of ``tree_sha256`` once it is
-    installed; ``orders`` counts how often the launcher was asked to try it.
+    installed; ``orders`` counts how often the launcher was asked to try it, or profiles were begun to be tried.
     """
 
     action: str

@@ -32,7 +32,7 @@ NO_RECORD = 0
 class Own(msgspec.Struct, frozen=True):
     """A kind of alarm. ``level`` says what is amiss, ``priority`` 1 is the most urgent of 4.
 
-    One with ``subjects`` is about one of several things: a device, a site, a destination, a certificate.
+    One with ``subjects`` is about one of several things: a device, a site, a destination, a certificate, a rollout.
     """
 
     level: str
@@ -71,7 +71,11 @@ CERTIFICATE = Own("certificate", 2, subjects=True)
 """A certificate is near its end, or cannot be read."""
 BEHIND = Own("destination-behind", 2, subjects=True)
 """A destination lacks records that have waited for long."""
-KINDS = (CLONE, UNREADABLE, UNNOTIFIED, CLAIM, SILENT, CLOCK, SPOOL, DEVICE_RATE, SITE_RATE, CERTIFICATE, BEHIND)
+ROLLOUT = Own("rollout-paused", 2, subjects=True)
+"""A rollout, which the alarm is named after by its number, has paused by itself: too many gateways failed."""
+KINDS = (
+    CLONE, UNREADABLE, UNNOTIFIED, CLAIM, SILENT, CLOCK, SPOOL, DEVICE_RATE, SITE_RATE, CERTIFICATE, BEHIND, ROLLOUT,
+)  # fmt: skip
 _BY_LEVEL = {own.level: own for own in KINDS}
 CALMING = (CLONE, UNREADABLE, CLAIM)
 """Those that are seen once and again: they clear when their cause was not seen for `CALM_NS`."""

@@ -18,7 +18,7 @@ HOUR_NS = 3600 * NS
 OWN_TAGS = {"spool": SPOOL, own.TAG: GATEWAY}
 """What stands in place of a tag in alarms of the gateway's spool and of the fleet, and how it is called."""
 OWN_PAGES = {"losing-data": "console.losses", own.UNREADABLE.level: "console.quarantine"}
-FLEET_PAGES = {own.BEHIND.level: "console.relay"}
+FLEET_PAGES = {own.BEHIND.level: "console.relay", own.ROLLOUT.level: "console.rollouts"}
 """Where such alarms are told of, by their level."""
 
 

@@ -30,6 +30,7 @@ LEVELS = {
     "site-rate": lazy_gettext("delivers too little (site)"),
     "certificate": lazy_gettext("certificate near its end"),
     "destination-behind": lazy_gettext("destination is behind"),
+    "rollout-paused": lazy_gettext("rollout has paused"),
 }
 LOSSES = {
     "quota": lazy_gettext("The spool was full"),
@@ -142,11 +143,13 @@ DIAGNOSES = {
     "logs": lazy_gettext("Recent log"),
     "bundle": lazy_gettext("Support bundle"),
     "read": lazy_gettext("Reading of a device"),
+    "capture": lazy_gettext("Recording of a line"),
 }
 COMMANDS = {
     "logs": lazy_gettext("Recent log"),
     "support-bundle": lazy_gettext("Support bundle"),
     "read-device": lazy_gettext("Reading of a device"),
+    "capture-bus": lazy_gettext("Recording of a line"),
     "report": lazy_gettext("Report again"),
     "reconnect": lazy_gettext("Connect anew"),
     "log-level": lazy_gettext("Log more for 10 min"),

@@ -7,6 +7,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
+from fleet.db import take_turn
 from fleet.ddi.mapping import Feedback, find_detail, find_step
 from fleet.ddi.models import DdiClient
 from fleet.errors import InvalidError, NotFoundError
@@ -50,6 +51,7 @@ def find_due(session: Session, client: DdiClient, hardware: str, now_ns: int) ->
     Upkeep puts actions on offer, for it alone knows window and rate. An image that is not made for this machine is
     closed here, since a gateway without an agent tells nobody else what it is.
     """
+    take_turn(session)
     action = actions.find_open(session, client.gateway, IMAGE)
     if action is None or action.state == CANCELLING:
         return action
@@ -92,6 +94,7 @@ def find_installed(session: Session, gateway: str) -> UpdateAction | None:
 
 def get_action(session: Session, gateway: str, action_id: int) -> UpdateAction:
     """Return an action of this gateway. Raises NotFoundError, also for another's."""
+    take_turn(session)
     action = session.get(UpdateAction, action_id)
     if action is None or action.gateway != gateway or action.kind != IMAGE:
         raise NotFoundError(f"'{gateway}' has no action {action_id}")

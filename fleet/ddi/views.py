@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable
 from functools import wraps
 from typing import Any, TypeVar
+from urllib.parse import quote
 
 import msgspec
 from flask import Blueprint, Response, abort, current_app, request, send_file
@@ -220,7 +221,7 @@ def _describe(asked: Asked, action: UpdateAction) -> dict[str, Any]:
 
 
 def _describe_file(asked: Asked, artifact: Artifact) -> dict[str, Any]:
-    href = f"{asked.base}/softwaremodules/{artifact.id}/artifacts/{artifact.filename}"
+    href = f"{asked.base}/softwaremodules/{artifact.id}/artifacts/{quote(artifact.filename)}"
     return {
         "filename": artifact.filename,
         "hashes": {"sha1": artifact.sha1, "md5": artifact.md5, "sha256": artifact.sha256},

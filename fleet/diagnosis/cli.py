@@ -1,4 +1,4 @@
-"""``fengsui-fleet diagnose``: ask a gateway for its log, a support bundle or a reading, and write the file."""
+"""``fengsui-fleet diagnose``: ask a gateway for its log, a bundle, a reading or a recorded line, and write the file."""
 
 from __future__ import annotations
 
@@ -21,21 +21,24 @@ WAIT_S = 120.0
 
 def add(commands: Actions[argparse.ArgumentParser], make_parser: MakeParser, with_services: WithServices) -> None:
     """Add the command."""
-    parser = make_parser(commands, "diagnose", "ask a gateway for its log, a support bundle, or a device read now")
+    parser = make_parser(commands, "diagnose", "ask a gateway for its log, a bundle, a reading, or a recorded line")
     parser.add_argument("gateway")
     parser.add_argument("what", choices=tuple(service.WHATS))
-    parser.add_argument("device", nargs="?", default="", help="read: the device")
+    parser.add_argument("of", nargs="?", default="", help="read: the device; capture: the bus")
+    parser.add_argument("--seconds", type=int, metavar="S", help=f"capture: record for so long ({service.SECONDS})")
     parser.add_argument("--out", type=Path, metavar="FILE", help="a file that does not exist; else named after gateway")
     parser.add_argument("--wait-s", type=float, default=WAIT_S, metavar="S", help="wait so long for it")
     parser.set_defaults(run=lambda arguments: with_services(arguments, lambda services: _diagnose(arguments, services)))
 
 
 def _diagnose(arguments: argparse.Namespace, services: Services) -> None:
-    given = {"device": arguments.device} if arguments.device else {}
+    what, of = arguments.what, arguments.of
+    device, bus = ("", of) if what == "capture" else (of, "")
+    given = service.make_arguments(what, device, bus, arguments.seconds)
     key, now_ns, who = partial(load_key, services.settings.data_dir), services.clock(), getpass.getuser()
     with services.database.writing() as session:
-        asked = service.ask(session, key, arguments.gateway, arguments.what, given, who, now_ns).id
-        detail = {"what": arguments.what, "device": arguments.device}
+        asked = service.ask(session, key, arguments.gateway, what, given, who, now_ns).id
+        detail = {"what": what, "device": "", **given}
         audit.append(session, now_ns, Actor(who, "cli"), "diagnosis.ask", arguments.gateway, detail)
     _wait(services, arguments.gateway, asked, arguments.wait_s)
     with services.database.writing() as session:

@@ -1,4 +1,4 @@
-"""Ask a gateway for its log, a support bundle or a reading; take the parts that come; put them together."""
+"""Ask a gateway for its log, a bundle, a reading, a recorded line; take the parts that come; put them together."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from fleet.commands.service import KeyLoader
 from fleet.diagnosis.models import DiagnosisPart
 from fleet.errors import ConflictError, InvalidError, NotFoundError
 from fleet.readings.models import Record
+from wire.command import CAPTURE_MOST_S
 from wire.record import FileRecord, decode_record
 
 PENDING_MOST = 4
@@ -34,7 +35,10 @@ WHATS: Mapping[str, What] = {
     "logs": What("logs", "log.gz", "application/gzip"),
     "bundle": What("support-bundle", "zip", "application/zip"),
     "read": What("read-device", "json", "application/json"),
+    "capture": What("capture-bus", "zip", "application/zip"),
 }
+SECONDS = 10
+"""How long a bus is recorded for unless something else is said."""
 _OF_COMMAND = {what.command: (word, what) for word, what in WHATS.items()}
 
 
@@ -44,6 +48,7 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     id: str
     what: str
     device: str
+    bus: str
     author: str
     issued_ns: int
     state: str
@@ -72,8 +77,7 @@ def ask(
     """Ask a gateway. Raises InvalidError for what cannot be asked, ConflictError if it cannot be asked now."""
     if what not in WHATS:
         raise InvalidError(f"'{what}' cannot be asked for", hint=f"ask for {', '.join(WHATS)}")
-    if (what == "read") != bool(arguments.get("device")):
-        raise InvalidError("a reading, and nothing else, is of a device", hint="name the device that is to be read")
+    _check(what, arguments)
     waiting = sa.select(sa.func.count()).where(
         GatewayCommand.gateway == gateway,
         GatewayCommand.name.in_(_OF_COMMAND),
@@ -86,6 +90,26 @@ def ask(
         )
     name = WHATS[what].command
     return commands.issue(session, load_key, gateway, name, arguments, author, commands.LIFETIME_S, now_ns)
+
+
+def make_arguments(what: str, device: str, bus: str, seconds: int | None) -> dict[str, Any]:
+    """Put the arguments of a command together of what was filled in. A recording lasts `SECONDS` unless it is said."""
+    if seconds is None and what == "capture":
+        seconds = SECONDS
+    given = {"device": device or None, "bus": bus or None, "seconds": seconds}
+    return {key: value for key, value in given.items() if value is not None}
+
+
+def _check(what: str, arguments: Mapping[str, Any]) -> None:
+    if (what == "read") != bool(arguments.get("device")):
+        raise InvalidError("a reading, and nothing else, is of a device", hint="name the device that is to be read")
+    if (what == "capture") != bool(arguments.get("bus")):
+        raise InvalidError("a recording, and nothing else, is of a bus", hint="name the bus that is to be recorded")
+    seconds = arguments.get("seconds")
+    if seconds is not None and what != "capture":
+        raise InvalidError("only a recording lasts for some seconds", hint="leave the seconds out")
+    if seconds is not None and not 1 <= seconds <= CAPTURE_MOST_S:
+        raise InvalidError(f"a bus is recorded for 1 to {CAPTURE_MOST_S} s", hint="ask again if that is too short")
 
 
 def note_part(session: Session, gateway: str, record_id: int, part: FileRecord, now_ns: int) -> None:
@@ -136,6 +160,7 @@ def _describe(session: Session, row: GatewayCommand, now_ns: int) -> Request:
         id=row.id,
         what=_OF_COMMAND[row.name][0],
         device=str(row.arguments.get("device", "")),
+        bus=str(row.arguments.get("bus", "")),
         author=row.author,
         issued_ns=row.issued_ns,
         state="arriving" if state == "done" and (not of or len(parts) < of) else state,

@@ -8,22 +8,25 @@ from typing import Any
 
 from apiflask import Schema
 from apiflask.fields import Boolean, Integer, List, Nested, String
-from apiflask.validators import Length, OneOf
+from apiflask.validators import Length, OneOf, Range
 from flask import Response, send_file
 
 from fleet.api import changing, find_account, find_services, make_blueprint, reading
 from fleet.commands.keys import load_key
 from fleet.diagnosis import service
 from fleet.gateways import service as gateways
+from wire.command import CAPTURE_MOST_S
 
 blueprint = make_blueprint("diagnosis")
 
 
 class DiagnosisIn(Schema):
-    """What is asked for; ``device`` for a reading."""
+    """What is asked for; ``device`` for a reading, ``bus`` and ``seconds`` for a recording."""
 
     what = String(required=True, validate=OneOf(list(service.WHATS)))
     device = String(load_default="", validate=Length(0, 200))
+    bus = String(load_default="", validate=Length(0, 200))
+    seconds = Integer(load_default=None, validate=Range(1, CAPTURE_MOST_S))
 
 
 class DiagnosisRequest(Schema):
@@ -32,6 +35,7 @@ class DiagnosisRequest(Schema):
     id = String()
     what = String()
     device = String()
+    bus = String()
     author = String()
     issued_ns = Integer()
     state = String()
@@ -65,8 +69,8 @@ def list_requests(name: str) -> dict[str, Any]:
 @blueprint.input(DiagnosisIn)
 @blueprint.output(DiagnosisRequestDetail, status_code=201)
 def ask(name: str, json_data: dict[str, Any]) -> service.Request:
-    """Ask a gateway for its log, a support bundle, or a device read now."""
-    return issue(name, json_data["what"], json_data["device"])
+    """Ask a gateway for its log, a support bundle, a device read now, or a bus recorded while it is acquired."""
+    return issue(name, **json_data)
 
 
 @blueprint.get("/gateways/<name>/diagnosis/<command_id>/file")
@@ -75,12 +79,12 @@ def download(name: str, command_id: str) -> Response:
     return send(name, command_id)
 
 
-def issue(name: str, what: str, device: str) -> service.Request:
+def issue(name: str, what: str, device: str = "", bus: str = "", seconds: int | None = None) -> service.Request:
     """Ask in the name of who is signed in, for API and console alike."""
     services, account = find_services(), find_account()
     key, now_ns = partial(load_key, services.settings.data_dir), services.clock()
-    arguments = {"device": device} if device else {}
-    with changing("diagnosis.ask", name, what=what, device=device) as session:
+    arguments = service.make_arguments(what, device, bus, seconds)
+    with changing("diagnosis.ask", name, **{"what": what, "device": "", **arguments}) as session:
         row = service.ask(session, key, name, what, arguments, account.name, now_ns)
         return service.get(session, name, row.id, now_ns)
 

@@ -91,6 +91,7 @@ LEVELS_ZH = {
     "site-rate": "场所上报率下降",
     "certificate": "证书即将到期",
     "destination-behind": "目的地滞后",
+    "rollout-paused": "发布已自动暂停",
     "clock-unset": "时钟未对时",
     "spool-filling": "缓存将满",
     "clone": "两台机器使用同一身份",

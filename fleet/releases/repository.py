@@ -105,7 +105,7 @@ class Repository:
         version = self._published("targets").signed.version
         self._stage("targets", Metadata(_make_targets(target_keys, threshold, version + 1, now)))
         for role in DELEGATED:
-            self._stage(role, self._next(role, now))
+            self._stage(role, self._open(role, now))
 
     def _make_root(
         self, root_keys: Sequence[Key], target_keys: Sequence[Key], threshold: int, version: int, now: datetime
@@ -130,22 +130,20 @@ class Repository:
 
     def add_target(self, kind: str, path: str, file: Path, custom: Mapping[str, Any], now: datetime) -> None:
         """Stage that a file is a target. Raises ConflictError for another file of that name."""
-        metadata = self.list_staged().get(kind) or self._next(kind, now)
+        metadata = self._open(kind, now)
         target = TargetFile.from_file(path, str(file))
         target.unrecognized_fields["custom"] = dict(custom)
         known = metadata.signed.targets.get(path)
         if known is not None and known.hashes != target.hashes:
             raise ConflictError(f"{path} is another file already", hint="give what has changed another version")
         metadata.signed.targets[path] = target
-        metadata.signatures.clear()
         self._stage(kind, metadata)
 
     def withdraw_target(self, kind: str, path: str, now: datetime) -> None:
         """Stage that a target is none any more. Raises InvalidError."""
-        metadata = self.list_staged().get(kind) or self._next(kind, now)
+        metadata = self._open(kind, now)
         if metadata.signed.targets.pop(path, None) is None:
             raise InvalidError(f"{path} is no target", hint="run: fengsui-fleet release list")
-        metadata.signatures.clear()
         self._stage(kind, metadata)
 
     def _published(self, role: str) -> Metadata[Any]:
@@ -154,9 +152,12 @@ class Repository:
             raise SetupError(f"no {role} is published yet", hint="sign it, and run: fengsui-fleet release publish")
         return metadata
 
-    def _next(self, role: str, now: datetime) -> Metadata[Any]:
-        metadata = self._published(role)
-        metadata.signed.version += 1
+    def _open(self, role: str, now: datetime) -> Metadata[Any]:
+        """Return what is staged of a role, for another change must not lose it; else its next version. Unsigned."""
+        metadata = self.list_staged().get(role)
+        if metadata is None:
+            metadata = self._published(role)
+            metadata.signed.version += 1
         metadata.signed.expires = now + OFFLINE_LASTS
         metadata.signatures.clear()
         return metadata
@@ -174,6 +175,8 @@ class Repository:
             raise InvalidError(f"signatures are missing: {said}", hint="run: fengsui-fleet release sign --key FILE")
         if not staged:
             raise InvalidError("nothing is staged", hint="run: fengsui-fleet release add FILE")
+        for role, metadata in staged.items():
+            self._require_new(role, metadata)
         self.published.mkdir(parents=True, exist_ok=True)
         for role, metadata in staged.items():  # root first: what is below it is judged by it
             vouching = {key for above in self._above(role, staged) for key in _get_role(above, role).keyids}
@@ -184,6 +187,17 @@ class Repository:
         for role in staged:
             (self.staged / f"{role}.json").unlink()
         return list(staged)
+
+    def _require_new(self, role: str, metadata: Metadata[Any]) -> None:
+        """Raise InvalidError for what was copied back after another was published; what a power cut stopped goes on."""
+        newest = self.newest(role)
+        if newest is None or metadata.signed.version > newest.signed.version:
+            return
+        if metadata.signed_bytes != newest.signed_bytes:
+            raise InvalidError(
+                f"version {newest.signed.version} of {role} is published already, and another one than what is staged",
+                hint=f"remove {self.staged / role}.json, and stage the change anew",
+            )
 
     def renew(self, now: datetime, *, is_due: bool = False) -> bool:
         """Sign snapshot and timestamp anew, if they are a day old or must be. Returns whether they were."""
@@ -207,18 +221,23 @@ class Repository:
         return True
 
     def ending(self, now: datetime) -> dict[str, str]:
-        """Return which roles that people sign end soon, and when."""
-        found = {role: self.newest(role) for role in OFFLINE}
-        return {
-            role: f"ends {metadata.signed.expires:%Y-%m-%d}: sign it anew with 'release renew'"
-            for role, metadata in found.items()
-            if metadata is not None and metadata.signed.expires - now < WARNED_BEFORE
-        }
+        """Return which roles that people sign end soon, and when, or cannot be read."""
+        found = {role: self._find_end(role, now) for role in OFFLINE}
+        return {role: said for role, said in found.items() if said}
+
+    def _find_end(self, role: str, now: datetime) -> str:
+        try:
+            metadata = self.newest(role)
+        except SetupError as error:
+            return f"{error}. {error.hint}"
+        if metadata is None or metadata.signed.expires - now >= WARNED_BEFORE:
+            return ""
+        return f"ends {metadata.signed.expires:%Y-%m-%d}: sign it anew with 'release renew'"
 
     def stage_anew(self, now: datetime) -> list[str]:
         """Stage every offline role once more, to be signed for another year. Returns the roles."""
         for role in OFFLINE:
-            self._stage(role, self._next(role, now))
+            self._stage(role, self._open(role, now))
         return list(OFFLINE)
 
 

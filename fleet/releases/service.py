@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import lzma
 import re
 import tarfile
 from collections.abc import Sequence
@@ -63,7 +64,7 @@ def read_bundle(path: Path) -> Made:
             tree_sha256=str(told.get("tree_sha256", "")),
             unpacked=unpacked,
         )
-    except (OSError, tarfile.TarError, EOFError, ValueError, KeyError, TypeError) as error:
+    except (OSError, tarfile.TarError, lzma.LZMAError, EOFError, ValueError, KeyError, TypeError) as error:
         raise InvalidError(f"{path} is no bundle: {error}", hint="make it by: make bundle") from error
     if not made.tree_sha256:
         raise InvalidError(f"{side} is missing, or names no tree_sha256", hint="keep it beside the bundle: make bundle")

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
+from fleet.db import take_turn
 from fleet.errors import ConflictError, InvalidError, NotFoundError
 from fleet.gateways import service as gateways
 from fleet.gateways.models import Gateway
@@ -142,18 +143,21 @@ def note(
     """Take what a gateway says of an action. An end of an earlier attempt is no end of this one."""
     if action.state == PLANNED:
         return  # nobody has told it anything
-    is_late = attempt is not None and attempt != action.attempt
+    is_late = attempt is not None and attempt < action.attempt
     if step not in AFTER or (is_late and AFTER[step] in CLOSED and step != "confirmed"):
         return
     detail = escape_text(detail[:DETAIL_MOST])
     action.done, action.of = done, of
-    if (step, detail) == (action.step, action.detail) and action.state not in (WAITING, OFFERED):
+    if (step, detail) == (action.step, action.detail) and action.state != OFFERED:
         return
+    if attempt is not None:
+        action.attempt = max(action.attempt, attempt)  # greater than ours after the fleet was restored
     if AFTER[step] == FAILED and _is_window_over(action, now_ns):
         action.attempts_most += 1  # it had no time, which is not its fault
-    left = action.attempts_most - action.attempt
+    state = move(action.state, step, action.attempts_most - action.attempt)
+    if state == action.state and state in CLOSED:
+        return  # it has its end, and the reason of it
     _add_event(session, action, step, detail, now_ns)
-    state = move(action.state, step, left)
     if state == WAITING:
         action.attempt += 1
         action.deadline_ns = None
@@ -256,6 +260,7 @@ def has_open(session: Session) -> bool:
 
 
 def _require_free(session: Session, gateway: str, kind: str) -> None:
+    take_turn(session)
     other = find_open(session, gateway, kind)
     if other is not None:
         raise ConflictError(

@@ -16,6 +16,7 @@ from sqlalchemy.orm import Session, aliased
 from fleet.audit import service as audit
 from fleet.audit.service import Actor
 from fleet.bootstrap import Services
+from fleet.db import take_turn
 from fleet.gateways.models import Gateway
 from fleet.rollouts import actions, counting, service
 from fleet.rollouts.counting import Reason
@@ -58,6 +59,7 @@ class Engine:
             if not actions.has_open(session) and not _list_active(session):
                 return
         with self._services.database.writing() as session:
+            take_turn(session)  # what a gateway says meanwhile must not be written over
             actions.close_retired(session, now_ns)
             actions.withdraw_unanswered(session, now_ns)
             actions.expire(session, now_ns)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from sqlalchemy.orm import Session
 
+from fleet.db import take_turn
 from fleet.rollouts import actions
 from fleet.rollouts.models import UpdateAction
 from fleet.rollouts.states import CANCELLING
@@ -24,11 +25,16 @@ def find_offers(session: Session) -> Offers:
 
 
 def note_progress(session: Session, gateway: str, told: Progress, now_ns: int) -> None:
-    """Take what a gateway says of one of its actions; what it says of others' is not heard."""
+    """Take what a gateway says of one of its actions; what it says of others' is not heard.
+
+    A fleet that was restored from a backup gives numbers again: what is said of another version is not meant.
+    """
     if not told.action.isdecimal() or len(told.action) > ID_DIGITS_MOST:
         return
+    take_turn(session)
     action = session.get(UpdateAction, int(told.action))
-    if action is not None and action.gateway == gateway:
+    meant = (gateway, told.kind, told.version)
+    if action is not None and (action.gateway, action.kind, action.version) == meant:
         actions.note(session, action, told.step, told.detail, now_ns, attempt=told.attempt, done=told.done, of=told.of)
 
 

@@ -9,6 +9,7 @@ import msgspec
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
+from fleet.db import take_turn
 from fleet.errors import ConflictError, DeniedError, InvalidError, NotFoundError
 from fleet.readings.items import escape_text
 from fleet.rollouts import actions, counting
@@ -156,6 +157,7 @@ def get(session: Session, rollout_id: int) -> Rollout:
 
 def get_to_change(session: Session, rollout_id: int) -> Rollout:
     """Return a rollout that nobody else changes meanwhile. Raises NotFoundError."""
+    take_turn(session)
     rollout = session.get(Rollout, rollout_id, with_for_update=True)
     if rollout is None:
         raise NotFoundError(f"there is no rollout {rollout_id}")
@@ -166,6 +168,12 @@ def list_newest(session: Session, before: int | None = None, most: int = 50) -> 
     """Return rollouts, newest first."""
     query = sa.select(Rollout).order_by(Rollout.id.desc()).limit(most)
     return session.scalars(query if before is None else query.where(Rollout.id < before)).all()
+
+
+def find_paused(session: Session) -> dict[str, str]:
+    """{number of a rollout that has paused by itself: which it is, and why}."""
+    paused = session.scalars(sa.select(Rollout).where(Rollout.state == PAUSED))
+    return {str(row.id): f"{row.name} ({row.version}): {row.reason}"[:WHY_MOST] for row in paused if row.cause}
 
 
 def approve(session: Session, rollout_id: int, by: str) -> Rollout:

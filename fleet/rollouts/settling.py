@@ -15,7 +15,7 @@ from fleet.releases.models import IMAGE
 from fleet.rollouts import actions, counting
 from fleet.rollouts.models import Rollout, UpdateAction
 from fleet.rollouts.plan import Candidate, Rules, explain, find_obstacle
-from fleet.rollouts.states import FINISHED, RUNNING, WAITING
+from fleet.rollouts.states import AGAIN, AGAIN_AFTER_S, FINISHED, RUNNING, WAITING
 from fleet.rollouts.windows import find_end
 
 NS = 1_000_000_000
@@ -56,7 +56,7 @@ def _offer(session: Session, which: sa.ColumnElement[bool], until_ns: int | None
     def machines(kind: str, version: str) -> Sequence[Collection[str]]:
         return counting.list_machines(session, kind, version)
 
-    for action, candidate in _list_waiting(session, which, most):
+    for action, candidate in _list_waiting(session, which, most, now_ns):
         obstacle = find_obstacle(candidate, action.kind, machines(action.kind, action.version))
         if obstacle is None:
             actions.offer(action, until_ns, now_ns)
@@ -66,9 +66,10 @@ def _offer(session: Session, which: sa.ColumnElement[bool], until_ns: int | None
 
 
 def _list_waiting(
-    session: Session, which: sa.ColumnElement[bool], most: int
+    session: Session, which: sa.ColumnElement[bool], most: int, now_ns: int
 ) -> Sequence[tuple[UpdateAction, Candidate]]:
     """Return waiting actions with their gateways, oldest first. One that has not reported yet waits on."""
+    just_now = UpdateAction.changed_ns.between(now_ns - AGAIN_AFTER_S * NS + 1, now_ns)
     query: sa.Select[Any] = (
         sa.select(
             UpdateAction,
@@ -80,6 +81,7 @@ def _list_waiting(
         .where(
             which,
             UpdateAction.state == WAITING,
+            sa.not_(sa.and_(UpdateAction.step.in_(AGAIN), just_now)),
             Gateway.retired_ns.is_(None),
             sa.or_(UpdateAction.kind == IMAGE, Gateway.reported_ns.is_not(None)),
         )

@@ -46,6 +46,8 @@ AFTER: Mapping[str, str] = {
 """{step that a gateway reports: state of its action}."""
 AGAIN = frozenset({"failed", "inconclusive"})
 """Ends after which another attempt is worth while: nothing was found wrong with the release."""
+AGAIN_AFTER_S = 60
+"""So long after such an end: what stood in its way takes time to pass."""
 
 
 def move(state: str, step: str, attempts_left: int) -> str:

@@ -43,7 +43,7 @@ USER, PASSWORD = "值班席 1", "correct horse battery"
 PARK, WEATHER, QUAKE, SILENT = "gw-yufu-0012", "gw-longxing-0007", "gw-jiangbei-0003", "gw-shuitu-0031"
 SCAN_S = 10
 HOUR_S = 3600
-ASKED = ("logs", "support-bundle", "read-device")
+ASKED = ("logs", "support-bundle", "read-device", "capture-bus")
 """What gateways can be asked in remote diagnosis."""
 
 
@@ -119,6 +119,13 @@ STATIONS = {PARK: park_instruments, WEATHER: weather_instruments, QUAKE: quake_i
 
 CONFIG = {"output": [{"name": "siren", "title": "声光报警器"}, {"name": "valve", "title": "进料阀联锁"}]}
 """What every gateway was told to run, and runs."""
+
+
+def bus_of(gateway: str, device: str) -> str:
+    """The bus that a device is on, as health tells it."""
+    if gateway != PARK:
+        return "serial-1"
+    return "plc" if device.startswith("t-") else "rs485-1"
 
 
 class District:
@@ -230,7 +237,7 @@ class District:
                 for row in instruments
                 for level, (limit, priority) in row.rules.items()
             ),
-            devices=tuple(DeviceInfo(name=name, title=name.upper()) for name in devices),
+            devices=tuple(DeviceInfo(name=name, title=name.upper(), bus=bus_of(gateway, name)) for name in devices),
             commands=(*NAMES, *ASKED),
             config=CONFIG,
         )

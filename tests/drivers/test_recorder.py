@@ -1,5 +1,7 @@
 """What a recorder writes down replays."""
 
+import asyncio
+
 import pytest
 
 from drivers.base import Group, find
@@ -75,3 +77,21 @@ async def test_each_step_of_a_replay_is_one_read():
     line = Replay(parse_capture('<" one"\n<" two"\n'))
     await line.open()
     assert [await line.read(), await line.read()] == [b'one"', b'two"']
+
+
+async def test_recorder_without_a_sink_hands_through_and_starts_in_the_middle_of_a_read():
+    text: list[str] = []
+    inner = Answering(lambda _: (b"", 0.0))
+    line = Recorder(inner)
+    await line.open()
+    inner.arrive(b"one")
+    assert await line.read() == b"one"
+    waiting = asyncio.create_task(line.read())
+    await asyncio.sleep(0)
+    line.start(text.append)
+    inner.arrive(b"two")
+    assert await waiting == b"two"
+    line.stop()
+    inner.arrive(b"three")
+    assert await line.read() == b"three"
+    assert [step.data for step in parse_capture("".join(text))] == [b"two"]

@@ -13,6 +13,7 @@ import msgspec
 
 from drivers.base import Driver, DriverKind, Empty, Group, Scan
 from drivers.errors import LinkError
+from drivers.replay import Replay
 from drivers.transport import Transport
 from edge.collect import Collector
 from edge.line import Line
@@ -122,10 +123,10 @@ def scan_group(name: str, poll_s: float | None) -> ScanGroup:
 
 
 def make_line(driver: FakeDriver, groups: dict[str, float | None]) -> Line:
-    def build(*_: object) -> Driver:
+    def build(*_: object, **_line: object) -> Driver:
         return driver
 
-    kind = DriverKind("fake", build, Empty, Empty, Empty, hasattr(driver, "write"))
+    kind = DriverKind("fake", build, Empty, Empty, Empty, hasattr(driver, "write"), make_line=lambda _: Replay(()))
     made = tuple(scan_group(name, poll_s) for name, poll_s in groups.items())
     return Line(Bus(name="bus", kind=kind, settings=Empty(), groups=made))
 

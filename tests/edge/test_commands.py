@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import msgspec
@@ -18,6 +19,7 @@ from edge.command_ledger import COMMANDS_MOST, CommandLedger
 from edge.commands import TELL_IGNORED_S, WAITING_MOST, Commander, why_ignored
 from edge.errors import DocumentError
 from edge.handlers import Handler, LogLevel, LogLevelArguments, NoArguments
+from edge.supervise import end
 from provisioning.signing import make_private_key, read_private_key, sign
 from wire.command import DONE, FAILED, INTERRUPTED, LIFETIME_MOST_NS, REFUSED, Command, Order
 from wire.record import AuditRecord, Record
@@ -65,6 +67,7 @@ class Gateway:
         self.machine = Machine()
         self.store = KeptEvents()
         self.done: list[str] = []
+        self.recorded = asyncio.Event()
         self.deed: Callable[[], Awaitable[str]] | None = None
         self.restart()
 
@@ -73,6 +76,7 @@ class Gateway:
         self.ledger = CommandLedger(self.path)
         handlers = {
             "report": Handler(NoArguments, self._report),
+            "record": Handler(NoArguments, self._record, is_long=True),
             "log-level": Handler(LogLevelArguments, LogLevel(logging.getLogger("tests.commands")).act),
         }
         self.commander = Commander(GATEWAY, KEY.public_key(), self.ledger, self.store, self.clock, handlers)
@@ -82,6 +86,10 @@ class Gateway:
             return await self.deed()
         self.done.append("report")
         return "reported"
+
+    async def _record(self, _: NoArguments, _order: Order) -> str:
+        await self.recorded.wait()
+        return "recorded"
 
     async def take(self, *commands: Command) -> None:
         for command in commands:
@@ -163,7 +171,7 @@ async def test_without_a_key_every_command_is_ignored_and_none_is_reported(gatew
     keyless = Commander(GATEWAY, None, gateway.ledger, gateway.store, gateway.clock, {})
     await keyless.carry_out(command())
     assert (keyless.names, keyless.ignored) == ((), {"no key": 1})
-    assert gateway.commander.names == ("log-level", "report")
+    assert gateway.commander.names == ("log-level", "record", "report")
 
 
 @pytest.mark.parametrize(
@@ -225,6 +233,41 @@ async def test_agent_that_ends_in_the_middle_never_repeats_the_deed_and_says_tha
     assert (gateway.done, gateway.answers) == ([], [("c1", INTERRUPTED)])
     gateway.restart()
     assert gateway.ledger.unanswered == []
+
+
+@asynccontextmanager
+async def running(gateway: Gateway, *commands: Command) -> AsyncIterator[None]:
+    """The task of the commands, which were sent."""
+    for one in commands:
+        gateway.commander.take(one)
+    task = asyncio.create_task(gateway.commander.run())
+    await pause()
+    try:
+        yield
+    finally:
+        await end(task)
+
+
+async def pause() -> None:
+    for _ in range(20):
+        await asyncio.sleep(0)
+
+
+async def test_long_command_does_not_keep_those_behind_it_waiting(gateway: Gateway) -> None:
+    async with running(gateway, command("c1", name="record"), command("c2")):
+        assert gateway.answers == [("c2", DONE)]
+        gateway.commander.take(command("c1", name="record"))
+        gateway.recorded.set()
+        await pause()
+        assert gateway.answers == [("c2", DONE), ("c1", DONE)]
+
+
+async def test_long_command_is_interrupted_by_an_agent_that_stops(gateway: Gateway) -> None:
+    async with running(gateway, command("c1", name="record")):
+        assert gateway.answers == []
+    gateway.restart()
+    async with running(gateway):
+        assert gateway.answers == [("c1", INTERRUPTED)]
 
 
 async def test_answer_that_the_disk_did_not_take_is_not_taken_for_given(gateway: Gateway) -> None:

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from drivers import profile as profiles
 from drivers.base import Group, Scan, find
+from edge.case_file import keys_of, toml
 from edge.tools.acquire import Result
 from edge.tools.asking import Variant, units_of, variants
-from edge.tools.case_file import keys_of, toml
 from edge.tools.match import AGAINST, ANSWERED, best, candidates, weigh
 from edge.tools.ports import find_holder, stable_name
 from edge.tools.registers import registers_of, with_registers

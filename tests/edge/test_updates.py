@@ -42,10 +42,12 @@ def work(action: str = "7", step: str = "downloading", **changes) -> Work:
 def test_a_trial_goes_to_its_end_and_no_attempt_is_done_twice(step, same, cancelled, attempt) -> None:
     wanted = target("7" if same else "8", is_cancelled=cancelled, attempt=attempt)
     said = decision.answer(work(step=step), wanted)
-    if step in ("installed", "trying"):
+    if cancelled and not same:
+        assert said == "decline"
+    elif step in ("installed", "trying"):
         assert said == ("tell" if same else "ignore")
     elif not same:
-        assert said == ("ignore" if cancelled else "begin")
+        assert said == "begin"
     elif cancelled:
         assert said == ("tell" if step in ENDS else "cancel")
     else:
@@ -55,7 +57,7 @@ def test_a_trial_goes_to_its_end_and_no_attempt_is_done_twice(step, same, cancel
 def test_a_start_learns_from_the_launcher_how_a_trial_ended() -> None:
     tried = work(step="installed", orders=1)
     for outcome, step in decision.OUTCOMES.items():
-        found = decision.recover(tried, None, Last(action="7.1", outcome=outcome, reason="bus plc"))
+        found = decision.recover(tried, None, Last(action="7.1", version=NEW, outcome=outcome, reason="bus plc"))
         assert (found.step, found.detail) == (step, "bus plc")
     trial = Trial(nonce="n", slot="b", version=NEW, action="7.1")
     assert decision.recover(tried, trial, None).step == "trying"
@@ -74,26 +76,50 @@ def test_what_was_well_must_be_well_again_and_only_that() -> None:
     assert len(decision.find_waits(work(), {}, 10, has_session=False, is_acknowledged=False)) == 2
 
 
+def test_an_action_whose_number_comes_again_is_another_one() -> None:
+    before = work(step="confirmed", version="0.1.5")
+    assert decision.answer(before, target()) == "begin", "a restored fleet counts on from there"
+    last = Last(action="7.1", version="0.1.5", outcome="confirmed")
+    assert decision.recover(work(), None, last).step == "downloading", "how the other one ended says nothing of this"
+    assert decision.recover(work(step="installed"), None, last).step == "installed"
+
+
+def test_profiles_that_end_the_agent_again_and_again_are_given_up() -> None:
+    tried = work(kind="profiles", step="trying", orders=decision.STARTS_MOST)
+    found = decision.recover(tried, None, None)
+    assert (found.step, "ended" in found.detail) == ("rolled-back", True)
+    once = work(kind="profiles", step="trying", orders=1)
+    assert decision.recover(once, None, None) == once, "a power cut is no fault of theirs"
+
+
 class FakeSource:
     """Gives an artifact, or what it was told to raise; ``pause`` is awaited by fetching."""
 
     def __init__(self, *faults: EdgeError) -> None:
         self.faults = list(faults)
+        self.spoils: EdgeError | None = None
+        self.is_fetching = False
         self.fetched = 0
         self.tell: Callable[[int, int], None] | None = None
         self.hold = False
 
     def fetch(self, _work: Work, tell: Callable[[int, int], None]) -> Fetched:
         self.fetched += 1
-        while self.hold:
-            tell(1, 10)
-        tell(10, 10)
+        self.is_fetching = True
+        try:
+            while self.hold:
+                tell(1, 10)
+            tell(10, 10)
+        finally:
+            self.is_fetching = False
         if self.faults:
             raise self.faults.pop(0)
         return Fetched(archive=Path("/nowhere"), tree_sha256=TREE)
 
     def unpack(self, _fetched: Fetched, folder: Path) -> None:
         (folder / "release.json").write_text('{"version": "0.2.0"}')
+        if self.spoils is not None:
+            raise self.spoils
 
     def clear(self) -> None:
         pass
@@ -289,6 +315,68 @@ async def test_cancelled_while_another_kind_downloads_it_never_begins(tmp_path: 
         updater.take(target("9"))
         await asyncio.wait_for(gateway.left.wait(), 10)
     assert list(gateway.read("updates.json")["_default"]) == ["agent"]
+
+
+async def test_cancelled_before_it_was_heard_of_the_fleet_is_told_so(tmp_path: Path) -> None:
+    gateway = Gateway(tmp_path)
+    async with gateway.running() as updater:
+        updater.take(target("8", attempt=2, is_cancelled=True))
+        told = await gateway.until("cancelled")
+    assert (told.action, told.attempt, told.version) == ("8", 2, NEW)
+    assert not (tmp_path / "updates.json").exists()
+
+
+async def test_tree_that_could_not_be_unpacked_leaves_its_room_to_the_spool(tmp_path: Path) -> None:
+    gateway = Gateway(tmp_path)
+    gateway.source.spoils = EdgeError("the disk is full")
+    async with gateway.running() as updater:
+        updater.take(target())
+        await gateway.until("failed")
+    assert not (tmp_path / "b.new").exists()
+
+
+async def test_nothing_is_begun_once_the_launcher_was_asked_for_a_trial(tmp_path: Path) -> None:
+    gateway = Gateway(tmp_path)
+    async with gateway.running() as updater:
+        updater.take(target())
+        updater.take(target("8", kind="profiles"))
+        await asyncio.wait_for(gateway.left.wait(), 10)
+        await asyncio.sleep(0.1)
+    assert gateway.source.fetched == 1
+    assert list(gateway.read("updates.json")["_default"]) == ["agent"]
+
+
+async def test_trial_goes_before_profiles_whose_download_was_interrupted(tmp_path: Path) -> None:
+    file = WorkFile(tmp_path / "updates.json")
+    file.keep(work("6", kind="profiles"))
+    file.keep(work(step="installed", orders=1))
+    file.close()
+    source = FakeSource()
+    source.hold = True
+    gateway = Gateway(tmp_path, source)
+    gateway.begin_trial("n4", "7.1")
+    async with gateway.running(NEW):
+        await gateway.until_confirmed()
+
+
+async def test_agent_that_ends_does_not_wait_for_a_download(tmp_path: Path) -> None:
+    source = FakeSource()
+    source.hold = True
+    gateway = Gateway(tmp_path, source)
+    async with gateway.running() as updater:
+        updater.take(target())
+        await gateway.until("downloading")
+        while not source.is_fetching:  # noqa: ASYNC110 - it runs in a thread
+            await asyncio.sleep(0.01)
+    try:
+        async with asyncio.timeout(2):
+            while source.is_fetching:  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+    finally:
+        source.hold = False
+    again = Gateway(tmp_path)
+    async with again.running():
+        await asyncio.wait_for(again.left.wait(), 10)
 
 
 async def test_slot_that_runs_is_never_written_over_whatever_the_launcher_could_note(tmp_path: Path) -> None:

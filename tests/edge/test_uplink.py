@@ -93,6 +93,7 @@ async def test_commands_are_done_once_over_lost_links_and_restarts(site: Site) -
         await fleet.until(lambda: len(fleet.reports) > 0, PATIENCE_S)
         assert fleet.reports[0].commands == (
             *(f"alarm-{action}" for action in sorted(ACTIONS)),
+            "capture-bus",
             "log-level",
             "logs",
             "output-test",

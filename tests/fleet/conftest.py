@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -42,13 +43,23 @@ def database_url() -> str:
     return ""
 
 
+@pytest.fixture(scope="session")
+def migrated_sqlite(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A database of this release, to be copied: the migrations are run once, not for every test."""
+    services = bootstrap(Settings(data_dir=tmp_path_factory.mktemp("migrated"), broker_password="x", secret_key="y"))
+    revisions.upgrade(services.database.engine)
+    services.close()
+    return services.settings.data_dir / "fleet.db"
+
+
 @pytest.fixture
-def services(tmp_path: Path, clock: Clock, database_url: str) -> Iterator[Services]:
+def services(tmp_path: Path, clock: Clock, database_url: str, migrated_sqlite: Path) -> Iterator[Services]:
     settings = Settings(
         data_dir=tmp_path, database_url=database_url, broker_password="service-secret", secret_key="signing-key"
     )
+    if not database_url:
+        shutil.copyfile(migrated_sqlite, tmp_path / "fleet.db")
     services = bootstrap(settings, clock)
-    revisions.upgrade(services.database.engine)
     yield services
     services.close()
 
@@ -62,17 +73,37 @@ def postgresql_url() -> Iterator[str]:
         yield url
 
 
-@pytest.fixture
-def empty_postgresql(postgresql_url: str) -> str:
-    """That server's database, emptied."""
-    engine = build_engine(parse_url(postgresql_url))
-    with engine.begin() as connection:
-        connection.execute(sa.text("DROP SCHEMA public CASCADE"))
-        connection.execute(sa.text("CREATE SCHEMA public"))
+@pytest.fixture(scope="session")
+def migrated_postgresql(postgresql_url: str) -> str:
+    """That server, with a database ``migrated`` of this release."""
+    _make_anew(postgresql_url, "migrated")
+    engine = build_engine(parse_url(_beside(postgresql_url, "migrated")))
+    revisions.upgrade(engine)
     engine.dispose()
     return postgresql_url
 
 
+@pytest.fixture
+def empty_postgresql(postgresql_url: str) -> str:
+    """A database of that server, without a table."""
+    return _make_anew(postgresql_url, "empty")
+
+
 def both_databases(request: pytest.FixtureRequest) -> str:
-    """Return the URL for a parametrized `database_url`: ``sqlite`` or ``postgresql``."""
-    return "" if request.param == "sqlite" else str(request.getfixturevalue("empty_postgresql"))
+    """Return the URL for a parametrized `database_url`, of this release: ``sqlite`` or ``postgresql``."""
+    if request.param == "sqlite":
+        return ""
+    return _make_anew(str(request.getfixturevalue("migrated_postgresql")), "fleet", like="migrated")
+
+
+def _make_anew(server: str, name: str, like: str = "template1") -> str:
+    engine = build_engine(parse_url(server)).execution_options(isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        connection.execute(sa.text(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)"))
+        connection.execute(sa.text(f"CREATE DATABASE {name} TEMPLATE {like}"))
+    engine.dispose()
+    return _beside(server, name)
+
+
+def _beside(server: str, name: str) -> str:
+    return f"{server.rpartition('/')[0]}/{name}"

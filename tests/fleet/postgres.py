@@ -37,7 +37,7 @@ def postgresql(programs: Path) -> Iterator[str]:
         port = free_port()
         command = [str(programs / "postgres"), "-D", str(folder / "db"), "-p", str(port), "-k", str(folder)]
         server = subprocess.Popen(  # type: ignore[call-overload]
-            [*command, "-c", "listen_addresses=127.0.0.1"],
+            [*command, "-c", "listen_addresses=127.0.0.1", "-c", "fsync=off"],  # no test cuts its power
             stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd=folder, **demotion,
         )  # fmt: skip
         try:

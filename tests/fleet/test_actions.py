@@ -113,10 +113,14 @@ def test_release_for_other_machines_is_rejected(fleet: Fleet) -> None:
     assert "not made for armv7l" in fleet.read(action_id).detail
 
 
-def test_end_that_says_nothing_of_the_release_is_offered_again_until_the_attempts_are_used_up(fleet: Fleet) -> None:
+def test_end_that_says_nothing_of_the_release_is_offered_again_until_the_attempts_are_used_up(
+    fleet: Fleet, clock: Clock
+) -> None:
     action_id = fleet.assign(attempts_most=2)
     fleet.offers()
     assert fleet.progress(action_id, "inconclusive", detail="the fleet was not reached").state == states.WAITING
+    assert fleet.offers() == [], "what stood in its way needs time to pass"
+    clock.advance(states.AGAIN_AFTER_S)
     ((_, _, target),) = fleet.offers()
     assert target.attempt == 2
     assert fleet.progress(action_id, "inconclusive", attempt=1).state == states.OFFERED, "an echo of the first attempt"
@@ -153,6 +157,30 @@ def test_cancelled_before_it_was_heard_of_is_over_at_once_and_later_when_the_gat
     ((_, _, target),) = fleet.offers()
     assert target.is_cancelled
     assert fleet.progress(second, "cancelled").state == states.CANCELLED
+
+
+def test_word_that_comes_after_the_end_takes_its_reason_from_nobody(fleet: Fleet, clock: Clock) -> None:
+    action_id = fleet.assign(timeout_s=60)
+    fleet.offers()
+    ended = fleet.progress(action_id, "rolled-back", detail="bus plc is silent")
+    clock.advance(5)
+    again = fleet.progress(action_id, "trying", detail="waits for bus plc")
+    assert (again.step, again.detail, again.closed_ns) == ("rolled-back", "bus plc is silent", ended.closed_ns)
+
+
+def test_number_that_a_restored_fleet_gives_again_is_not_closed_by_what_became_of_the_other(fleet: Fleet) -> None:
+    action_id = fleet.assign()
+    fleet.offers()
+    told = Progress(action=str(action_id), kind="agent", version="0.1.5", step="confirmed")
+    fleet.tell(Up.PROGRESS, told)
+    assert fleet.read(action_id).state == states.OFFERED
+
+
+def test_end_of_an_attempt_that_a_restored_fleet_has_forgotten_counts(fleet: Fleet) -> None:
+    action_id = fleet.assign()
+    fleet.offers()
+    action = fleet.progress(action_id, "rolled-back", attempt=2)
+    assert (action.state, action.attempt) == (states.FAILED, 2)
 
 
 def test_gateway_is_not_heard_about_the_actions_of_another(fleet: Fleet) -> None:

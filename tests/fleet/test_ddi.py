@@ -150,6 +150,15 @@ def test_feedback_moves_the_action(fleet: Fleet, execution: str, finished: str, 
     assert ("deploymentBase" in links) != is_closed
 
 
+def test_failure_that_is_told_twice_because_the_answer_was_lost_takes_one_attempt(fleet: Fleet) -> None:
+    action_id = fleet.assign(attempts_most=2)
+    fleet.ask()
+    for _ in range(3):
+        assert fleet.feedback(action_id, "closed", "failure") == 200
+    action = fleet.action(action_id)
+    assert (action.state, action.attempt) == ("waiting", 2)
+
+
 def test_every_execution_that_is_known_has_a_step_and_others_have_none() -> None:
     for execution in (*views.service.find_step.__globals__["UNDER_WAY"], "closed"):
         assert find_step(Feedback(Status(execution, Result("success")))) in AFTER
@@ -242,6 +251,16 @@ def test_what_is_not_called_off_installed_or_on_offer_is_not_described(fleet: Fl
     assert fleet.feedback(action_id, "flying", kind="cancelAction") == 400
     fleet.feedback(action_id, "closed", "success", kind="cancelAction")
     assert fleet.ask(f"/deploymentBase/{action_id}")[0] == 410
+
+
+def test_image_of_any_file_name_is_fetched_where_its_deployment_says(fleet: Fleet, tmp_path: Path) -> None:
+    odd = tmp_path / "disk 2.0 #1?.swu"
+    odd.write_bytes(b"another image")
+    fleet.publish(odd, "2.0")
+    action_id = fleet.assign("2.0")
+    (artifact,) = fleet.ask(f"/deploymentBase/{action_id}")[1]["deployment"]["chunks"][0]["artifacts"]
+    path = artifact["_links"]["download-http"]["href"].partition(GATEWAY)[2]
+    assert fleet.ask(path)[:2] == (200, b"another image")
 
 
 def test_image_that_a_gateway_was_never_given_is_not_fetched(fleet: Fleet) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 from typing import Any
 
 import pytest
@@ -15,6 +16,7 @@ from fleet.app import create_app
 from fleet.audit.models import AuditLine
 from fleet.bootstrap import Services
 from fleet.commands.keys import found_key
+from fleet.commands.models import GatewayCommand
 from fleet.committer import Committer
 from fleet.diagnosis import service
 from fleet.gateways import service as gateways
@@ -23,7 +25,7 @@ from fleet.readings.models import Quarantined
 from fleet.upkeep import Upkeep
 from tests.fleet import edge
 from tests.fleet.conftest import START_NS, Clock, both_databases
-from wire.command import DONE
+from wire.command import CAPTURE_MOST_S, DONE
 from wire.record import FILE_PART_OCTETS, FILE_PARTS_MOST, AuditRecord, FileRecord, Lane
 from wire.topics import Up
 
@@ -48,7 +50,7 @@ class Fleet:
                 gateways.register(session, name, "", None, START_NS)
             for role in (Role.OPERATOR, Role.TECHNICIAN):
                 accounts.add(session, role.value, PASSWORD, role, START_NS)
-        told = edge.reported(commands=("logs", "support-bundle", "read-device"))
+        told = edge.reported(commands=("logs", "support-bundle", "read-device", "capture-bus"))
         self.committer.commit([edge.up(Up.REPORTED, told, name) for name in (edge.GATEWAY, OTHER)])
         self.client = create_app(services).test_client()
 
@@ -58,8 +60,8 @@ class Fleet:
             f"/api/gateways{path}", method=method, headers={"Authorization": f"Basic {word}"}, **keywords
         )
 
-    def ask(self, what: str = "logs", device: str = "") -> str:
-        answer = self.call("POST", f"/{edge.GATEWAY}/diagnosis", json={"what": what, "device": device})
+    def ask(self, what: str = "logs", **given: Any) -> str:
+        answer = self.call("POST", f"/{edge.GATEWAY}/diagnosis", json={"what": what, **given})
         assert answer.status_code == 201, answer.text
         return str(answer.json["id"])
 
@@ -118,6 +120,33 @@ def test_every_request_and_every_download_that_was_given_is_in_the_audit_log(fle
     assert fleet.audited() == [("operator", "diagnosis.ask"), *[("operator", "diagnosis.download")] * 2]
 
 
+def test_a_recording_of_a_bus_is_asked_for_with_its_seconds_and_its_file_is_an_archive(fleet: Fleet) -> None:
+    asked = fleet.ask("capture", bus="plc", seconds=30)
+    assert (fleet.state(asked).bus, fleet.state(asked).device) == ("plc", "")
+    with fleet.services.database.reading() as session:
+        row = session.get_one(GatewayCommand, asked)
+        assert (row.name, row.arguments) == ("capture-bus", {"bus": "plc", "seconds": 30})
+        (line,) = session.scalars(sa.select(AuditLine).where(AuditLine.action == "diagnosis.ask"))
+        assert json.loads(line.detail) == {"what": "capture", "device": "", "bus": "plc", "seconds": 30}
+    fleet.bring(part(asked, payload=b"PK"))
+    answer = fleet.download(asked)
+    assert (answer.data, answer.mimetype) == (b"PK", "application/zip")
+    assert answer.headers["Content-Disposition"].endswith(f"{edge.GATEWAY}-capture-{asked[:8]}.zip")
+
+
+def test_a_recording_lasts_some_seconds_unless_it_is_said(fleet: Fleet) -> None:
+    asked = fleet.ask("capture", bus="plc")
+    with fleet.services.database.reading() as session:
+        assert session.get_one(GatewayCommand, asked).arguments["seconds"] == service.SECONDS
+
+
+def test_a_gateway_of_an_earlier_release_is_not_asked_for_what_it_does_not_know(fleet: Fleet) -> None:
+    fleet.committer.commit([edge.up(Up.REPORTED, edge.reported(commands=("logs", "report")))])
+    answer = fleet.call("POST", f"/{edge.GATEWAY}/diagnosis", json={"what": "capture", "bus": "plc"})
+    assert answer.status_code == 409
+    assert "does not carry out 'capture-bus'" in answer.text
+
+
 def test_a_technician_neither_asks_nor_downloads(fleet: Fleet) -> None:
     asked = fleet.ask()
     fleet.bring(part(asked))
@@ -171,8 +200,21 @@ def test_a_command_that_asks_for_no_file_takes_none(fleet: Fleet) -> None:
     assert fleet.download(answer.json["id"]).status_code == 404
 
 
-@pytest.mark.parametrize("body", [{"what": "shell"}, {"what": "read"}, {"what": "logs", "device": "tank"}])
-def test_what_cannot_be_asked_is_refused_with_a_reason(fleet: Fleet, body: dict[str, str]) -> None:
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"what": "shell"},
+        {"what": "read"},
+        {"what": "logs", "device": "tank"},
+        {"what": "capture"},
+        {"what": "capture", "device": "tank"},
+        {"what": "capture", "bus": "plc", "seconds": 0},
+        {"what": "capture", "bus": "plc", "seconds": CAPTURE_MOST_S + 1},
+        {"what": "read", "device": "tank", "bus": "plc"},
+        {"what": "logs", "seconds": 5},
+    ],
+)
+def test_what_cannot_be_asked_is_refused_with_a_reason(fleet: Fleet, body: dict[str, Any]) -> None:
     answer = fleet.call("POST", f"/{edge.GATEWAY}/diagnosis", json=body)
     assert answer.status_code in {400, 422}
     assert answer.json.get("error") or answer.json["detail"]

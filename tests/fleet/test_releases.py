@@ -203,6 +203,71 @@ def test_withdrawn_release_is_given_to_nobody_any_more(services: Services, engin
     assert artifact.published_ns is None
 
 
+@pytest.mark.parametrize("change", ["renew", "rotate"])
+def test_release_that_waits_for_signatures_is_not_lost_to_another_change(
+    services: Services, engineer: Engineer, change: str
+) -> None:
+    engineer.init()
+    engineer.sign(*ALL)
+    engineer.run("publish")
+    release(engineer)
+    if change == "renew":
+        assert engineer.run("renew") == 0
+    else:
+        keys = [
+            word
+            for role in ("root", "targets")
+            for number in (0, 1)
+            for word in (f"--{role}-key", f"{engineer.key(role, number)}.pub")
+        ]
+        assert engineer.run("root", "rotate", *keys) == 0
+        assert engineer.run("renew") == 0, "nor is the rotation lost to that"
+    engineer.sign(*ALL)
+    assert engineer.run("publish") == 0
+    (artifact,) = _artifacts(services)
+    assert artifact.published_ns is not None
+    root = service.find_repository(services).newest("root")
+    assert root is not None
+    assert len(root.signed.roles["root"].keyids) == (3 if change == "renew" else 2)
+
+
+def test_staged_copy_that_comes_back_too_late_is_refused(
+    services: Services, engineer: Engineer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    engineer.init()
+    engineer.sign(*ALL)
+    engineer.run("publish")
+    repository = service.find_repository(services)
+    late = engineer.folder / "late"
+    release(engineer)
+    shutil.copytree(repository.staged, late)
+    engineer.sign(*ALL)
+    engineer.run("publish")
+    release(engineer, "0.3.0")
+    engineer.sign(*ALL)
+    engineer.run("publish")
+    published = (repository.published / "2.agent.json").read_bytes()
+    for role, number in ALL[2:]:
+        engineer.run("sign", "--staged", late, "--key", engineer.key(role, number), *engineer.secret, at_fleet=False)
+    shutil.copy(late / "agent.json", repository.staged / "agent.json")
+    capsys.readouterr()
+    assert engineer.run("publish") == 1
+    assert "version 3 of agent is published already" in capsys.readouterr().err
+    assert (repository.published / "2.agent.json").read_bytes() == published
+
+
+def test_metadata_that_cannot_be_read_are_an_alarm_and_keep_nobody_from_watching(
+    services: Services, engineer: Engineer
+) -> None:
+    engineer.init()
+    engineer.sign(*ALL)
+    engineer.run("publish")
+    (service.find_repository(services).published / "1.agent.json").write_bytes(b"")
+    Watcher(services).look_further()
+    with services.database.reading() as session:
+        assert "releases-agent" in own.find_up(session, own.FLEET, own.CERTIFICATE)
+
+
 async def test_upkeep_keeps_what_the_server_signs_fresh_and_tells_what_people_have_to_sign(
     services: Services, engineer: Engineer, clock: Clock
 ) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from threading import Thread
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -10,14 +11,17 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy import event
 
+from fleet.alarms import own
 from fleet.bootstrap import Services
 from fleet.ddi import service as ddi
 from fleet.errors import ConflictError, DeniedError, InvalidError, NotFoundError
 from fleet.gateways.models import Gateway
-from fleet.rollouts import actions, service, states
+from fleet.rollouts import actions, offering, service, states
 from fleet.rollouts.plan import read_plan
+from fleet.watcher import Watcher
 from tests.fleet.conftest import both_databases
 from tests.fleet.rollouts import NEW, Park, make_artifact, make_gateway
+from wire.update import Progress
 
 CANARY = [{"gateways": ["gw-00"]}, {"percent": 34}]
 
@@ -63,6 +67,30 @@ def test_bad_release_pauses_and_says_which_wave_how_many_why_and_who(park: Park)
     assert rollout.cause["reasons"] == [["bus plc did not come back", 2, wave[:2]]]
     ((verb, detail),) = park.audited()
     assert (verb, detail["reason"]) == ("rollout.paused", rollout.reason)
+
+
+def test_rollout_that_pauses_by_itself_is_an_alarm_until_it_goes_on_or_is_stopped(park: Park) -> None:
+    number = park.create(waves=[{"gateways": ["gw-00"]}, {"gateways": ["gw-02"]}])
+    watcher = Watcher(park.services)
+
+    def look() -> frozenset[str]:
+        park.turn()
+        watcher.look()
+        with park.services.database.reading() as session:
+            return own.find_up(session, own.FLEET, own.ROLLOUT)
+
+    assert look() == set()
+    park.say("rolled-back", "gw-00", detail="bus plc is silent")
+    assert look() == {str(number)}
+    park.change("resume", number)
+    assert look() == set()
+    park.change("pause", number, "li", "lunch")
+    assert look() == set(), "who pauses it knows"
+    park.change("resume", number)
+    park.say("rolled-back", "gw-02")
+    assert look() == {str(number)}
+    park.change("stop", number, "li", "a bad release", park.clock())
+    assert look() == set()
 
 
 def test_while_it_is_paused_nothing_is_offered_not_even_what_was_and_those_that_began_go_on(park: Park) -> None:
@@ -202,6 +230,8 @@ def test_inconclusive_end_is_offered_again_and_counts_only_when_attempts_are_use
     number = park.create(target={"gateways": ["gw-00"]}, rules={"attempts": 2})
     park.turn()
     park.say("inconclusive", "gw-00", attempt=1)
+    assert park.offered() == set()
+    park.clock.advance(states.AGAIN_AFTER_S)
     assert park.offered() == {"gw-00"}
     park.say("inconclusive", "gw-00", detail="the fleet was not reached", attempt=2)
     park.turn()
@@ -377,6 +407,40 @@ def test_gateway_says_nothing_of_an_action_that_it_was_not_told_of(park: Park) -
     park.create(start=False)
     park.say("confirmed", "gw-00")
     assert park.action("gw-00").state == states.PLANNED
+
+
+def test_success_that_comes_in_the_moment_of_its_time_out_is_not_lost(park: Park) -> None:
+    park.create(target={"gateways": ["gw-00"]}, rules={"timeout_s": 60})
+    park.turn()
+    park.clock.advance(61)
+    told = Progress(action=str(park.action("gw-00").id), kind="agent", version=NEW, step="confirmed")
+    with park.services.database.writing() as session:
+        offering.note_progress(session, "gw-00", told, park.clock())
+        session.flush()
+        turn = Thread(target=park.turn)
+        turn.start()
+        turn.join(0.5)
+    turn.join()
+    assert park.action("gw-00").state == states.FINISHED
+
+
+def test_two_operators_in_the_same_moment_give_a_gateway_one_release(park: Park) -> None:
+    refused: list[ConflictError] = []
+
+    def assign_too() -> None:
+        try:
+            with park.services.database.writing() as session:
+                actions.assign(session, "gw-00", "agent", NEW, "wu", park.clock())
+        except ConflictError as error:
+            refused.append(error)
+
+    with park.services.database.writing() as session:
+        actions.assign(session, "gw-00", "agent", NEW, "li", park.clock())
+        other = Thread(target=assign_too)
+        other.start()
+        other.join(0.5)
+    other.join()
+    assert len(refused) == 1
 
 
 def test_turn_asks_as_much_of_the_database_for_many_gateways_as_for_few(services: Services) -> None:

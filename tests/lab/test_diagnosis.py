@@ -8,6 +8,7 @@ import os
 import zipfile
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pyModbusTCP.server import ModbusServer
@@ -15,6 +16,7 @@ from pyModbusTCP.server import ModbusServer
 from fleet.settings import FILE, load, save
 from lab.errors import LabError
 from lab.processes import Child, free_port, program, run_once
+from tests.drivers import cases
 
 GATEWAY = "gw-test-0001"
 CONFIG = """
@@ -70,6 +72,15 @@ class Scene:
         await self.run("diagnose", GATEWAY, *words, "--out", str(out), "--wait-s", "60")
         return out
 
+    async def replay(self, kind: str, bus: str) -> list[Any]:
+        """Record a bus of the running gateway, and give what passed to a driver."""
+        with zipfile.ZipFile(await self.diagnose("capture", bus, "--seconds", "2")) as archive:
+            archive.extractall(self.folder / "case")
+        case = cases.load(self.folder / "case" / kind / bus)
+        bench = cases.Bench(case)
+        await bench.driver.open()
+        return [scan.values for scan in await bench.scans()]
+
 
 @pytest.fixture
 async def scene(tmp_path: Path, plc: ModbusServer) -> AsyncIterator[Scene]:
@@ -102,7 +113,7 @@ async def until_it_can_be_asked(scene: Scene) -> None:
     raise AssertionError("the gateway never reported its commands")
 
 
-async def test_log_bundle_and_reading_come_from_a_running_gateway(scene: Scene) -> None:
+async def test_log_bundle_reading_and_recorded_line_come_from_a_running_gateway(scene: Scene) -> None:
     told = json.loads((await scene.diagnose("read", "tank")).read_text())
     assert [(tag["tag"], tag["value"], tag["quality"]) for tag in told["tags"]] == [("tank.level", 4711, "good")]
     lines = gzip.decompress((await scene.diagnose("logs")).read_bytes()).decode()
@@ -114,4 +125,7 @@ async def test_log_bundle_and_reading_come_from_a_running_gateway(scene: Scene) 
     assert not [name for name, content in found.items() if token.encode() in content]
     with pytest.raises(LabError, match="no device 'nobody'"):
         await scene.diagnose("read", "nobody")
+    assert set(await scene.replay("modbus", "plc")) == {(4711,)}
+    with pytest.raises(LabError, match="no bus 'nowhere'"):
+        await scene.diagnose("capture", "nowhere")
     assert os.listdir(scene.folder / "site" / "data").count("agent.log") == 1

@@ -8,6 +8,7 @@ import msgspec
 import pytest
 
 from drivers.base import Group, find
+from lab.instruments.digitiser import Digitiser
 from lab.instruments.fire import DETECTORS, FireTransmitter
 from lab.instruments.frames import AccelerometerBoard, Anemometer
 from lab.instruments.hj212 import WaterLogger, crc16
@@ -236,6 +237,41 @@ async def test_shake_is_read_sample_by_sample(seen):
     assert stamps == sorted(set(stamps))
     assert driver.faults == 0
     assert ledger.scans >= 50
+
+
+async def test_digitiser_is_read_sample_by_sample(seen):
+    port = free_port()
+    ledger = Ledger("gw", "ground.motion", values=4, counter="ground.n")
+    instrument = Digitiser(port, ledger, seen, recording=((0.5, -0.5, 0.25),))
+    fields = [{"channel": axis, "scale": 1e-6} for axis in ("HNE", "HNN", "HNZ")] + [{"channel": "CNT"}]
+    kind = find("seedlink")
+    group = Group(
+        name="ground.motion",
+        device_name="ground",
+        device=kind.device(station="CQ_SHT"),
+        tags=("ground.e", "ground.n", "ground.z", "ground.samples"),
+        sources=tuple(kind.source(**field) for field in fields),
+    )
+    driver = kind.build(kind.settings(url=f"tcp://127.0.0.1:{port}"), [group])
+    async with running(instrument), asyncio.timeout(SOON_S):
+        await asyncio.sleep(0.1)
+        await driver.open()
+        instrument.strike()
+        stream = driver.scans()
+        scans = [await anext(stream) for _ in range(50)]
+        await stream.aclose()
+        await driver.close()
+    first = scans[0].values[3]
+    assert [scan.values[3] for scan in scans] == list(range(first, first + 50))
+    assert scans[0].values[:3] == pytest.approx((0.5, -0.5, 1.25), abs=1e-6)
+    assert {scan.clock.timing for scan in scans} == {100}
+    assert driver.faults == 0
+
+
+async def test_digitiser_that_nobody_hears_counts_nothing(seen):
+    instrument = Digitiser(free_port(), Ledger("gw", "ground.motion", values=4, counter="n"), seen, ())
+    await instrument.emit(1_700_000_000 * 10**9)
+    assert instrument.ledger.scans == 0
 
 
 async def test_shake_that_nobody_hears_counts_nothing(seen):

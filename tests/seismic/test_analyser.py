@@ -214,6 +214,18 @@ def test_behind_an_offset_an_earthquake_is_found_as_before(reports) -> None:
     assert found[-1].pga_gal == pytest.approx(reports[-1].pga_gal, rel=0.01)
 
 
+@pytest.mark.parametrize("at", [2300, 3300, 3900, 6000])
+def test_an_offset_that_comes_in_an_event_adds_nothing_to_it(at, reports) -> None:
+    samples = copied(RIDGECREST)
+    for row in samples[at:]:
+        row[0] += 30.0
+    closed = last(fed(samples))
+    assert closed.pga_gal == pytest.approx(reports[-1].pga_gal, rel=0.02)
+    assert closed.pgv_cm_s == pytest.approx(reports[-1].pgv_cm_s, rel=0.05)
+    assert closed.quality == Quality.UNCERTAIN_STEP
+    assert "E jumped" in closed.reason
+
+
 @pytest.mark.parametrize("width", [1, 2])
 def test_spikes_are_no_events(width) -> None:
     assert fed(with_spikes(QUIET, 40, width, 5.0)) == []
@@ -468,3 +480,42 @@ def test_pd_and_tau_c_are_those_of_scipy_from_the_trigger_on(reports) -> None:
     tau_c_s = 2 * np.pi * np.sqrt((displacement[window] ** 2).sum() / (velocity[window] ** 2).sum())
     assert reports[-1].tau_c_s == pytest.approx(tau_c_s, rel=0.02)
     assert reports[-1].pd_cm == pytest.approx(100 * np.abs(displacement[window]).max(), rel=0.02)
+
+
+def _offset(samples: list[Row], at: int, component: int, size: float) -> None:
+    for row in samples[at:]:
+        row[component] = None if row[component] is None else row[component] + size
+
+
+def _stuck(samples: list[Row], at: int, component: int, size: float) -> None:
+    for row in samples[at:]:
+        row[component] = size
+
+
+def _silent(samples: list[Row], at: int, component: int, size: float) -> None:
+    for row in samples[at : at + round(abs(size) * 20)]:
+        row[component] = None
+
+
+def _spike(samples: list[Row], at: int, component: int, size: float) -> None:
+    for row in samples[at : at + 2]:
+        row[component] = None if row[component] is None else row[component] + size
+
+
+_mishaps = st.tuples(
+    st.sampled_from([_offset, _stuck, _silent, _spike]),
+    st.integers(1000, 5900),
+    st.integers(0, 2),
+    st.floats(-30, 30),
+)
+_time_mishaps = st.tuples(st.integers(1000, 5900), st.sampled_from([-3600 * S, -S, S, 7 * S, 3600 * S]))
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(_mishaps, max_size=4), st.lists(_time_mishaps, max_size=2), st.sampled_from([0.0, 9.8]))
+def test_whatever_befalls_a_quiet_instrument_is_no_event(mishaps, jumps, gravity) -> None:
+    samples = [[east, north, up + gravity] for east, north, up in QUIET]
+    for befall, at, component, size in mishaps:
+        befall(samples, at, component, size)
+    times = [START_NS + at * S // 100 + sum(by for since, by in jumps if at >= since) for at in range(len(samples))]
+    assert fed(samples, times=times) == []

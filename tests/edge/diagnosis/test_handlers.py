@@ -15,6 +15,7 @@ import pytest
 
 from drivers.base import DriverKind, Group, Scan
 from drivers.errors import DeviceError, LinkError
+from drivers.replay import Replay
 from edge.clock import SystemClock
 from edge.diagnosis import bundle
 from edge.diagnosis.handlers import DeviceArguments, Diagnosis, LogArguments
@@ -68,7 +69,8 @@ class Agent:
 class Instrument:
     """A driver of one device with two groups."""
 
-    def __init__(self, _settings: Any, _groups: Any) -> None:
+    def __init__(self, _settings: Any, _groups: Any, line: Any) -> None:
+        self.line = line
         self.asked: list[str] = []
         self.error: Exception | None = None
         self.gate = asyncio.Event()
@@ -97,7 +99,7 @@ def group(name: str) -> Group:
 
 
 async def make_line(*, is_up: bool = True) -> tuple[Line, Instrument]:
-    kind = DriverKind("fake", Instrument, Empty, Empty, Empty, writable=False)  # type: ignore[arg-type]
+    kind = DriverKind("fake", Instrument, Empty, Empty, Empty, writable=False, make_line=lambda _: Replay(()))  # type: ignore[arg-type]
     groups = tuple(ScanGroup(group=group(name), poll_s=1.0) for name in ("fast", "slow"))
     line = Line(Bus(name="plc", kind=kind, settings=Empty(), groups=groups))
     if is_up:

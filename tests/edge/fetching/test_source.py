@@ -149,7 +149,11 @@ def test_frozen_metadata_are_refused_once_they_are_past_their_end(tmp_path: Path
     publisher.release("0.2.0", at=long_ago)
     publisher.repository.renew(long_ago, is_due=True)
     with publisher.serving() as url:
-        Gateway(url, tmp_path / "gateway", publisher.root).refuses("out of date.*|expired")
+        gateway = Gateway(url, tmp_path / "gateway", publisher.root)
+        gateway.refuses("out of date.*|expired")
+        with pytest.raises(EdgeError) as frozen:
+            gateway.fetch()
+        assert not isinstance(frozen.value, RefusedError), "it is tried again: a clock may have been wrong"
 
 
 def test_mix_and_match_of_two_times_is_refused(publisher: Publisher, gateway: Gateway) -> None:
@@ -316,6 +320,23 @@ def test_full_disk_is_said_before_anything_is_fetched(publisher: Publisher, gate
     assert not any("targets/" in asked for asked in publisher.asked)
 
 
+def test_disk_that_takes_nothing_ends_the_attempt_in_words(publisher: Publisher, gateway: Gateway) -> None:
+    publisher.release("0.2.0")
+    part = gateway.fetch().archive
+    part.unlink()
+    part.symlink_to("/dev/full")
+    gateway.refuses("Invalid argument|No space")
+
+
+def test_download_that_was_given_up_takes_no_room_from_the_next_release(publisher: Publisher, gateway: Gateway) -> None:
+    publisher.release("0.2.0")
+    publisher.release("0.3.0")
+    given_up = gateway.fetch("0.2.0").archive
+    fetched = gateway.fetch("0.3.0").archive
+    assert [fetched] == list((gateway.folder / "updates").glob("*.part"))
+    assert fetched != given_up
+
+
 def member(name: str, kind: bytes = tarfile.REGTYPE, link: str = "") -> tarfile.TarInfo:
     info = tarfile.TarInfo(name)
     info.type, info.linkname = kind, link
@@ -354,6 +375,33 @@ def test_file_through_a_link_of_the_same_archive_is_not_written(tmp_path: Path) 
     room = tmp_path / "room"
     room.mkdir()
     with pytest.raises((RefusedError, OSError)):
+        unpack(archive, room, 10**6)
+
+
+def test_file_behind_links_that_lead_out_only_together_is_not_written(tmp_path: Path) -> None:
+    (tmp_path / "made").mkdir()
+    archive = tmp_path / "made" / "links.tar.xz"
+    with tarfile.open(archive, "w:xz") as tar:
+        tar.addfile(member("d", tarfile.DIRTYPE))
+        tar.addfile(member("d/up", tarfile.SYMTYPE, ".."))
+        tar.addfile(member("out", tarfile.SYMTYPE, "d/up/.."))
+        tar.addfile(member("out/slot.json"), io.BytesIO())
+    room = tmp_path / "room"
+    room.mkdir()
+    with pytest.raises(RefusedError, match="leads out"):
+        unpack(archive, room, 10**6)
+    assert not (tmp_path / "slot.json").exists()
+
+
+def test_archive_that_is_spoilt_in_the_middle_is_refused(tmp_path: Path) -> None:
+    archive, _ = make_bundle(tmp_path / "made", "0.2.0", content=json.dumps(list(range(50_000))).encode())
+    octets = bytearray(archive.read_bytes())
+    middle = len(octets) // 2
+    octets[middle : middle + 8] = b"\xff" * 8
+    archive.write_bytes(octets)
+    room = tmp_path / "room"
+    room.mkdir()
+    with pytest.raises(RefusedError, match="cannot be read"):
         unpack(archive, room, 10**6)
 
 

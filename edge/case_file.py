@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,9 @@ from edge.settings import Bus
 
 REPLAY_TIMEOUT_S = 0.05
 """In a case nothing is waited for: what does not come at once never comes."""
+
+Show = Callable[[dict[str, Any]], dict[str, Any]]
+"""Takes the settings of a line or a device, returns what of them is written down."""
 
 NONE = "none"
 """Stands for no value: TOML has no null."""
@@ -48,17 +51,27 @@ def replay_settings(bus: Bus) -> dict[str, Any]:
 
 def write_case(case: Case, out: Path) -> Path:
     """Write the folder and return it; one that is there already is kept. Raises EdgeError."""
-    folder = _free(out / case.bus.kind.kind / case.name.replace(".", "-"))
+    folder = _free(out / folder_of(case))
     try:
         folder.mkdir(parents=True)
-        header = f"# Recorded on bus {case.bus.name} by fengsui-edge capture. {case.detail}".rstrip()
-        (folder / "line.txt").write_text(f"{header}\n{case.line}", "utf-8")
-        (folder / "case.toml").write_text(format_case(case), "utf-8")
+        for name, text in files_of(case).items():
+            (folder / name).write_text(text, "utf-8")
     except OSError as error:
         raise EdgeError(
             f"{folder} cannot be written: {error.strerror}", hint="name another folder: --out DIR"
         ) from error
     return folder
+
+
+def folder_of(case: Case) -> Path:
+    """Where tests look for such a case."""
+    return Path(case.bus.kind.kind, case.name.replace(".", "-"))
+
+
+def files_of(case: Case, show: Show = dict) -> dict[str, str]:
+    """The files of its folder."""
+    header = f"# Recorded on bus {case.bus.name} by fengsui-edge capture. {' '.join(case.detail.split())}".rstrip()
+    return {"line.txt": f"{header}\n{case.line}", "case.toml": format_case(case, show)}
 
 
 def _free(folder: Path) -> Path:
@@ -70,16 +83,16 @@ def _free(folder: Path) -> Path:
     return folder
 
 
-def format_case(case: Case) -> str:
+def format_case(case: Case, show: Show = dict) -> str:
     """Write ``case.toml``."""
     about = "Recorded, not checked: compare the values below with the instrument's display, and say here what it was"
-    lines = [f"about = {toml(about)}", f"settings = {toml(replay_settings(case.bus))}"]
+    lines = [f"about = {toml(about)}", f"settings = {toml(show(replay_settings(case.bus)))}"]
     lines += [f"error = {toml(case.error)}"] if case.error else []
     lines += [f"faults = {case.faults}"] if case.faults else []
     lines += [] if case.groups else ["group = []"]
     for group in case.groups:
         lines += ["", "[[group]]", f"name = {toml(group.name)}"]
-        device = keys_of(group.device)
+        device = show(keys_of(group.device))
         lines += [f"device = {toml(device)}"] if device else []
         tags = ({"name": tag, **keys_of(source)} for tag, source in zip(group.tags, group.sources, strict=True))
         lines += ["tag = [", *(f"    {toml(tag)}," for tag in tags), "]"]
