@@ -16,6 +16,7 @@ from lab.instruments.hj212 import WaterLogger
 from lab.instruments.level import LevelTransmitter
 from lab.instruments.modbus import AsciiSlave, RtuSlave, TcpSlave
 from lab.instruments.sdi12 import RiverGauge, Sdi12Bus
+from lab.instruments.seismograph import Seismograph
 from lab.instruments.shake import Shake
 from lab.instruments.tanks import TankFarm
 from lab.instruments.weather import NmeaStation, WeatherTransmitter
@@ -27,6 +28,8 @@ LOGGER_MN = "010000A8900016F000169DC0"
 TRANSMITTER_ADDRESS = bytes.fromhex("0D8000000000")
 """As it goes over the wire: lowest digits first."""
 BURN_S = 20.0
+LATER_S = 3.0
+"""How much later the earthquake comes to the weather site, 30 km from the bridge: P waves take 5 s for that at most."""
 
 
 class ChemicalPark(Station):
@@ -64,7 +67,7 @@ class ChemicalPark(Station):
 
 
 class WeatherSite(Station):
-    """龙兴自动气象站: an NMEA station, a transmitter by Modbus and one in ASCII, and a Vantage Pro2."""
+    """龙兴自动气象站: an NMEA station, transmitters by Modbus and in ASCII, a Vantage Pro2, and a seismic station."""
 
     gateway = "gw-longxing-0001"
 
@@ -84,10 +87,14 @@ class WeatherSite(Station):
         self._run(WxtTransmitter(self._line("mast_path"), "mast", ledgers, self._observe, clock=self._clock))
         roof = self._ledger("roof.weather", values=11)
         self._run(VantageConsole(self._line("davis_path"), roof, self._observe, self._clock))
+        port = self._port("rock_port", socket.SOCK_DGRAM)
+        motion = load_recording(), self._clock
+        self.seismograph = Seismograph(port, "rock.intensity_gb", self._observe, *motion, scale=0.6, delay_s=LATER_S)
+        self._run(self.seismograph)
 
 
 class Bridge(Station):
-    """水土立交桥: accelerometer on a pier, Raspberry Shake at its foot, a digitiser, anemometer on the deck."""
+    """水土立交桥: accelerometer on a pier, Raspberry Shake, digitiser, seismic station, anemometer on the deck."""
 
     gateway = "gw-shuitu-0001"
 
@@ -100,6 +107,9 @@ class Bridge(Station):
         ground = self._ledger("shake.acceleration", values=4, counter="samples")
         self.shake = Shake(port, ground, self._observe, recording, self._clock)
         self._run(self.shake)
+        port = self._port("pier_port", socket.SOCK_DGRAM)
+        self.seismograph = Seismograph(port, "pier.intensity_gb", self._observe, recording, self._clock)
+        self._run(self.seismograph)
         pier = self._ledger("digitiser.motion", values=4, counter="samples")
         self.digitiser = Digitiser(self._port("seedlink_port"), pier, self._observe, recording, self._clock)
         self._run(self.digitiser)
@@ -110,6 +120,7 @@ class Bridge(Station):
         """Let the earthquake arrive."""
         self.accelerometer.strike()
         self.shake.strike()
+        self.seismograph.strike()
         self.digitiser.strike()
 
 

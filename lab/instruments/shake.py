@@ -34,6 +34,14 @@ def datagram(channel: str, start_s: float, counts: Sequence[int]) -> bytes:
     return f"{{'{channel}', {start_s:.3f}, {', '.join(str(count) for count in counts)}}}".encode("ascii")
 
 
+def connect(port: int) -> socket.socket:
+    """Make the socket to send by."""
+    network = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    network.setblocking(False)
+    network.connect(("127.0.0.1", port))
+    return network
+
+
 class Shake:
     """Sends a batch of each channel at a time; its samples count when the network took them all."""
 
@@ -60,13 +68,6 @@ class Shake:
         """Fall silent."""
         self.is_powered = False
 
-    def connect(self) -> socket.socket:
-        """Make the socket to send by."""
-        network = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        network.setblocking(False)
-        network.connect(("127.0.0.1", self._port))
-        return network
-
     def strike(self) -> None:
         """Let the earthquake arrive, from its first sample."""
         self._position = 0
@@ -75,7 +76,7 @@ class Shake:
         """Send until cancelled."""
         loop = asyncio.get_running_loop()
         due, start_s = loop.time(), time.time()
-        with self.connect() as network:
+        with connect(self._port) as network:
             while True:
                 due += BATCH / RATE_HZ
                 await asyncio.sleep(max(0.0, due - loop.time()))

@@ -13,7 +13,7 @@ from lab.instruments.fire import DETECTORS, FireTransmitter
 from lab.instruments.frames import AccelerometerBoard, Anemometer
 from lab.instruments.hj212 import WaterLogger, crc16
 from lab.instruments.pty_line import PtyLine
-from lab.instruments.shake import Shake
+from lab.instruments.shake import Shake, connect
 from lab.instruments.upload import Upload
 from lab.ledger import Ledger, Unwrapped
 from tests.servers import free_port
@@ -275,8 +275,9 @@ async def test_digitiser_that_nobody_hears_counts_nothing(seen):
 
 
 async def test_shake_that_nobody_hears_counts_nothing(seen):
-    instrument = Shake(free_port(socket.SOCK_DGRAM), Ledger("gw", "ground.motion", values=4, counter="n"), seen, ())
-    with instrument.connect() as network:
+    port = free_port(socket.SOCK_DGRAM)
+    instrument = Shake(port, Ledger("gw", "ground.motion", values=4, counter="n"), seen, ())
+    with connect(port) as network:
         for number in range(3):
             instrument.emit(network, 1_700_000_000.0 + number)
     assert instrument.ledger.scans < instrument.ledger.head
