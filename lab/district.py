@@ -17,9 +17,12 @@ from lab.control import Control, Scenario, is_running
 from lab.errors import LabError
 from lab.fleet_side import FleetSide
 from lab.gateway_side import ROOT_FILE, GatewaySide
+from lab.instruments.shake import AXES
 from lab.ledger import Ledger
 from lab.operator import Operator
 from lab.platform import Book, Platform, RaisedAlarm, Stream
+from lab.quake_watch import Seen, watch
+from lab.quake_watch import find_shortfalls as find_quake_shortfalls
 from lab.release_engineer import SOUND, ReleaseEngineer, install
 from lab.site_file import Identity, read_exceptions, read_identity
 from lab.station import Station
@@ -77,9 +80,11 @@ class District:
         self._way_in = way_in or ByClaim()
         self.truth = Truth()
         self._park, self._bridge, self._river = ChemicalPark(self.truth), Bridge(self.truth), RiverSite(self.truth)
+        self._weather = WeatherSite(self.truth)
         self._stations: Sequence[Station] = (
-            sites(self.truth) if sites else (self._park, WeatherSite(self.truth), self._bridge, self._river)
+            sites(self.truth) if sites else (self._park, self._weather, self._bridge, self._river)
         )
+        self._quakes: list[asyncio.Task[Seen]] = []
         texts = {station.gateway: station.text for station in self._stations}
         self._identities: dict[str, Identity] = {gateway: read_identity(text) for gateway, text in texts.items()}
         self.truth.expect(rule for station in self._stations for rule in station.rules)
@@ -147,9 +152,10 @@ class District:
     async def close(self) -> None:
         """Stop everything in the direction of the flow. May be called after a failed `open`."""
         await self._control.close()
-        for task in tuple(self._background):
+        pending = [*self._background, *self._quakes]
+        for task in pending:
             task.cancel()
-        await asyncio.gather(*self._background, return_exceptions=True)
+        await asyncio.gather(*pending, return_exceptions=True)
         await asyncio.gather(*(gateway.stop() for gateway in self.gateways))
         await self.fleet.stop()
         if self._platform is not None:
@@ -268,8 +274,9 @@ class District:
     def figures(self, setup_s: float | None) -> tuple[report.Figures, list[str]]:
         """Count, and say what falls short."""
         committed = report.count_committed(self.fleet.database, self.ledgers, self._by_exception)
-        figures = report.gather(self.ledgers, self.book, self.truth, committed, setup_s)
-        return figures, report.find_shortfalls(figures, self.ledgers, self.book, self.truth)
+        figures = report.gather(self.ledgers, self.book, self.truth, committed, self.quakes(), setup_s)
+        shortfalls = report.find_shortfalls(figures, self.ledgers, self.book, self.truth)
+        return figures, [*shortfalls, *find_quake_shortfalls(self.quakes())]
 
     async def overfill(self, tank: int = 2) -> str:
         """Overfill a tank of the chemical park, counted from 0."""
@@ -292,9 +299,16 @@ class District:
         return "御临河 rises at the upper gauge: 3.5 and 4.5 m follow within seconds"
 
     async def quake(self) -> str:
-        """Let the earthquake arrive at the bridge."""
+        """Let the earthquake arrive at the bridge, and a little later at the weather station."""
         self._bridge.quake()
+        self._weather.quake()
+        seen = watch(self.fleet.database, self._bridge.seismograph, Bridge.seismic, len(AXES))
+        self._quakes.append(asyncio.create_task(seen))
         return "the record of the 2019 Ridgecrest M7.1 earthquake runs at 水土立交桥: its peak comes after 39 s"
+
+    def quakes(self) -> list[Seen]:
+        """What became of the earthquakes whose peak has come."""
+        return [task.result() for task in self._quakes if task.done() and not task.cancelled()]
 
     async def broker_dies(self) -> str:
         """Kill the broker; the fleet has to start it again."""

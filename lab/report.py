@@ -11,6 +11,7 @@ import msgspec
 
 from lab.ledger import Ledger, Numbers
 from lab.platform import Book, Tag
+from lab.quake_watch import Seen
 from lab.truth import Truth, percentile
 
 GOOD_BELOW = 0x40
@@ -32,6 +33,8 @@ class Figures(msgspec.Struct, frozen=True, kw_only=True):
     alarms_raised: int
     alarm_to_output_ms_p99: float | None
     alarm_to_platform_ms_p99: float | None
+    quake_event_s: float | None
+    quake_waveforms_s: float | None
     setup_s: float | None
 
 
@@ -85,7 +88,14 @@ def count_duplicated(ledgers: Sequence[Ledger], book: Book) -> int:
     return book.duplicates + sum(ledger.unexpected(_arrived(ledger, book)) for ledger in ledgers)
 
 
-def gather(ledgers: Sequence[Ledger], book: Book, truth: Truth, committed: int, setup_s: float | None) -> Figures:
+def gather(
+    ledgers: Sequence[Ledger],
+    book: Book,
+    truth: Truth,
+    committed: int,
+    quakes: Sequence[Seen],
+    setup_s: float | None,
+) -> Figures:
     """Put the figures together."""
     return Figures(
         gateways=len({gateway for gateway, _ in book.tags}),
@@ -98,8 +108,14 @@ def gather(ledgers: Sequence[Ledger], book: Book, truth: Truth, committed: int, 
         alarms_raised=len(book.raised),
         alarm_to_output_ms_p99=_rounded(percentile(truth.output_ms, 0.99)),
         alarm_to_platform_ms_p99=_rounded(percentile(truth.platform_ms, 0.99)),
+        quake_event_s=_longest(quake.event_s for quake in quakes),
+        quake_waveforms_s=_longest(quake.waveforms_s for quake in quakes),
         setup_s=setup_s,
     )
+
+
+def _longest(times_s: Iterable[float | None]) -> float | None:
+    return max((round(time_s, 2) for time_s in times_s if time_s is not None), default=None)
 
 
 def find_shortfalls(figures: Figures, ledgers: Sequence[Ledger], book: Book, truth: Truth) -> list[str]:

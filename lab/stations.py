@@ -92,11 +92,17 @@ class WeatherSite(Station):
         self.seismograph = Seismograph(port, "rock.intensity_gb", self._observe, *motion, scale=0.6, delay_s=LATER_S)
         self._run(self.seismograph)
 
+    def quake(self) -> None:
+        """Let the earthquake arrive."""
+        self.seismograph.strike()
+
 
 class Bridge(Station):
     """水土立交桥: accelerometer on a pier, Raspberry Shake, digitiser, seismic station, anemometer on the deck."""
 
     gateway = "gw-shuitu-0001"
+    seismic = "CQ.SHT01"
+    """What the world calls its seismic station."""
 
     async def _open_instruments(self) -> None:
         recording = load_recording()

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 
 from seismic.channel import Channel
-from seismic.intensity import PLACES, Exceedance, Grade, intensity_gb, intensity_jma
+from seismic.intensity import PLACES, Exceedance, Grade, grade_of, intensity_gb, intensity_jma
 from seismic.motion import Peaks
 from seismic.pwave import FIRST_S, TAU_C_ERROR, PWave
 from seismic.report import Report, State
@@ -91,16 +91,26 @@ class Event:
             self._p_wave.step(self._vertical.broad.velocity, self._vertical.broad.displacement)
 
     def news(self, at_ns: int) -> State | None:
-        """Tell which report is due: the P wave soon and when its window is full, growth at most every so often."""
+        """Tell which report is due: the P wave soon and when its window is full, a higher class at once, other growth
+        at most every so often."""
         if self._due and self._p_wave is not None:
             is_old = at_ns - self._began_ns >= FIRST_S * 1e9
             if self._p_wave.is_complete if self._due[0] == "full" else is_old:
                 self._due.pop(0)
                 return "p-wave"
+        if self._is_graver():
+            return "grown"
         if at_ns - self._told_ns < self._settings.grown_s * 1e9 or at_ns - self._looked_ns < LOOK_S * 1e9:
             return None
         self._looked_ns = at_ns
         return "grown" if self._has_grown() else None
+
+    def _is_graver(self) -> bool:
+        """Tell whether the class has risen since the last report: a rule of an alarm may wait for just that."""
+        a, v = self._peaks.acceleration, self._peaks.velocity
+        if a <= self._told[0] and v <= self._told[1]:
+            return False
+        return grade_of(intensity_gb(a, v)) > self._grade.now
 
     def _has_grown(self) -> bool:
         a, v, d, jma = self._told

@@ -21,6 +21,7 @@ from lab.instruments.registers import Observe
 from lab.instruments.shake import AXES, BATCH, COUNTS_PER_MS2, RATE_HZ, STANDARD_GRAVITY, connect, datagram
 
 NOISE_G = 0.00002
+NS = 1_000_000_000
 OVER_S = 45.0
 """After the last sample of the recording, until the station has closed its event."""
 
@@ -53,8 +54,8 @@ def load_growth() -> tuple[Growth, ...]:
 class Seismograph:
     """Sends its batches; ``strike`` starts the recording, ``delay_s`` later and ``scale`` times as strong.
 
-    ``tag`` is the station's intensity, which it observes as the recording says. ``peaked_ns`` is when the batch with
-    the strongest sample of the newest earthquake left, in UTC; None before.
+    ``tag`` is the station's intensity, which it observes as the recording says. Once ``peaked``, ``peak`` tells when
+    the strongest sample of the newest earthquake was taken, and when it left, in UTC.
     """
 
     def __init__(
@@ -79,8 +80,9 @@ class Seismograph:
         self._position: int | None = None
         self._growth: Iterator[Growth] = iter(())
         self._next_growth: Growth | None = None
-        self._peak = load_growth()[-1].sample
-        self.peaked_ns: int | None = None
+        self._strongest = load_growth()[-1].sample
+        self.peaked = asyncio.Event()
+        self.peak = (0, 0)
         self.is_powered = True
 
     @property
@@ -98,7 +100,7 @@ class Seismograph:
             self._position = -self._delay
             self._growth = iter(load_growth())
             self._next_growth = next(self._growth)
-            self.peaked_ns = None
+            self.peaked.clear()
 
     async def run(self) -> None:
         """Send until cancelled."""
@@ -121,7 +123,7 @@ class Seismograph:
                 network.send(datagram(channel, start_s, counts))
             except OSError:
                 return
-        self._tell()
+        self._tell(round(start_s * 1e9))
 
     def _next(self) -> Acceleration:
         """Give the next acceleration in g; gravity stands on the vertical."""
@@ -132,7 +134,7 @@ class Seismograph:
             self._position += 1
         return east, north, up + 1.0
 
-    def _tell(self) -> None:
+    def _tell(self, start_ns: int) -> None:
         """Observe how strong the earthquake is by now, by what was sent."""
         if self._position is None:
             return
@@ -141,8 +143,10 @@ class Seismograph:
             grown, self._next_growth = self._next_growth, next(self._growth, None)
         if grown is not None:
             self._observe(self._tag, grown.intensity(self._scale), at_ns)
-        if self.peaked_ns is None and self._position > self._peak:
-            self.peaked_ns = time.time_ns()
+        if not self.peaked.is_set() and self._position > self._strongest:
+            place = BATCH - (self._position - self._strongest)
+            self.peak = start_ns + place * NS // RATE_HZ, time.time_ns()
+            self.peaked.set()
         if self._position > len(self._recording) + OVER_S * RATE_HZ:
             self._position = None
             self._observe(self._tag, 1.0, at_ns)

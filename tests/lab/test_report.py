@@ -48,7 +48,7 @@ class Run:
         self.truth.switched(f"{GATEWAY}/relay-1", 0, True, at_ns)
 
     def report(self, committed=20):
-        figures = gather([self.ledger], self.book, self.truth, committed, 12.5)
+        figures = gather([self.ledger], self.book, self.truth, committed, [], 12.5)
         return figures, find_shortfalls(figures, [self.ledger], self.book, self.truth)
 
 

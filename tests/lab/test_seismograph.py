@@ -45,8 +45,9 @@ def test_intensity_is_observed_as_it_grows_and_the_peak_is_timed() -> None:
     seismograph.strike()
     peak = load_growth()[-1].sample
     sent(seismograph, peak // BATCH)
-    assert seismograph.peaked_ns is None
+    assert not seismograph.peaked.is_set()
     sent(seismograph, 1)
-    assert seismograph.peaked_ns is not None
+    assert seismograph.peaked.is_set()
+    assert seismograph.peak[0] == 1_790_000_000 * 10**9 + (peak % BATCH) * 10**7, "in the one batch of the second run"
     assert seen == sorted(seen)
     assert seen[-1] == pytest.approx(9.61, abs=0.01) == seismograph.peak_intensity
