@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from array import array
+from collections import deque
 from collections.abc import Iterator, Sequence
 from functools import reduce
 from itertools import groupby
@@ -138,22 +139,27 @@ class Packetiser:
 
     def flush(self) -> list[Packet]:
         """Return what was held back: the samples end here, for now or for ever."""
-        new = self._times.settle()
-        packets = self._cut(new) if new else []
-        packets += self._emit(len(self._held))
+        packets: list[Packet] = []
+        while new := self._times.settle():
+            packets += self._cut(new)
+        packets += self._emit(self._times.held)
         self._break()
         self._times.restart()
         return packets
 
     def _cut(self, new: int) -> list[Packet]:
         """End the segment before the last ``new`` samples."""
-        packets = self._emit(len(self._held) - new)
-        is_back = self._times.step()
-        self._break()
-        if is_back:
-            packets += self._emit(new - 1)
-            self._times.step()
+        packets: list[Packet] = []
+        again: deque[int] = deque()
+        while new:
+            packets += self._emit(self._times.held - new)
             self._break()
+            again.extendleft(reversed(self._times.step()))
+            new = 0
+            while again and not new:
+                new = self._times.take(again.popleft())
+            if new == self._times.held:  # the first of a segment is never off it: nothing would be gained
+                new = 0
         return packets
 
     def _break(self) -> None:

@@ -30,11 +30,14 @@ RUN_MOST_NS = 2 * NS
 BASE_LEAST = 8
 """Samples by which another rate can be told."""
 
-CHANGE_MOST = 4.0
-"""By how many periods at most one that is found may differ from the one before."""
+CHANGE_MOST = 5.0
+"""How many times as long, or as short, a period that is found may be as the one before."""
 
 PHASE_SHARE, PERIOD_SHARE = 0.6, 0.2
 """Of what a packet's earliest arrival is off: how much the phase follows, and by samples the period."""
+
+PARTS = 8
+"""Into so many parts a run is cut to see whether it lies on one line: each must have one that is in time."""
 
 DRIFT_MOST = 0.005
 """By what part the loop may stretch the period that was last found."""
@@ -67,6 +70,11 @@ class SampleClock:
         self._arrivals: list[int] = []
         self._deviant: int | None = None
         self._is_settling = True
+
+    @property
+    def held(self) -> int:
+        """How many samples are held."""
+        return len(self._arrivals)
 
     @property
     def settled(self) -> int:
@@ -122,20 +130,28 @@ class SampleClock:
         if self._deviant is not None:
             self._deviant = max(0, self._deviant - count)
 
-    def step(self) -> bool:
+    def step(self) -> list[int]:
         """Begin a new segment with the samples held: another phase, and another period if their spacing says so.
 
-        True if the last of them went back: give out and drop those before, then call it again.
+        Returns arrivals to be taken again, one by one, if those held do not lie on one line: more than one thing
+        happened among them. None are held then.
         """
-        self._deviant, run = None, self._arrivals
-        is_back = len(run) > 1 and run[-1] < run[-2] - self._segment.period_ns / 2
+        self._deviant, run, found_ns, before = None, self._arrivals, self._found_ns, self._segment
         self._is_settling = True
-        self._fit(run[:-1] if is_back else run)
-        return is_back
+        self._fit(run)
+        segment, part = self._segment, max(1, len(run) // PARTS)
+        off_ns = [arrival - segment.at_ns(at) for at, arrival in enumerate(run)]
+        parts = (off_ns[at : at + part] for at in range(0, len(run), part))
+        is_back = any(later < before - segment.period_ns / 2 for before, later in pairwise(run))
+        if not is_back and all(min(each) <= LATE_SHARE * segment.period_ns for each in parts):
+            return []
+        self._found_ns, self._segment = found_ns, before
+        self.restart()
+        return run
 
     def restart(self) -> None:
         """Begin anew with the next sample, at the present period: nothing is held."""
-        self._arrivals.clear()
+        self._arrivals = []
         self._deviant = None
         self._is_settling = True
 
@@ -143,10 +159,11 @@ class SampleClock:
         """Look at what is off: how many samples begin a new segment."""
         if self._deviant is None:
             return 0
-        run = self._arrivals[self._deviant :]
-        if run[-1] - run[0] < SETTLE_NS and len(run) * self._segment.period_ns < RUN_MOST_NS:
+        count = len(self._arrivals) - self._deviant
+        spell_ns = self._arrivals[-1] - self._arrivals[self._deviant]
+        if spell_ns < SETTLE_NS and count * self._segment.period_ns < RUN_MOST_NS:
             return 0
-        return 0 if self._is_straight(self._deviant) else len(run)
+        return 0 if self._is_straight(self._deviant) else count
 
     def _is_straight(self, deviant: int) -> bool:
         """See whether another period puts the samples before and behind on one line; if so, it is that from now on."""
@@ -154,7 +171,7 @@ class SampleClock:
         if deviant < BASE_LEAST:
             return False
         slope_ns = _slope([arrival - self._segment.at_ns(at) for at, arrival in enumerate(self._arrivals)])
-        if abs(slope_ns) > CHANGE_MOST * period_ns:
+        if not _is_possible(slope_ns, period_ns):
             return False
         segment = _earliest(self._arrivals, period_ns + slope_ns)
         off_ns = [arrival - segment.at_ns(at) for at, arrival in enumerate(self._arrivals)]
@@ -168,7 +185,7 @@ class SampleClock:
         """Lay the segment under a run of arrivals, at the present period unless their spacing is clearly another."""
         period_ns = self._segment.period_ns
         slope_ns = _slope([arrival - at * period_ns for at, arrival in enumerate(run)])
-        is_other = abs(slope_ns) * len(run) > period_ns and abs(slope_ns) <= CHANGE_MOST * period_ns
+        is_other = abs(slope_ns) * len(run) > period_ns and _is_possible(slope_ns, period_ns)
         if is_other and len(run) >= BASE_LEAST:
             period_ns = self._found_ns = _rounded(period_ns + slope_ns)
         if run:
@@ -187,6 +204,11 @@ def _slope(off_ns: Sequence[float]) -> float:
     one = min(range(middle), key=off_ns.__getitem__)
     other = min(range(middle, len(off_ns)), key=off_ns.__getitem__)
     return (off_ns[other] - off_ns[one]) / (other - one)
+
+
+def _is_possible(slope_ns: float, period_ns: float) -> bool:
+    """Tell whether a slope can be another rate: a burst that was held up, all at one time, is none."""
+    return 1 / CHANGE_MOST <= (period_ns + slope_ns) / period_ns <= CHANGE_MOST
 
 
 def _rounded(period_ns: float) -> float:

@@ -132,6 +132,22 @@ def test_a_change_of_rate_begins_another_packet(rate_hz):
     assert len(gaps(packets)) == 2
 
 
+def test_two_gaps_within_a_fifth_of_a_second_are_two():
+    arrivals = steady(150) + steady(12, start_s=102.0) + steady(500, start_s=103.0)
+    packets = run(arrivals)
+    check(packets, arrivals)
+    assert gaps(packets) == [0, 150, 162]
+
+
+def test_a_gap_while_the_program_is_held_up_is_found_when_it_goes_on():
+    """Where in between it was nobody can tell: it is said where the holding up began."""
+    taken = steady(150) + steady(500, start_s=101.7)
+    arrivals = [(taken_s, max(arrival_s, 102.4) if taken_s > 101.2 else arrival_s) for taken_s, arrival_s in taken]
+    packets = run(arrivals)
+    check(packets, arrivals, after_s=101.7)
+    assert gaps(packets) == [0, 121]
+
+
 def datagrams(order: Sequence[int], samples: int = 25) -> Arrivals:
     """Samples stamped by their source, in the order in which its datagrams came."""
     return [
