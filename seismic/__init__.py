@@ -1,4 +1,1 @@
-"""What the ground does: filters, triggers, intensity, waveform and SeedLink formats.
-
-Pure: no I/O, no event loop, no numpy.
-"""
+"""What the ground does: filters, triggers, intensity, waveform and SeedLink formats. Pure: no I/O, no event loop."""

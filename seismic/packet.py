@@ -222,5 +222,5 @@ def _rate(said_hz: float, period_ns: float, samples: int) -> float:
 
 
 __all__: Sequence[str] = (
-    "Channel", "Packet", "Packetiser", "TimeQuality", "WaveFlag", "from_record", "spell_ns", "to_record",
+    "NS", "Channel", "Packet", "Packetiser", "TimeQuality", "WaveFlag", "from_record", "spell_ns", "to_record",
 )  # fmt: skip
