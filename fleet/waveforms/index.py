@@ -102,10 +102,9 @@ class Packets:
             _note_newest(stream, one)
         if rows:
             session.execute(sa.insert(Waveform), rows)
-        for stream_id, noted in by_stream.items():
-            for table, width_ns in WIDTHS.items():
-                _add_envelopes(session, table, stream_id, _fold(noted, width_ns))
-            _add_runs(session, stream_id, [Span(one.start_ns, one.end_ns, one.record.rate_hz) for one in noted])
+        for table, width_ns in WIDTHS.items():
+            _add_envelopes(session, table, _fold(by_stream, width_ns))
+        _add_runs(session, by_stream)
         session.flush()
 
 
@@ -160,25 +159,26 @@ def _note_newest(stream: WaveStream, one: Noted) -> None:
         stream.timing, stream.flags = one.record.timing, one.record.flags
 
 
-def _fold(noted: Iterable[Noted], width_ns: int) -> dict[int, Envelope]:
-    """Put packets together that begin in the same stretch of time."""
-    folded: dict[int, Envelope] = {}
-    for one in noted:
-        at_ns = one.start_ns - one.start_ns % width_ns
-        more = Envelope(one.record.samples, one.least, one.most, one.record.timing, one.record.flags)
-        if at_ns in folded:
-            folded[at_ns].add(more)
-        else:
-            folded[at_ns] = more
+def _fold(by_stream: Mapping[int, Iterable[Noted]], width_ns: int) -> dict[tuple[int, int], Envelope]:
+    """Put packets of a stream together that begin in the same stretch of time: {(stream's row, begin): envelope}."""
+    folded: dict[tuple[int, int], Envelope] = {}
+    for stream_id, noted in by_stream.items():
+        for one in noted:
+            key = stream_id, one.start_ns - one.start_ns % width_ns
+            more = Envelope(one.record.samples, one.least, one.most, one.record.timing, one.record.flags)
+            if key in folded:
+                folded[key].add(more)
+            else:
+                folded[key] = more
     return folded
 
 
-def _add_envelopes(session: Session, table: Envelopes, stream_id: int, folded: dict[int, Envelope]) -> None:
-    query: sa.Select[Any] = sa.select(table).where(table.stream_id == stream_id, table.at_ns.in_(sorted(folded)))
-    there = {row.at_ns: row for row in session.scalars(query)}
+def _add_envelopes(session: Session, table: Envelopes, folded: Mapping[tuple[int, int], Envelope]) -> None:
+    query: sa.Select[Any] = sa.select(table).where(sa.tuple_(table.stream_id, table.at_ns).in_(sorted(folded)))
+    there = {(row.stream_id, row.at_ns): row for row in session.scalars(query)}
     new = []
-    for at_ns, more in folded.items():
-        row = there.get(at_ns)
+    for (stream_id, at_ns), more in folded.items():
+        row = there.get((stream_id, at_ns))
         if row is None:
             new.append({"stream_id": stream_id, "at_ns": at_ns, **msgspec.structs.asdict(more)})
             continue
@@ -189,19 +189,34 @@ def _add_envelopes(session: Session, table: Envelopes, stream_id: int, folded: d
         session.execute(sa.insert(table), new)
 
 
-def _add_runs(session: Session, stream_id: int, spans: Sequence[Span]) -> None:
+def _add_runs(session: Session, by_stream: Mapping[int, Sequence[Noted]]) -> None:
     """Join new stretches to those that touch them."""
-    slack_ns = max(round(SLACK * NS / span.rate_hz) for span in spans) + 1
-    new = join(spans)
+    if not by_stream:
+        return
+    every = [one for noted in by_stream.values() for one in noted]
+    slack_ns = max(round(SLACK * NS / one.record.rate_hz) for one in every) + 1
     query = sa.select(WaveRun).where(
-        WaveRun.stream_id == stream_id,
-        WaveRun.end_ns >= min(span.start_ns for span in new) - slack_ns,
-        WaveRun.start_ns <= max(span.end_ns for span in new) + slack_ns,
+        WaveRun.stream_id.in_(sorted(by_stream)),
+        WaveRun.end_ns >= min(one.start_ns for one in every) - slack_ns,
+        WaveRun.start_ns <= max(one.end_ns for one in every) + slack_ns,
     )
-    there = {Span(row.start_ns, row.end_ns, row.rate_hz): row for row in session.scalars(query)}
-    wanted = set(join([*there, *new]))
-    for span, row in there.items():
-        if span not in wanted:
-            session.delete(row)
+    known: dict[int, dict[Span, WaveRun]] = defaultdict(dict)
+    for row in session.scalars(query):
+        known[row.stream_id][Span(row.start_ns, row.end_ns, row.rate_hz)] = row
+    for stream_id, noted in by_stream.items():
+        there = known[stream_id]
+        new = join(Span(one.start_ns, one.end_ns, one.record.rate_hz) for one in noted)
+        _replace_runs(session, stream_id, there, set(join([*there, *new])))
+
+
+def _replace_runs(session: Session, stream_id: int, there: Mapping[Span, WaveRun], wanted: set[Span]) -> None:
+    """Make the rows of a stream those that are wanted: one that grew stays, with another end."""
+    free = [row for span, row in there.items() if span not in wanted]
     for span in sorted(wanted - there.keys()):
-        session.add(WaveRun(stream_id=stream_id, start_ns=span.start_ns, end_ns=span.end_ns, rate_hz=span.rate_hz))
+        if free:
+            row = free.pop()
+            row.start_ns, row.end_ns, row.rate_hz = span.start_ns, span.end_ns, span.rate_hz
+        else:
+            session.add(WaveRun(stream_id=stream_id, start_ns=span.start_ns, end_ns=span.end_ns, rate_hz=span.rate_hz))
+    for row in free:
+        session.delete(row)

@@ -18,7 +18,7 @@ PAGES = (
     "/", "/gateways", f"/gateways/{PARK}", f"/gateways/{SILENT}", f"/gateways/{PARK}/tags/t-101.level",
     "/alarms", "/alarms?state=journal", "/alarms/notifications", "/relay", f"/gateways/{SILENT}/losses",
     "/configurations", f"/gateways/{PARK}/configuration", f"/gateways/{PARK}/configuration/edit", "/templates",
-    f"/gateways/{SILENT}/quarantine", f"/gateways/{SILENT}/counts",
+    f"/gateways/{SILENT}/quarantine", f"/gateways/{SILENT}/counts", "/waveforms",
 )  # fmt: skip
 
 

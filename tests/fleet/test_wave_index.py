@@ -225,3 +225,14 @@ def test_a_packet_that_cannot_be_read_is_quarantined_alone(
         (bad,) = session.scalars(sa.select(Quarantined)).all()
         assert reason in bad.reason
         assert session.scalars(sa.select(Waveform.start_ns)).all() == [START_NS + NS]
+
+
+def test_more_samples_than_a_batch_may_bring_are_refused_unread(
+    services: Services, station: Station, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("fleet.readings.items.BATCH_COUNTS_MOST", 250)
+    station.send(record(0), record(1), record(2))
+    with services.database.reading() as session:
+        (bad,) = session.scalars(sa.select(Quarantined)).all()
+        assert bad.reason == "more than 250 samples of waveforms in one batch"
+        assert len(session.scalars(sa.select(Waveform.seq)).all()) == 2

@@ -470,3 +470,34 @@ def test_garbage_gets_an_error_and_no_more(running: Running) -> None:
     assert b"ERROR" in talk(running.port, b"\xff\xfe\x00garbage\r\n")
     assert b"ERROR" in talk(running.port, b"SLPROTO 4.0\r\nDATA\r\n", 2)
     assert b"ERROR UNEXPECTED" in talk(running.port, b"SLPROTO 4.0\r\nAUTH USERPASS a b\r\n", 2)
+
+
+# the program
+
+
+def test_the_program_is_killed_and_a_client_goes_on_with_its_next_life(services: Services, station: Station) -> None:
+    import subprocess
+    import sys
+
+    from fleet.settings import save
+    from tests.servers import wait_for_port
+
+    port = free_port()
+    save(msgspec.structs.replace(services.settings, seedlink=f"127.0.0.1:{port}", seedlink_metrics=""))
+    command = [sys.executable, "-m", "fleet.cli", "seedlink", "--data", str(services.settings.data_dir)]
+    client = Client4(port, "XX_RS001", "*:2")
+    for life in range(3):
+        program = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+        try:
+            wait_for_port(port, WITHIN_S)
+            client.start(all_data=True)
+            numbers = range(5 * life, 5 * life + 5)
+            station.send(*(record(n, samples=400, rate_hz=200.0, counts=loud(n)) for n in numbers))
+            until(lambda life=life: len(client.samples()) >= 2000 * life + 1000)
+        finally:
+            program.kill()
+            program.wait(WITHIN_S)
+            client.cut()
+    got = client.samples()
+    assert got == [value for n in range(15) for value in loud(n)][: len(got)]
+    assert len(got) >= 5000

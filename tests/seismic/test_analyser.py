@@ -96,13 +96,21 @@ def test_the_p_wave_is_told_within_half_a_second_of_the_trigger_and_again_when_i
     assert reports[-1].magnitude == full.magnitude
 
 
-def test_growth_comes_at_most_every_quarter_second_and_never_shrinks(reports) -> None:
+def test_growth_comes_at_most_every_quarter_second_or_with_a_higher_class_and_never_shrinks(reports) -> None:
     grown = [report for report in reports if report.state == "grown"]
-    assert all(later.at_ns - earlier.at_ns >= 0.25 * S for earlier, later in pairwise(grown))
+    for earlier, later in pairwise(grown):
+        assert later.at_ns - earlier.at_ns >= 0.25 * S or later.grade > earlier.grade
     for earlier, later in pairwise(reports):
         for name in ("pga_gal", "pgv_cm_s", "pgd_cm", "intensity_jma", "grade", "duration_s"):
             assert getattr(later, name) >= getattr(earlier, name)
     assert len(grown) < 100
+
+
+def test_a_higher_class_is_told_with_the_sample_that_reaches_it(reports) -> None:
+    risen = [later for earlier, later in pairwise(reports) if later.grade > earlier.grade and later.state == "grown"]
+    assert [report.grade for report in risen][-3:] == [8, 9, 10]
+    for report in risen[-3:]:
+        assert fed(RIDGECREST[: TIMES.index(report.at_ns)])[-1].grade == report.grade - 1
 
 
 def test_one_g_on_the_vertical_changes_nothing(reports) -> None:
