@@ -51,11 +51,17 @@ def load_growth() -> tuple[Growth, ...]:
     return tuple(Growth(int(sample), float(pga), float(pgv)) for sample, pga, pgv in rows)
 
 
+def find_strongest(scale: float) -> int:
+    """Return the sample that brings the intensity to what it comes to in the end."""
+    growth = load_growth()
+    return next(each.sample for each in growth if each.intensity(scale) == growth[-1].intensity(scale))
+
+
 class Seismograph:
     """Sends its batches; ``strike`` starts the recording, ``delay_s`` later and ``scale`` times as strong.
 
     ``tag`` is the station's intensity, which it observes as the recording says. Once ``peaked``, ``peak`` tells when
-    the strongest sample of the newest earthquake was taken, and when it left, in UTC.
+    the sample that brings the full intensity was taken, and when it left, in UTC.
     """
 
     def __init__(
@@ -80,7 +86,7 @@ class Seismograph:
         self._position: int | None = None
         self._growth: Iterator[Growth] = iter(())
         self._next_growth: Growth | None = None
-        self._strongest = load_growth()[-1].sample
+        self._strongest = find_strongest(scale)
         self.peaked = asyncio.Event()
         self.peak = (0, 0)
         self.is_powered = True
