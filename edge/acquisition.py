@@ -187,9 +187,12 @@ class Acquisition:
         works: dict[str, Callable[[], Awaitable[None]]] = {
             "accounts": self._watch_accounts,
             "alarms": self._watch_time,
-            "stations": self._run_stations,
             "waveforms": self._stations.keep,
-            **({"clock": self._stations.watch_clock} if self.configuration.stations else {}),
+            **(
+                {"stations": self._run_stations, "clock": self._stations.watch_clock}
+                if self.configuration.stations
+                else {}
+            ),
             **{f"collect[{collector.line.name}]": collector.run for collector in self._collectors},
             **{f"output[{name}]": output.run for name, output in self._outputs.items()},
         }

@@ -119,14 +119,19 @@ def sign_in(page: Page) -> None:
     page.wait_for_url("**/")
 
 
+def take_cookies(browser: Browser, address: str) -> list[dict[str, object]]:
+    """Sign in, and return the cookies of one who has."""
+    context = browser.new_context(base_url=address)
+    sign_in(context.new_page())
+    cookies = [dict(cookie) for cookie in context.cookies()]
+    context.close()
+    return cookies
+
+
 @pytest.fixture(scope="package")
 def pass_cookies(browser: Browser, address: str) -> list[dict[str, object]]:
     """The cookies of one who has signed in."""
-    context = browser.new_context(base_url=address)
-    sign_in(context.new_page())
-    cookies = context.cookies()
-    context.close()
-    return [dict(cookie) for cookie in cookies]
+    return take_cookies(browser, address)
 
 
 @contextmanager

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Browser, Page, expect
 
 from fleet.chains import service
 from fleet.chains.rules import read
 from fleet.commands.keys import load_key
+from tests.browser.conftest import serving, take_cookies
 from tests.browser.district import QUAKE, District
 
 RULES = """
@@ -39,6 +41,26 @@ lasts_min = 120
 title = "桥梁巡检清单"
 places = ["江津长江大桥", "鱼洞长江大桥", "石门大桥"]
 """
+
+
+@pytest.fixture(scope="module")
+def district(tmp_path_factory: pytest.TempPathFactory) -> Iterator[District]:
+    """One of its own: what is fired here raises alarms."""
+    district = District(tmp_path_factory.mktemp("chains"))
+    district.settle()
+    yield district
+    district.close()
+
+
+@pytest.fixture(scope="module")
+def address(district: District) -> Iterator[str]:
+    with serving(district) as address:
+        yield address
+
+
+@pytest.fixture(scope="module")
+def pass_cookies(browser: Browser, address: str) -> list[dict[str, object]]:
+    return take_cookies(browser, address)
 
 
 @pytest.fixture(params=["desk", "phone"])

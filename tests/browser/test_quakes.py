@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from tests.browser.conftest import DESK, PHONE, Watch, opened, serving, sign_in
+from tests.browser.conftest import DESK, PHONE, Watch, opened, serving, take_cookies
 from tests.browser.district import District
 from tests.browser.quakes import STATIONS, Shaken
 
@@ -29,11 +29,7 @@ def address(shaken: Shaken) -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def pass_cookies(browser: Browser, address: str) -> list[dict[str, object]]:
-    context = browser.new_context(base_url=address)
-    sign_in(context.new_page())
-    cookies = [dict(cookie) for cookie in context.cookies()]
-    context.close()
-    return cookies
+    return take_cookies(browser, address)
 
 
 def test_an_earthquake_comes_grows_and_brings_its_waveforms_without_a_reload(shaken: Shaken, desk: Page) -> None:

@@ -45,7 +45,7 @@ def test_a_short_demo_loses_and_duplicates_nothing(tmp_path):
     assert demo.returncode == 0, err
     figures = json.loads(out.splitlines()[-1])
     assert figures["gateways"] == 4
-    assert figures["tags"] == 165
+    assert figures["tags"] >= 169, "besides those of the seismic stations, which settle first"
     assert figures["samples_acquired"] == figures["samples_committed"] == figures["samples_relayed"]
     assert figures["samples_acquired"] > 12 * 800
     assert figures["records_lost"] == 0
