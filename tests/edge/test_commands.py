@@ -226,9 +226,7 @@ async def test_agent_that_ends_in_the_middle_never_repeats_the_deed_and_says_tha
     gateway.deed = None
     gateway.commander.take(command())
     running = asyncio.create_task(gateway.commander.run())
-    await asyncio.sleep(0)
-    for _ in range(20):
-        await asyncio.sleep(0)
+    await pause()
     running.cancel()
     assert (gateway.done, gateway.answers) == ([], [("c1", INTERRUPTED)])
     gateway.restart()
@@ -249,8 +247,8 @@ async def running(gateway: Gateway, *commands: Command) -> AsyncIterator[None]:
 
 
 async def pause() -> None:
-    for _ in range(20):
-        await asyncio.sleep(0)
+    """The ledger is written in a thread."""
+    await asyncio.sleep(0.1)
 
 
 async def test_long_command_does_not_keep_those_behind_it_waiting(gateway: Gateway) -> None:
@@ -323,8 +321,8 @@ async def test_flood_of_commands_is_dropped_beyond_a_bound(gateway: Gateway) -> 
     for number in range(WAITING_MOST + 5):
         gateway.commander.take(command(f"c{number}"))
     running = asyncio.create_task(gateway.commander.run())
-    for _ in range(WAITING_MOST * 10):
-        await asyncio.sleep(0)
+    await pause()
+    await pause()
     running.cancel()
     assert len(gateway.answers) == WAITING_MOST
 
@@ -407,11 +405,9 @@ async def test_command_that_cannot_be_remembered_does_not_end_the_task(gateway: 
     monkeypatch.setattr("provisioning.document.os.fsync", full)
     gateway.commander.take(command())
     running = asyncio.create_task(gateway.commander.run())
-    for _ in range(20):
-        await asyncio.sleep(0)
+    await pause()
     monkeypatch.undo()
     gateway.commander.take(command("c2"))
-    for _ in range(20):
-        await asyncio.sleep(0)
+    await pause()
     running.cancel()
     assert gateway.answers == [("c2", DONE)]
