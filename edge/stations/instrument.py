@@ -20,8 +20,9 @@ SLEW_NS = 20_000_000
 """By how much, a second at most, an own clock is shifted against ours: less than samples jitter."""
 SET_NS = 60_000_000_000
 """Beyond that one of the clocks has been set."""
-QUIET_TICKS = 3
-"""Ticks without a sample after which the instrument has fallen silent."""
+QUIET_TICKS, QUIET_TICKS_OWN = 3, 30
+"""Ticks without a sample after which the instrument has fallen silent: one with a clock of its own sends records, which
+take their time to fill."""
 BAD = int(Quality.BAD)
 
 
@@ -75,7 +76,7 @@ class Instrument:
         return self._analyser.take(at_ns, self.motion)
 
     def _read_clock(self, mono_ns: int, own: TimeQuality) -> int:
-        """Say when a sample was taken, by the instrument's own clock."""
+        """Say when a sample was taken, by the instrument's own clock: never later than it came, whatever that says."""
         if own is not self._own:
             self._own = own
             self.packets += self._packetiser.tell(own)
@@ -83,7 +84,7 @@ class Instrument:
             return mono_ns
         if self._offset_ns is None:
             self._offset_ns = own.offset_ns
-        return mono_ns + own.offset_ns - self._offset_ns
+        return min(mono_ns, mono_ns + own.offset_ns - self._offset_ns)
 
     def wall_at(self, at_ns: int) -> int | None:
         """Give UTC by the instrument's own clock; None if it has none."""
@@ -94,7 +95,7 @@ class Instrument:
         """Say when the first sample of a packet was taken, on the monotonic clock."""
         if packet.start_ns is None or self._own is None or self._offset_ns is None:
             return packet.mono_ns
-        return packet.start_ns - self._offset_ns
+        return min(packet.mono_ns, packet.start_ns - self._offset_ns)
 
     @staticmethod
     def _count(value: Value, sensitivity: float) -> int | None:
@@ -110,7 +111,7 @@ class Instrument:
         self._follow(clock.offset_ns)
         self._quiet_ticks = 0 if self._has_heard else self._quiet_ticks + 1
         self._has_heard = False
-        if self._quiet_ticks < QUIET_TICKS:
+        if self._quiet_ticks < (QUIET_TICKS if self._own is None else QUIET_TICKS_OWN):
             return None
         self.missing = self.missing or int(Quality.BAD_TIMEOUT)
         self.packets += self._packetiser.flush()

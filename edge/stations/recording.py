@@ -25,7 +25,7 @@ class Recording:
         self._post_ns = post_ns
         self._keep_ns = pre_ns + hold_ns + LATE_NS
         self._is_continuous = is_continuous
-        self._until_ns = 0
+        self._until_ns = -NEVER
         """What begins before this is of a quake; `NEVER` while one runs."""
         self._waiting: deque[Packet] = deque()
 
@@ -51,10 +51,9 @@ class Recording:
             return _of_event(packet)
         if self._is_continuous:
             return packet
-        oldest_ns = _end_ns(packet) - self._keep_ns
-        waiting = self._waiting
+        waiting, newest_ns = self._waiting, _end_ns(packet)
         waiting.append(packet)
-        while _end_ns(waiting[0]) <= oldest_ns:
+        while abs(newest_ns - _end_ns(waiting[0])) >= self._keep_ns:  # an instrument's own clock may go back, too
             waiting.popleft()
         return None
 

@@ -77,3 +77,10 @@ def test_memory_is_bounded_by_the_time_before() -> None:
     one = recording(pre_s=5, hold_s=3)
     feed(one, range(1000))
     assert len(one._waiting) <= 12
+
+
+def test_time_that_goes_far_back_or_ahead_fills_no_memory_and_is_no_quake() -> None:
+    one = recording()
+    for seconds in (range(100), range(-(10**9), 100 - 10**9), range(10**9, 10**9 + 100), range(100, 200)):
+        assert feed(one, seconds) == []
+        assert len(one._waiting) <= 10
