@@ -51,7 +51,7 @@ class Running:
         self.below: list[tuple[Levels, int]] = []
         """Of the stations that stand above this one, and which component they compare."""
         structure = settings.structure
-        self.levels = None if structure is None else Levels(settings.rate_hz, structure.settings)
+        self.levels = None if structure is None else Levels(settings.rate_hz, structure)
         """How it moves against the level below."""
 
     @property

@@ -10,7 +10,7 @@ from msgspec import Meta
 
 from edge.names import Name, TagName
 from seismic.report import Component, Quantity
-from seismic.settings import AnalyserSettings, TriggerSettings
+from seismic.settings import AnalyserSettings
 from seismic.structure import StructureSettings
 
 Unit = Literal["m/s2", "g", "gal", "m/s"]
@@ -56,16 +56,6 @@ class ChannelEntry(msgspec.Struct, frozen=True, kw_only=True):
         return "acceleration" if self.unit in ACCELERATIONS else "velocity"
 
 
-class AnalyserEntry(AnalyserSettings, frozen=True, kw_only=True):
-    """[station.analyser]: when a station triggers, and how its samples are judged."""
-
-    trigger: Annotated[TriggerSettings, Meta(description="when motion is taken for a quake")] = TriggerSettings()
-    full_scale_m_s2: Annotated[
-        Annotated[float, Meta(gt=0, le=1000)] | None,
-        Meta(description="where the instrument clips; told by flat tops only if not given"),
-    ] = None
-
-
 class CoincidenceEntry(msgspec.Struct, frozen=True, kw_only=True):
     """[station.coincidence]: a quake here counts once another station of this gateway has triggered, too."""
 
@@ -75,7 +65,7 @@ class CoincidenceEntry(msgspec.Struct, frozen=True, kw_only=True):
     ] = 3.0
 
 
-class StructureEntry(msgspec.Struct, frozen=True, kw_only=True):
+class StructureEntry(StructureSettings, frozen=True, kw_only=True):
     """[station.structure]: this station is an upper level of a building or bridge, the other one a lower level.
 
     What is compared is one horizontal acceleration of both.
@@ -85,20 +75,6 @@ class StructureEntry(msgspec.Struct, frozen=True, kw_only=True):
     component: Annotated[
         str, Meta(description="code of the channel that is compared; the first horizontal one if empty")
     ] = ""
-    reference_hz: Annotated[
-        float, Meta(gt=0.05, le=10, description="frequency of the fundamental mode when the structure was sound")
-    ]
-    width: Annotated[
-        float, Meta(gt=0.05, le=0.5, description="share of the reference on each side in which the mode is looked for")
-    ] = 0.3
-    window_periods: Annotated[
-        float, Meta(ge=20, le=1000, description="periods of the mode that one look at its frequency takes")
-    ] = 60.0
-
-    @property
-    def settings(self) -> StructureSettings:
-        """What is known of the structure."""
-        return StructureSettings(reference_hz=self.reference_hz, width=self.width, window_periods=self.window_periods)
 
 
 class StationEntry(msgspec.Struct, frozen=True, kw_only=True):
