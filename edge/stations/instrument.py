@@ -6,12 +6,17 @@ and says UTC by that clock: then the monotonic time is the one at which this mac
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
+import msgspec
+
 from drivers.base import Scan
 from edge.stations.settings import Channel, Station
 from seismic.analyser import Analyser
 from seismic.packet import Channel as Stream
 from seismic.packet import Packet, Packetiser, TimeQuality
 from seismic.report import Level, Report
+from seismic.settings import AnalyserSettings
 from wire.sample import Quality, Value
 
 COUNTS_MOST = 2**31 - 1
@@ -42,15 +47,15 @@ class Instrument:
         self._columns = [(one.column, one.sensitivity) for one in settings.channels]
         self._analysed = [(place, settings.channels[place]) for place in settings.analysed]
         self._factors = [(place, one.column, one.factor) for place, one in self._analysed]
-        full_scale = settings.analyser.full_scale_m_s2
-        streams = [Stream(one.stream, _clips_at(one, full_scale)) for one in settings.channels]
+        analyser = _with_full_scale(settings.analyser, [one for _, one in self._analysed])
+        streams = [Stream(one.stream, _clips_at(one, analyser.full_scale_m_s2)) for one in settings.channels]
         self._packetiser = Packetiser(streams, settings.rate_hz)
         self._packetiser.tell(clock)
         self._own: TimeQuality | None = None
         """The instrument's own clock, by the newest scan."""
         self._offset_ns = clock.offset_ns
         """UTC by the own clock less monotonic."""
-        self._analyser = Analyser(settings.rate_hz, [one.component for _, one in self._analysed], settings.analyser)
+        self._analyser = Analyser(settings.rate_hz, [one.component for _, one in self._analysed], analyser)
         self._has_heard = False
         self._quiet_ticks = 0
 
@@ -133,6 +138,14 @@ class Instrument:
     def level(self) -> Level:
         """How things stand at the newest sample."""
         return self._analyser.level()
+
+
+def _with_full_scale(analyser: AnalyserSettings, channels: Iterable[Channel]) -> AnalyserSettings:
+    """Where its configuration does not say it, the analyser hears from the profile where the instrument clips."""
+    ends = [one.clips_at / one.sensitivity * one.factor for one in channels if one.clips_at is not None]
+    if analyser.full_scale_m_s2 is not None or not ends:
+        return analyser
+    return msgspec.structs.replace(analyser, full_scale_m_s2=min(ends))
 
 
 def _clips_at(channel: Channel, full_scale_m_s2: float | None) -> int | None:

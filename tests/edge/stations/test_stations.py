@@ -11,6 +11,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from drivers.base import Scan
@@ -283,6 +284,21 @@ async def test_short_gap_in_mid_event_is_a_gap_in_the_packets_and_one_quake(fold
     assert not set(range(4000, 4200)) & samples.keys()
     behind = [record for record in found if round((record.mono_ns - Clocks().now_ns) / STEP_NS) - 1 == 4200]
     assert [record.flags & WaveFlag.GAP_BEFORE for record in behind] == [WaveFlag.GAP_BEFORE]
+
+
+async def test_instrument_that_clips_where_its_profile_says_is_no_failure(folder: Path) -> None:
+    most = 100_000  # counts, 0.1 g: for a third of a second at a time
+    running = configuration(station())
+    (settings,) = running.stations
+    channels = tuple(msgspec.structs.replace(one, clips_at=most) for one in settings.channels)
+    running = msgspec.structs.replace(running, stations=(msgspec.structs.replace(settings, channels=channels),))
+    async with start(folder, running) as site:
+        for counts in ridgecrest():
+            await site.sample([max(-most, min(most, count)) for count in counts])
+    last = quakes(folder)[-1]
+    assert last.quality == Quality.UNCERTAIN_RANGE
+    assert last.reason == "HNE clipped; HNN clipped; HNZ clipped; the agent was stopped"
+    assert last.pga_gal < 190, "the vector of three that are cut off at 98 gal, filtered"
 
 
 async def test_dead_component_makes_the_quake_uncertain_and_the_alarm_none_the_less(folder: Path) -> None:
