@@ -135,16 +135,20 @@ class Stations:
         """Say what is known of a station now, and of those that waited for it: their scans first, then the records."""
         if report is not None:
             one.watch.take(report, self._number(one, report.onset_at_ns))
-        one.watch.decide(self._partner(one), at_ns)
+        self._decide(one, at_ns)
         yield from self._show(one, at_ns)
         self._keep(one)
         if report is None or report.state != "onset":
             return
         for other in self._waiting_for.get(one.settings.name, ()):
             if other.watch.is_triggered and other.watch.accepted is None:
-                other.watch.decide(self._partner(other), at_ns)
+                self._decide(other, at_ns)
                 yield from self._show(other, other.newest_ns)
                 self._keep(other)
+
+    def _decide(self, one: Running, at_ns: int) -> None:
+        """Ask for a verdict as of the newest sample: what happened after it, nobody knows yet."""
+        one.watch.decide(self._partner(one), at_ns if one.is_missing else one.newest_ns)
 
     def _show(self, one: Running, at_ns: int) -> Iterator[Scan]:
         """Tell the tags of a station, unless that is of a time long over: then only that there is nothing newer."""

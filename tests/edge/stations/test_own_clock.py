@@ -22,6 +22,7 @@ from tests.edge.stations.site import (
     quakes,
     quiet,
     ridgecrest,
+    slam,
     station,
 )
 from tests.edge.stations.test_stations import VI, start, waveforms
@@ -128,6 +129,33 @@ async def test_own_clock_that_jumps_for_a_moment_stops_nothing(folder: Path, yea
     assert [quake.state for quake in quakes(folder)].count("onset") == 1
     found = waveforms(folder)["CQ.YF1..HNE"]
     assert sum(record.samples for record in found) <= 51 * RATE_HZ, "of the quake and 10 s before"
+
+
+async def test_door_is_judged_by_samples_up_to_then_though_they_come_late(folder: Path) -> None:
+    both = station(1, coincidence={"station": "quake-2", "within_s": 2}), station(2)
+    async with start(folder, configuration(*both)) as site:
+        began_ns = site.clock.now_ns
+        shaken = [*quiet(29.5), *slam(), *quiet(9)]
+        for first in range(0, 4000, RATE_HZ):
+            site.clock.pass_s(1)
+            if first == 30 * RATE_HZ:  # the records of the second after the onset are held up
+                for _ in range(3):
+                    site.clock.pass_s(1)
+                    await site.tick()
+            for number in range(first, first + RATE_HZ):
+                for one in (1, 2):
+                    values = tuple(count / SENSITIVITY for count in shaken[number])
+                    clock = TimeQuality(site.clock.utc_ns - site.clock.now_ns)
+                    taken_ns = began_ns + number * STEP_NS
+                    if one == 1 or number > 30.2 * RATE_HZ:  # the other feels it a moment later
+                        site.acquisition.take(Scan(f"acc-{one}.motion", taken_ns, values, (0, 0, 0), clock))
+                    else:
+                        still = Scan(f"acc-{one}.motion", taken_ns, (number % 2 * 1e-5,) * 3, (0, 0, 0), clock)
+                        site.acquisition.take(still)
+            await site.tick()
+    told = [quake for quake in quakes(folder) if quake.station == "CQ.YF1"]
+    assert told[0].state == "onset"
+    assert not any(quake.state == "rejected" for quake in told)
 
 
 async def test_records_that_take_long_to_fill_are_no_silence(folder: Path) -> None:
