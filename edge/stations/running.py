@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+
 import msgspec
 
 from drivers.base import Scan
@@ -15,6 +17,7 @@ from seismic.report import Level, Report
 from wire.health import GroupHealth
 from wire.sample import Quality, Value, is_bad
 
+log = logging.getLogger(__name__)
 NS = 1_000_000_000
 HEARTBEAT_NS = 10 * NS
 """At least so often the tags have a value."""
@@ -24,6 +27,8 @@ LEVELS_NS = NS
 """A structure may swing on after the ground has had its peak."""
 LAG_NS = 3 * NS
 """A station whose samples are so much older than another's cannot confirm it."""
+RATE_PART = 0.02
+"""An instrument whose rate is further from what was said is not what it is taken for: all figures are wrong."""
 REST: tuple[Value, ...] = (0.0, 0.0, 0.0, 0.0, 0.0, 0, 0)
 """What the tags show while there is no quake: PGA, PGV, PGD, both intensities, grade, triggered."""
 
@@ -47,6 +52,8 @@ class Running:
         self._recording = Recording(
             int(settings.pre_s * NS), int(settings.post_s * NS), int(within_s * NS), is_continuous=settings.continuous
         )
+        self.doubt = ""
+        """Why no figure can be trusted; empty if nothing is known to be wrong."""
         self._good = self._bad = 0
         self.below: list[tuple[Levels, int]] = []
         """Of the stations that stand above this one, and which component they compare."""
@@ -96,10 +103,18 @@ class Running:
             packets = [
                 msgspec.structs.replace(packet, mono_ns=instrument.taken_at(packet)) for packet in instrument.packets
             ]
+            self._watch_rate(packets[-1].rate_hz)
             self.recorded += packets
             self.sent += filter(None, map(self._recording.put, packets))
             instrument.packets.clear()
         return report
+
+    def _watch_rate(self, rate_hz: float) -> None:
+        said_hz, before = self.settings.rate_hz, self.doubt
+        is_other = abs(rate_hz / said_hz - 1) > RATE_PART
+        self.doubt = f"{rate_hz:g} samples a second come, not {said_hz:g}" if is_other else ""
+        if bool(self.doubt) != bool(before):
+            log.warning("station %s: %s", self.settings.name, self.doubt or f"{said_hz:g} samples a second come again")
 
     def is_late(self, now_ns: int) -> bool:
         """Tell whether samples come, but too late to raise an alarm."""
@@ -156,6 +171,8 @@ class Running:
             last = quake.last
             peaks = (last.pga_gal, last.pgv_cm_s, last.pgd_cm)
             values, quality = (*peaks, last.intensity_gb, last.intensity_jma, last.grade, 1), int(last.quality)
+        if self.doubt:
+            quality = max(quality, int(Quality.UNCERTAIN_INCONSISTENT))
         values, qualities = (*values, level.noise_gal), (quality,) * len(TAGS)
         if self.levels is not None:
             parts = self.levels.show(is_quake=quake is not None)

@@ -195,13 +195,13 @@ class Stations:
             intensity_gb=report.intensity_gb,
             intensity_jma=report.intensity_jma,
             grade=report.grade,
-            quality=report.quality,
+            quality=max(report.quality, int(Quality.UNCERTAIN_INCONSISTENT)) if one.doubt else report.quality,
             pd_cm=report.pd_cm,
             tau_c_s=report.tau_c_s,
             magnitude=report.magnitude,
             magnitude_error=report.magnitude_error,
             spectrum=report.spectrum,
-            reason=report.reason,
+            reason="; ".join(filter(None, (report.reason, one.doubt))),
         )
 
     def _collect(self, one: Running) -> None:

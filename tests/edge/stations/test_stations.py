@@ -301,6 +301,19 @@ async def test_instrument_that_clips_where_its_profile_says_is_no_failure(folder
     assert last.pga_gal < 190, "the vector of three that are cut off at 98 gal, filtered"
 
 
+async def test_instrument_of_another_rate_than_was_said_makes_all_uncertain(folder: Path) -> None:
+    async with start(folder, configuration(station())) as site:
+        for index, counts in enumerate(ridgecrest()[:4500]):
+            await site.sample(counts if index % 2 else None)
+        newest = site.newest.of("quake-1.motion")
+        assert newest is not None
+        assert set(newest[1].quality) == {Quality.UNCERTAIN_INCONSISTENT}
+        assert VI in site.alarms()
+    last = quakes(folder)[-2]
+    assert last.quality == Quality.UNCERTAIN_INCONSISTENT
+    assert "50 samples a second come, not 100" in last.reason
+
+
 async def test_dead_component_makes_the_quake_uncertain_and_the_alarm_none_the_less(folder: Path) -> None:
     async with start(folder, configuration(station())) as site:
         await site.play([(east, north, 7) for east, north, _ in [*ridgecrest(), *quiet(QUIET_S)]])
