@@ -39,27 +39,41 @@ class Running:
     """
 
     def __init__(self, settings: Station, clock: TimeQuality) -> None:
-        within_s = settings.coincidence.within_s if settings.coincidence else 0.0
         self.settings = settings
         self.due_ns = 0
         self.recorded: list[Packet] = []
         """All packets, for the disk."""
         self.sent: list[Packet] = []
         """Those that are to be sent."""
-        self.watch = Watch(within_s)
+        self.watch = Watch(settings.within_s)
         self._instrument = Instrument(settings, clock)
         self._missing = self._instrument.missing
-        self._recording = Recording(
-            int(settings.pre_s * NS), int(settings.post_s * NS), int(within_s * NS), is_continuous=settings.continuous
-        )
+        self._recording = Recording(settings.span, is_continuous=settings.continuous)
         self.doubt = ""
         """Why no figure can be trusted; empty if nothing is known to be wrong."""
         self._good = self._bad = 0
         self.below: list[tuple[Levels, int]] = []
         """Of the stations that stand above this one, and which component they compare."""
-        structure = settings.structure
-        self.levels = None if structure is None else Levels(settings.rate_hz, structure)
+        self.levels = _levels_of(settings)
         """How it moves against the level below."""
+
+    def adopt(self, settings: Station) -> bool:
+        """Go on by other settings, if they leave the instrument and how it is judged as they were; tell whether.
+
+        Whoever changes what is kept or sent while the ground moves must not lose the quake: an analyser that begins in
+        the middle of it takes it for noise.
+        """
+        before = self.settings
+        if settings.of_instrument != before.of_instrument:
+            return False
+        if settings != before:
+            self.due_ns = 0
+        if (settings.structure, settings.compared) != (before.structure, before.compared):
+            self.levels = _levels_of(settings)
+        self.watch.wait(settings.within_s)
+        self._recording.change(settings.span, is_continuous=settings.continuous)
+        self.settings = settings
+        return True
 
     @property
     def newest_ns(self) -> int:
@@ -179,6 +193,10 @@ class Running:
             values += parts
             qualities += tuple(quality if part is not None else int(Quality.BAD_INPUT) for part in parts)
         return Scan(self.settings.group, at_ns, values, qualities)
+
+
+def _levels_of(settings: Station) -> Levels | None:
+    return None if settings.structure is None else Levels(settings.rate_hz, settings.structure)
 
 
 def _rest_quality(level: Level) -> int:

@@ -9,6 +9,7 @@ import msgspec
 from msgspec import Meta
 
 from edge.names import Name, TagName
+from edge.stations.recording import Span
 from seismic.report import Component, Quantity
 from seismic.settings import AnalyserSettings
 from seismic.structure import StructureSettings
@@ -18,6 +19,7 @@ Unit = Literal["m/s2", "g", "gal", "m/s"]
 ACCELERATIONS: Mapping[str, float] = {"m/s2": 1.0, "g": 9.80665, "gal": 0.01}
 """Units of acceleration, and how many m/s2 one of each is (standard gravity: CGPM 1901)."""
 
+NS = 1_000_000_000
 GROUP = "motion"
 """The group of a station's own tags."""
 
@@ -162,6 +164,21 @@ class Station(msgspec.Struct, frozen=True, kw_only=True):
     structure: StructureEntry | None
     compared: int | None
     """Which of the analysed channels is compared with the level below."""
+
+    @property
+    def within_s(self) -> float:
+        """How long it waits for another station; 0 for none."""
+        return self.coincidence.within_s if self.coincidence else 0.0
+
+    @property
+    def span(self) -> Span:
+        """What of the time around a quake is sent."""
+        return Span(int(self.pre_s * NS), int(self.post_s * NS), int(self.within_s * NS))
+
+    @property
+    def of_instrument(self) -> tuple[object, ...]:
+        """What samples mean and how they are judged."""
+        return self.code, self.source, self.rate_hz, self.channels, self.analysed, self.analyser
 
     @property
     def group(self) -> str:

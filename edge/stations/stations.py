@@ -57,13 +57,13 @@ class Stations:
         self._wake = asyncio.Event()
 
     def begin(self, stations: Iterable[Station]) -> None:
-        """Go on with these stations: those that are as they were keep all they know, others end or begin."""
+        """Go on with these stations: those whose instrument is as it was keep all they know, others end or begin."""
         before, self._all = self._all, {}
         for settings in stations:
             known = before.get(settings.name)
-            is_same = known is not None and known.settings == settings
+            goes_on = known is not None and known.adopt(settings)
             self._all[settings.name] = (
-                before.pop(settings.name) if is_same else Running(settings, self._timekeeper.quality())
+                before.pop(settings.name) if goes_on else Running(settings, self._timekeeper.quality())
             )
         for gone in before.values():
             self._finish(gone, "the configuration was changed")

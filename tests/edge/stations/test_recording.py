@@ -5,7 +5,7 @@ from __future__ import annotations
 from array import array
 from collections.abc import Iterable
 
-from edge.stations.recording import Recording
+from edge.stations.recording import Recording, Span
 from seismic.packet import Packet
 from tests.edge.readings import at
 from wire.record import WaveFlag
@@ -14,7 +14,7 @@ S = 1_000_000_000
 
 
 def recording(pre_s: int = 5, post_s: int = 4, hold_s: int = 0, *, is_continuous: bool = False) -> Recording:
-    return Recording(pre_s * S, post_s * S, hold_s * S, is_continuous=is_continuous)
+    return Recording(Span(pre_s * S, post_s * S, hold_s * S), is_continuous=is_continuous)
 
 
 def packet(second: int) -> Packet:

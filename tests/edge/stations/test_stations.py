@@ -353,10 +353,51 @@ async def test_configuration_that_leaves_a_station_as_it_is_does_not_interrupt_a
     assert sorted(samples) == list(range(min(samples), max(samples) + 1))
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"pre_s": 11},
+        {"post_s": 3, "keep_days": 1},
+        {"continuous": True},
+        {"coincidence": {}},
+        {"coincidence": {"station": "quake-2", "within_s": 9}},
+        {"structure": {"lower": "quake-2", "reference_hz": 0.5}},
+    ],
+    ids=str,
+)
+async def test_configuration_that_changes_what_is_kept_sent_or_waited_for_loses_no_quake(
+    folder: Path, change: dict[str, Any]
+) -> None:
+    """It comes between the P wave and what shakes: an analyser that began there would take that for noise."""
+    both = station(1, coincidence={"station": "quake-2", "within_s": 5}), station(2)
+    async with start(folder, configuration(*both)) as site:
+        await site.play(ridgecrest()[:2400], ridgecrest()[:2400])
+        assert not site.alarms()
+        changed = station(1, **{"coincidence": both[0]["coincidence"], **change}), station(2)
+        site.begin(configuration(*changed), dict(site.acquisition.remembered()))
+        await site.play(ridgecrest()[2400:4500], ridgecrest()[2400:4500])
+        assert VI in site.alarms()
+        assert site.is_siren_on
+    told = [record.state for record in quakes(folder) if record.station == "CQ.YF1"]
+    assert (told.count("onset"), told.count("closed"), told.count("rejected")) == (1, 1, 0)
+    samples = sent(waveforms(folder)["CQ.YF1..HNN"])
+    assert sorted(samples) == list(range(min(samples), max(samples) + 1))
+
+
+async def test_quake_that_waits_for_another_counts_once_it_is_not_to_wait_any_more(folder: Path) -> None:
+    both = station(1, coincidence={"station": "quake-2", "within_s": 60}), station(2)
+    async with start(folder, configuration(*both)) as site:
+        await site.play(ridgecrest()[:4500], quiet(45))
+        assert not site.alarms()
+        site.begin(configuration(station(1), station(2)), dict(site.acquisition.remembered()))
+        await site.play(ridgecrest()[4500:4510], quiet(0.1))
+        assert VI in site.alarms()
+
+
 async def test_configuration_that_changes_a_station_closes_its_quake_and_holds_the_alarm(folder: Path) -> None:
     async with start(folder, configuration(station())) as site:
         await site.play(ridgecrest()[:4500])
-        site.begin(configuration(station(post_s=3)), dict(site.acquisition.remembered()))
+        site.begin(configuration(station(analyser={"settle_s": 6})), dict(site.acquisition.remembered()))
         await site.play(ridgecrest()[4500:4800])
         assert VI in site.alarms()
     told = quakes(folder)
