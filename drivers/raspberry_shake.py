@@ -24,7 +24,7 @@ from drivers.framing.splitter import NO, WAIT, Splitter
 from drivers.stream import listen
 from drivers.timeline import Timeline
 from drivers.transport import LineSettings, Transport, open_line
-from wire.sample import Quality
+from wire.sample import Quality, Value
 
 HEAD = b"{'"
 OCTETS_MOST = 4096
@@ -54,7 +54,8 @@ class Shake(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
 
 class Channel(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Which channel: value = counts * scale + offset. A group of several gets a scan when all of a time have come.
+    """Which channel: value = counts * scale + offset. A group of several gets a scan when all of a time have come, or a
+    later time begins.
 
     The scale is one over the sensitivity in the station's metadata (stationview.raspberryshake.org): nominally
     3.845e5 counts in m/s2 for the accelerometers EN?, 3.6e8 to 4e8 in m/s for the geophones EH?.
@@ -115,7 +116,8 @@ class Order:
 class Assembly:
     """A group ready to be filled: gathers the packets of its channels that begin at one time.
 
-    ``faults`` counts times of which not all channels came.
+    What lacks when a later time begins is a bad value beside the others. ``faults`` counts times of which not all
+    channels came, and packets of a time that is over.
     """
 
     def __init__(self, group: Group, period_ns: int, timeline: Timeline) -> None:
@@ -129,38 +131,45 @@ class Assembly:
         self._period_ns = period_ns
         self._timeline = timeline
         self._gathered: dict[str, Packet] = {}
-        self._last_ns = 0
+        self._given_ns = self._came_ns = self._last_ns = 0
 
     def scans(self, packet: Packet, mono_ns: int) -> list[Scan]:
         """Take a packet of one channel, return the scans that it completes."""
         if packet.channel not in self.channels:
             return []
+        if self._is_over(packet):
+            self.faults += 1
+            return []
+        scans: list[Scan] = []
         if any(not self._are_together(packet, other) for other in self._gathered.values()):
             self.faults += 1
-            self._gathered.clear()
-        self._gathered[packet.channel] = packet
-        if len(self._gathered) < len(set(self.channels)):
-            return []
-        columns = [self._gathered[channel].counts for channel in self.channels]
-        self._gathered.clear()
-        stamps = self._stamps(packet, mono_ns)
-        return [self._scan(stamp, counts) for stamp, counts in zip(stamps, zip(*columns, strict=True), strict=True)]
+            scans += self._complete()
+            if self._is_over(packet):
+                return scans
+        self._gathered[packet.channel], self._came_ns = packet, mono_ns
+        return scans if len(self._gathered) < len(set(self.channels)) else [*scans, *self._complete()]
+
+    def _is_over(self, packet: Packet) -> bool:
+        """Tell whether a packet is of a time that was given out: it came too late to stand beside the others."""
+        early_ns = self._given_ns - packet.start_ns
+        return self._given_ns != 0 and -self._period_ns // 2 <= early_ns < STEP_NS
+
+    def _complete(self) -> Iterator[Scan]:
+        """Yield the scans of what was gathered, with what lacks."""
+        packets, self._gathered = self._gathered, {}
+        first = next(iter(packets.values()))
+        self._given_ns = first.start_ns
+        for number, stamp in enumerate(self._stamps(first, self._came_ns)):
+            found = (packets.get(channel) for channel in self.channels)
+            yield self._scan(stamp, [None if each is None else each.counts[number] for each in found])
 
     def _are_together(self, one: Packet, other: Packet) -> bool:
         is_same_time = abs(one.start_ns - other.start_ns) <= self._period_ns // 2
         return is_same_time and len(one.counts) == len(other.counts) and one.channel != other.channel
 
-    def _scan(self, mono_ns: int, counts: tuple[int, ...]) -> Scan:
-        judged = [convert(count) for convert, count in zip(self._converts, counts, strict=True)]
-        return Scan(
-            self._name,
-            mono_ns,
-            tuple(value for value, _ in judged),
-            tuple(
-                int(Quality.UNCERTAIN_RANGE) if abs(count) >= CLIPPED else quality
-                for count, (_, quality) in zip(counts, judged, strict=True)
-            ),
-        )
+    def _scan(self, mono_ns: int, counts: Sequence[int | None]) -> Scan:
+        judged = [_judge(count, convert) for convert, count in zip(self._converts, counts, strict=True)]
+        return Scan(self._name, mono_ns, tuple(value for value, _ in judged), tuple(quality for _, quality in judged))
 
     def _stamps(self, packet: Packet, mono_ns: int) -> Iterator[int]:
         """Date the samples of a packet, a period apart and never backwards."""
@@ -232,6 +241,13 @@ class Driver:
                 for assembly in self._assemblies:
                     for scan in assembly.scans(packet, frame.mono_ns):
                         yield scan
+
+
+def _judge(count: int | None, convert: bits.Convert) -> tuple[Value, int]:
+    if count is None:
+        return None, int(Quality.BAD_FRAME)
+    value, quality = convert(count)
+    return value, int(Quality.UNCERTAIN_RANGE) if abs(count) >= CLIPPED else quality
 
 
 def _period_ns(groups: Sequence[Group]) -> int:

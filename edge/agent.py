@@ -211,6 +211,8 @@ class Agent:
                 if self._acquisition is not None:
                     await self._acquisition.leave(None)
                 await self._stations.close()
+                await self._commander.close()
+                await self._mandates.close()
                 self._store.put_audit("stopped", "asked to stop")
                 await self._store.commit()
                 await self._send_rest()

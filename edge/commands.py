@@ -2,7 +2,8 @@
 
 A command whose signature is not the fleet's, that is another gateway's, or that has expired, is ignored: captured
 octets sent again do nothing and say next to nothing. What is taken is remembered on disk before anything is done, so
-that it is done at most once, and answered by an event in lane A, which is the truth of what was done.
+that it is done at most once, and answered by an event in lane A, which is the truth of what was done. What is urgent
+is done first and remembered then. The disk is asked in a thread: a slow one holds up neither alarms nor outputs.
 """
 
 from __future__ import annotations
@@ -10,7 +11,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
-from collections.abc import Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
 
 import msgspec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
@@ -28,6 +31,7 @@ from wire.errors import DecodeError
 from wire.record import AuditRecord
 
 log = logging.getLogger(__name__)
+T = TypeVar("T")
 
 WAITING_MOST = 16
 """Commands that wait for their turn; more are dropped, and the fleet sends them again."""
@@ -64,7 +68,7 @@ def why_refused(order: Order, now_ns: int | None, handlers: Mapping[str, Handler
 
 
 class Commander:
-    """Hand commands to `take`, and run `run` as a task."""
+    """Hand commands to `take`, run `run` as a task, and `close` at the end."""
 
     def __init__(
         self,
@@ -78,12 +82,15 @@ class Commander:
         self._gateway = gateway
         self._key = key
         self._ledger = ledger
+        self._disk = ThreadPoolExecutor(1, "commands")
         self._store = store
         self._clock = clock
         self._handlers = handlers
         self._waiting: asyncio.Queue[Command] = asyncio.Queue(WAITING_MOST)
         self._urgent: asyncio.Queue[Command] = asyncio.Queue(WAITING_MOST)
         self._tasks: set[asyncio.Task[None]] = set()
+        self._doing: set[str] = set()
+        """Commands that are being carried out, whether the disk knows of them yet or not."""
         self._broken: asyncio.Future[None] | None = None
         self._told_at = -math.inf
         self.ignored: dict[str, int] = {}
@@ -116,16 +123,25 @@ class Commander:
     async def run(self) -> None:
         """Carry out commands one after the other, until cancelled. What is urgent waits only for its like, and nothing
         waits for what is long."""
-        for taken in self._ledger.unanswered:
-            detail = f"{taken.name} of {taken.author}: the agent ended meanwhile"
-            await self._answer(taken.id, INTERRUPTED, detail)
         self._broken = asyncio.get_running_loop().create_future()
         try:
+            self._begin(self._answer_left(), "commands[left]")
             for name, queue in (("urgent", self._urgent), ("others", self._waiting)):
                 self._begin(self._serve(queue), f"commands[{name}]")
             await self._broken
         finally:
             await end(*self._tasks)
+            self._doing.clear()
+
+    async def close(self) -> None:
+        """Wait until the ledger has all that was to be remembered."""
+        await asyncio.to_thread(self._disk.shutdown)
+
+    async def _answer_left(self) -> None:
+        """Answer what the agent was in the middle of when it ended."""
+        for taken in self._ledger.unanswered:
+            detail = f"{taken.name} of {taken.author}: the agent ended meanwhile"
+            await self._answer(taken.id, INTERRUPTED, detail)
 
     def _begin(self, work: Coroutine[None, None, None], name: str) -> None:
         """Do something beside the rest. No task group: that cancels once, and a driver may take no notice."""
@@ -155,36 +171,65 @@ class Commander:
         now_ns = self._clock.wall_at(self._clock.mono_ns())
         if reason := why_ignored(order, self._gateway, now_ns, self._ledger.floor_ns):
             self._ignore(reason)
-        elif not self._ledger.knows(order.id) and self._remember(order, now_ns):
-            handler = self._handlers.get(order.name)
-            if handler is not None and handler.is_long and self._broken is not None:
-                self._begin(self._conclude(order, now_ns), f"command[{order.id}]")
-            else:
-                await self._conclude(order, now_ns)
+        elif not self._ledger.knows(order.id) and order.id not in self._doing:
+            self._doing.add(order.id)
+            try:
+                await self._do(order, now_ns)
+            except BaseException:
+                self._doing.discard(order.id)
+                raise
 
-    def _remember(self, order: Order, now_ns: int | None) -> bool:
-        """Remember a command before anything is done; tell whether it is to be done. Raises DocumentError.
-
-        What is urgent is done though the disk is full or broken: it is done anew when it comes anew, until it expires.
-        """
+    async def _do(self, order: Order, now_ns: int | None) -> None:
         handler = self._handlers.get(order.name)
-        is_urgent = handler is not None and handler.is_urgent
-        try:
+        if handler is not None and handler.is_urgent:
+            outcome = await self._act(order, now_ns)
+            await self._beside(self._remember_late(order, now_ns, outcome), order)
+        elif not await self._remember(order, now_ns):
+            self._ignore("too many")
+            self._doing.discard(order.id)
+        elif handler is not None and handler.is_long:
+            await self._beside(self._conclude(order, now_ns), order)
+        else:
+            await self._conclude(order, now_ns)
+
+    async def _beside(self, work: Coroutine[None, None, None], order: Order) -> None:
+        """Do the rest of a command while others have their turn, if `run` runs."""
+        if self._broken is None:
+            await work
+        else:
+            self._begin(work, f"command[{order.id}]")
+
+    async def _on_disk(self, work: Callable[..., T], *arguments: object) -> T:
+        """Ask the ledger, in its thread; to the end even when the caller is cancelled."""
+        return await asyncio.shield(asyncio.get_running_loop().run_in_executor(self._disk, work, *arguments))
+
+    async def _remember(self, order: Order, now_ns: int | None) -> bool:
+        """Remember a command; tell whether there was room. Raises DocumentError."""
+
+        def remember() -> bool:
             if now_ns is not None:
                 self._ledger.forget(now_ns)
             if self._ledger.is_full:
-                if not is_urgent:
-                    self._ignore("too many")
-                return is_urgent
+                return False
             self._ledger.take(order)
+            return True
+
+        return await self._on_disk(remember)
+
+    async def _remember_late(self, order: Order, now_ns: int | None, outcome: tuple[str, str]) -> None:
+        """Remember and answer what was done. If that fails it is done anew when it comes anew, until it expires."""
+        try:
+            await self._remember(order, now_ns)
         except DocumentError as error:
-            if not is_urgent:
-                raise
-            log.error("a command is carried out though it cannot be remembered: %s", error)
-        return True
+            log.error("a command was carried out though it cannot be remembered: %s", error)
+        await self._finish(order, outcome)
 
     async def _conclude(self, order: Order, now_ns: int | None) -> None:
-        await self._answer(order.id, *await self._act(order, now_ns))
+        await self._finish(order, await self._act(order, now_ns))
+
+    async def _finish(self, order: Order, outcome: tuple[str, str]) -> None:
+        await self._answer(order.id, *outcome)
+        self._doing.discard(order.id)
 
     def _read(self, command: Command) -> Order | None:
         if self._key is None:
@@ -224,7 +269,7 @@ class Commander:
         self._store.put_event(AuditRecord(mono, self._clock.wall_at(mono), event, detail[:DETAIL_MOST], command_id))
         if await self._store.commit():
             try:
-                self._ledger.note_answer(command_id)
+                await self._on_disk(self._ledger.note_answer, command_id)
             except DocumentError as error:
                 log.error("that command %s was answered cannot be remembered: %s", command_id, error)
 

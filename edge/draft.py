@@ -11,7 +11,8 @@ from edge.mistakes import Mistakes
 from edge.output_settings import OutputEntry
 from edge.places import Place
 from edge.settings import Check, Component, DerivedEntry, Device, Report, ScanGroup
-from edge.stations.settings import AnalyserEntry, ChannelEntry, CoincidenceEntry, StationEntry, StructureEntry
+from edge.stations.settings import ChannelEntry, CoincidenceEntry, StationEntry, StructureEntry
+from seismic.settings import AnalyserSettings
 from wire.twin import TagInfo
 
 
@@ -47,7 +48,7 @@ class StationDraft(msgspec.Struct, kw_only=True, eq=False):
     place: Place
     entry: StationEntry
     channels: list[tuple[Place, ChannelEntry]]
-    analyser: AnalyserEntry | None
+    analyser: AnalyserSettings | None
     coincidence: CoincidenceEntry | None
     structure: StructureEntry | None
     rate_hz: float = 0.0

@@ -27,7 +27,7 @@ class Handler(msgspec.Struct, frozen=True):
 
     It raises OSError, ValueError or RuntimeError where that could not be done, OperationError where it is refused.
     What ``is_long`` does not keep the commands behind it waiting: somebody may acknowledge an alarm meanwhile.
-    ``is_urgent``: it is carried out even if it cannot be remembered, for doing it twice is as doing it once.
+    ``is_urgent``: it is carried out before it is remembered, even if it cannot be: doing it twice is as doing it once.
     """
 
     arguments: type[msgspec.Struct]

@@ -25,8 +25,8 @@ from edge.mistakes import example
 from edge.output_settings import OutputEntry
 from edge.release import RELEASE
 from edge.settings import BusEntry, Check, Component, DerivedEntry, DeviceEntry, GroupEntry, MeasuredEntry, Report
-from edge.stations.settings import AnalyserEntry, ChannelEntry, CoincidenceEntry, StationEntry, StructureEntry
-from seismic.settings import TriggerSettings
+from edge.stations.settings import ChannelEntry, CoincidenceEntry, StationEntry, StructureEntry
+from seismic.settings import AnalyserSettings, TriggerSettings
 from wire.schema import format_schema, keep
 
 Model = type[msgspec.Struct]
@@ -48,7 +48,7 @@ FLEET_MODELS: Mapping[str, Model] = {
     "[[device.derived]]": DerivedEntry,
     "[[station]]": StationEntry,
     "[[station.channels]]": ChannelEntry,
-    "[station.analyser]": AnalyserEntry,
+    "[station.analyser]": AnalyserSettings,
     "[station.analyser.trigger]": TriggerSettings,
     "[station.coincidence]": CoincidenceEntry,
     "[station.structure]": StructureEntry,
@@ -140,7 +140,7 @@ def device_table(driver: DriverKind, *, has_profile: bool) -> dict[str, Any]:
 def _station() -> dict[str, Any]:
     """Make the schema of a [[station]], whose parts are tables of their own."""
     table = _table(StationEntry)
-    analyser = _table(AnalyserEntry)
+    analyser = _table(AnalyserSettings)
     analyser["properties"]["trigger"] = _table(TriggerSettings)
     table["properties"] |= {"channels": _array(_table(ChannelEntry)) | {"minItems": 1}, "analyser": analyser}
     for key, model in (("coincidence", CoincidenceEntry), ("structure", StructureEntry)):

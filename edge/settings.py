@@ -249,8 +249,9 @@ class GroupEntry(msgspec.Struct, frozen=True, kw_only=True):
 class Component(msgspec.Struct, frozen=True, kw_only=True):
     """[device.group.tag.motion]: how a tag's values stand for counts of a digitiser, and which way it is turned.
 
-    counts = value * ``sensitivity``. A [[station]] takes from here what its channel does not say itself. Codes, azimuth
-    and dip are as in SEED 2.4, appendix A and blockette 52: a positive value is a motion that way.
+    counts = value * ``sensitivity``. The channel of a [[station]] says how it stands at its site; a sensitivity other
+    than this one is refused there, and ``clips_at`` is taken from here. Codes, azimuth and dip are as in SEED 2.4,
+    appendix A and blockette 52: a positive value is a motion that way.
     """
 
     code: Annotated[

@@ -19,7 +19,7 @@ SHORT = 0.05
 """An intensity counts as told when this little is missing."""
 NS = 1_000_000_000
 
-INTENSITY = "SELECT max(intensity_gb) FROM station_quake WHERE state <> 'rejected' AND onset_ns >= ?"
+INTENSITY = "SELECT max(intensity_gb) FROM station_quake WHERE station = ? AND state <> 'rejected' AND onset_ns >= ?"
 EVENTS = "SELECT count(DISTINCT quake_id) FROM station_quake WHERE state <> 'rejected' AND onset_ns >= ?"
 SHOWN = """
 SELECT count(DISTINCT stream_id) FROM waveform JOIN wave_stream ON wave_stream.id = stream_id
@@ -43,8 +43,9 @@ async def watch(database: Path, seismograph: Seismograph, station: str, streams:
     at_ns, left_ns = seismograph.peak
     event_s = waveforms_s = None
     while (event_s is None or waveforms_s is None) and time.time_ns() < left_ns + GIVE_UP_S * NS:
-        if event_s is None and await _ask(database, INTENSITY, struck_ns) >= seismograph.peak_intensity - SHORT:
-            event_s = (time.time_ns() - left_ns) / NS
+        if event_s is None:
+            told = await _ask(database, INTENSITY, station, struck_ns)
+            event_s = (time.time_ns() - left_ns) / NS if told >= seismograph.peak_intensity - SHORT else None
         if waveforms_s is None and await _ask(database, SHOWN, station, at_ns, at_ns) == streams:
             waveforms_s = (time.time_ns() - left_ns) / NS
         await asyncio.sleep(LOOK_S)

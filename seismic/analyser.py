@@ -22,6 +22,7 @@ from seismic.trigger import Trigger
 from wire.sample import Quality
 
 RATE_LEAST_HZ, RATE_MOST_HZ = 40.0, 1000.0
+"""The least is twice the upper corner of the band of 0.1 to 10 Hz, and as much again for the filter's edge."""
 COMPONENTS_MOST = 3
 
 GAP_SAMPLES, GAP_LEAST_S = 4, 0.1

@@ -17,6 +17,8 @@ from seismic.errors import SeismicError
 from seismic.seedlink import ARGUMENTS, AUTH, LIMIT, OK, UNEXPECTED, UNSUPPORTED, Command, Hello, Selector
 
 STATIONS_MOST, SELECTORS_MOST = 1000, 100
+ALL_SELECTORS_MOST = 5000
+"""Of all stations together: what one connection takes of memory is a megabyte or two."""
 FAILURES_MOST = 5
 """Wrong passwords on one connection, before it is closed."""
 
@@ -107,6 +109,7 @@ class Session:
         self._is_batch = False
         self._is_fetch = False
         self._failures = 0
+        self._selected = 0
         self.version = 3
         self.agent = ""
         self.is_streaming = False
@@ -234,6 +237,9 @@ class Session:
         current = self._current()
         if len(current.selectors) + len(selectors) > SELECTORS_MOST:
             raise _RefusalError(LIMIT, f"more than {SELECTORS_MOST} selectors")
+        self._selected += len(selectors)
+        if self._selected > ALL_SELECTORS_MOST:
+            raise _RefusalError(LIMIT, f"more than {ALL_SELECTORS_MOST} selectors of all stations")
         self._change(selectors=current.selectors + selectors)
         return self._ok()
 

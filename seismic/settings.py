@@ -1,4 +1,4 @@
-"""What a station can set of its analyser. Units are in the names; a table ``[station.analyser]`` of a configuration."""
+"""What a station can set of its analyser. Units are in the names."""
 
 from __future__ import annotations
 
@@ -22,14 +22,21 @@ class TriggerSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
         float, Meta(gt=0, le=1000, description="rms over the short window that must be exceeded as well")
     ] = 0.4
 
+    def __post_init__(self) -> None:
+        if not self.sta_s < self.lta_s:
+            raise ValueError("sta_s must be less than lta_s: the short window is compared with the long one")
+        if not self.off_ratio < self.on_ratio:
+            raise ValueError("off_ratio must be less than on_ratio: else nothing less than off_ratio would trigger")
+
 
 class AnalyserSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """How the samples of a station are judged."""
+    """[station.analyser]: when a station triggers, and how its samples are judged."""
 
-    trigger: TriggerSettings = TriggerSettings()
+    trigger: Annotated[TriggerSettings, Meta(description="when motion is taken for a quake")] = TriggerSettings()
     settle_s: Annotated[float, Meta(ge=1, le=60, description="samples that make the first baseline")] = 5.0
     full_scale_m_s2: Annotated[
-        float | None, Meta(gt=0, le=1000, description="where the instrument clips; nothing: told by flat tops only")
+        Annotated[float, Meta(gt=0, le=1000)] | None,
+        Meta(description="where the instrument clips; told by flat tops only if not given"),
     ] = None
     dead_s: Annotated[float, Meta(ge=1, le=3600, description="a component that never moved for so long is dead")] = 30.0
     bridge_s: Annotated[float, Meta(ge=0, le=30, description="longest gap that an event and the filters outlast")] = 5.0

@@ -24,12 +24,15 @@ PEAK_OVER_MEAN = 3.0
 class StructureSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What is known of a structure. The reference frequency is that of its fundamental mode when it was sound."""
 
-    reference_hz: Annotated[float, Meta(gt=0.05, le=10, description="fundamental frequency of the sound structure")]
-    height_m: Annotated[
-        float | None, Meta(gt=0, le=1000, description="between the two levels; gives the drift as an angle")
-    ] = None
-    width: Annotated[float, Meta(gt=0.05, le=0.5, description="share of the reference looked at on each side")] = 0.3
-    window_periods: Annotated[float, Meta(ge=20, le=1000, description="periods in a window of the spectrum")] = 60.0
+    reference_hz: Annotated[
+        float, Meta(gt=0.05, le=10, description="frequency of the fundamental mode when the structure was sound")
+    ]
+    width: Annotated[
+        float, Meta(gt=0.05, le=0.5, description="share of the reference on each side in which the mode is looked for")
+    ] = 0.3
+    window_periods: Annotated[
+        float, Meta(ge=20, le=1000, description="periods of the mode that one look at its frequency takes")
+    ] = 60.0
 
 
 class Structure:
@@ -63,12 +66,6 @@ class Structure:
     def forget_peak(self) -> None:
         """Begin a new event."""
         self.peak_drift_mm = 0.0
-
-    @property
-    def drift_ratio(self) -> float | None:
-        """Largest drift over the height between the levels; None without a height."""
-        height_m = self._settings.height_m
-        return self.peak_drift_mm / 1000 / height_m if height_m else None
 
     @property
     def frequency_shift_percent(self) -> float | None:

@@ -6,12 +6,17 @@ and says UTC by that clock: then the monotonic time is the one at which this mac
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
+import msgspec
+
 from drivers.base import Scan
 from edge.stations.settings import Channel, Station
 from seismic.analyser import Analyser
 from seismic.packet import Channel as Stream
 from seismic.packet import Packet, Packetiser, TimeQuality
 from seismic.report import Level, Report
+from seismic.settings import AnalyserSettings
 from wire.sample import Quality, Value
 
 COUNTS_MOST = 2**31 - 1
@@ -20,8 +25,9 @@ SLEW_NS = 20_000_000
 """By how much, a second at most, an own clock is shifted against ours: less than samples jitter."""
 SET_NS = 60_000_000_000
 """Beyond that one of the clocks has been set."""
-QUIET_TICKS = 3
-"""Ticks without a sample after which the instrument has fallen silent."""
+QUIET_TICKS, QUIET_TICKS_OWN = 3, 30
+"""Ticks without a sample after which the instrument has fallen silent: one with a clock of its own sends records, which
+take their time to fill."""
 BAD = int(Quality.BAD)
 
 
@@ -41,15 +47,15 @@ class Instrument:
         self._columns = [(one.column, one.sensitivity) for one in settings.channels]
         self._analysed = [(place, settings.channels[place]) for place in settings.analysed]
         self._factors = [(place, one.column, one.factor) for place, one in self._analysed]
-        full_scale = settings.analyser.full_scale_m_s2
-        streams = [Stream(one.stream, _clips_at(one, full_scale)) for one in settings.channels]
+        analyser = _with_full_scale(settings.analyser, [one for _, one in self._analysed])
+        streams = [Stream(one.stream, _clips_at(one, analyser.full_scale_m_s2)) for one in settings.channels]
         self._packetiser = Packetiser(streams, settings.rate_hz)
         self._packetiser.tell(clock)
         self._own: TimeQuality | None = None
         """The instrument's own clock, by the newest scan."""
         self._offset_ns = clock.offset_ns
         """UTC by the own clock less monotonic."""
-        self._analyser = Analyser(settings.rate_hz, [one.component for _, one in self._analysed], settings.analyser)
+        self._analyser = Analyser(settings.rate_hz, [one.component for _, one in self._analysed], analyser)
         self._has_heard = False
         self._quiet_ticks = 0
 
@@ -75,7 +81,7 @@ class Instrument:
         return self._analyser.take(at_ns, self.motion)
 
     def _read_clock(self, mono_ns: int, own: TimeQuality) -> int:
-        """Say when a sample was taken, by the instrument's own clock."""
+        """Say when a sample was taken, by the instrument's own clock: never later than it came, whatever that says."""
         if own is not self._own:
             self._own = own
             self.packets += self._packetiser.tell(own)
@@ -83,7 +89,7 @@ class Instrument:
             return mono_ns
         if self._offset_ns is None:
             self._offset_ns = own.offset_ns
-        return mono_ns + own.offset_ns - self._offset_ns
+        return min(mono_ns, mono_ns + own.offset_ns - self._offset_ns)
 
     def wall_at(self, at_ns: int) -> int | None:
         """Give UTC by the instrument's own clock; None if it has none."""
@@ -94,7 +100,7 @@ class Instrument:
         """Say when the first sample of a packet was taken, on the monotonic clock."""
         if packet.start_ns is None or self._own is None or self._offset_ns is None:
             return packet.mono_ns
-        return packet.start_ns - self._offset_ns
+        return min(packet.mono_ns, packet.start_ns - self._offset_ns)
 
     @staticmethod
     def _count(value: Value, sensitivity: float) -> int | None:
@@ -110,7 +116,7 @@ class Instrument:
         self._follow(clock.offset_ns)
         self._quiet_ticks = 0 if self._has_heard else self._quiet_ticks + 1
         self._has_heard = False
-        if self._quiet_ticks < QUIET_TICKS:
+        if self._quiet_ticks < (QUIET_TICKS if self._own is None else QUIET_TICKS_OWN):
             return None
         self.missing = self.missing or int(Quality.BAD_TIMEOUT)
         self.packets += self._packetiser.flush()
@@ -132,6 +138,14 @@ class Instrument:
     def level(self) -> Level:
         """How things stand at the newest sample."""
         return self._analyser.level()
+
+
+def _with_full_scale(analyser: AnalyserSettings, channels: Iterable[Channel]) -> AnalyserSettings:
+    """Where its configuration does not say it, the analyser hears from the profile where the instrument clips."""
+    ends = [one.clips_at / one.sensitivity * one.factor for one in channels if one.clips_at is not None]
+    if analyser.full_scale_m_s2 is not None or not ends:
+        return analyser
+    return msgspec.structs.replace(analyser, full_scale_m_s2=min(ends))
 
 
 def _clips_at(channel: Channel, full_scale_m_s2: float | None) -> int | None:

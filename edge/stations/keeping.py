@@ -100,8 +100,8 @@ class Keeping:
             return
         if self._ring is None:
             self._waiting.append(packet)
-        else:
-            self._ring.put(packet)
+        elif not self._ring.put(packet):
+            self._tell("the disk takes them no more, or not fast enough")
 
     async def run(self) -> None:
         """Write about every second, and a quake at once, until cancelled."""

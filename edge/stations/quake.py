@@ -61,6 +61,10 @@ class Watch:
         """When it last triggered."""
         self._told: list[Told] = []
         self._quake: Quake | None = None
+        self.wait(within_s)
+
+    def wait(self, within_s: float) -> None:
+        """Give the partner another time from now on."""
         self._within_s = within_s
         self._within_ns = int(within_s * NS)
 

@@ -15,7 +15,6 @@ from edge.settings import Device, ScanGroup
 from edge.stations.settings import (
     ACCELERATIONS,
     GROUP,
-    AnalyserEntry,
     Channel,
     ChannelEntry,
     CoincidenceEntry,
@@ -24,8 +23,10 @@ from edge.stations.settings import (
     StructureEntry,
     tags_of,
 )
+from seismic.analyser import RATE_LEAST_HZ
 from seismic.errors import SeismicError
 from seismic.report import STEEP_DEG, Component
+from seismic.settings import AnalyserSettings
 from seismic.structure import Structure
 from wire.twin import TagInfo
 
@@ -33,8 +34,6 @@ S = TypeVar("S", bound=msgspec.Struct)
 
 COMPONENTS = (1, 3)
 """How many accelerations a vector is made of."""
-RATE_LEAST_HZ = 40.0
-"""Twice the upper corner of the band of 0.1 to 10 Hz, and as much again for the filter's edge."""
 SENSITIVITY_PART = 1e-8
 """A sensitivity that is further from the instrument's does not give back its counts, of which there are 2^24."""
 RATE_PART = 1e-3
@@ -62,7 +61,7 @@ def read_station(table: Any, place: Place, draft: Draft) -> None:
         place=place,
         entry=entry,
         channels=channels,
-        analyser=read_struct(AnalyserEntry, entry.analyser, (*place, "analyser"), draft.mistakes),
+        analyser=read_struct(AnalyserSettings, entry.analyser, (*place, "analyser"), draft.mistakes),
         coincidence=_read_part(CoincidenceEntry, "coincidence", entry.coincidence, place, draft),
         structure=_read_part(StructureEntry, "structure", entry.structure, place, draft),
     )
@@ -204,7 +203,7 @@ def _check_levels(station: StationDraft, draft: Draft) -> None:
         draft.mistakes.add(place, message, "write the code of one, or leave component out")
         return
     try:
-        Structure(station.rate_hz, station.structure.settings)
+        Structure(station.rate_hz, station.structure)
     except SeismicError as error:
         draft.mistakes.add(place, str(error), error.hint or "have the instrument give more, or correct reference_hz")
     ways = [[(one.azimuth, one.dip) for _, one in map(each.channels.__getitem__, _analysed(each))] for each in both]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+
 import msgspec
 
 from drivers.base import Scan
@@ -15,6 +17,7 @@ from seismic.report import Level, Report
 from wire.health import GroupHealth
 from wire.sample import Quality, Value, is_bad
 
+log = logging.getLogger(__name__)
 NS = 1_000_000_000
 HEARTBEAT_NS = 10 * NS
 """At least so often the tags have a value."""
@@ -24,6 +27,8 @@ LEVELS_NS = NS
 """A structure may swing on after the ground has had its peak."""
 LAG_NS = 3 * NS
 """A station whose samples are so much older than another's cannot confirm it."""
+RATE_PART = 0.02
+"""An instrument whose rate is further from what was said is not what it is taken for: all figures are wrong."""
 REST: tuple[Value, ...] = (0.0, 0.0, 0.0, 0.0, 0.0, 0, 0)
 """What the tags show while there is no quake: PGA, PGV, PGD, both intensities, grade, triggered."""
 
@@ -34,25 +39,41 @@ class Running:
     """
 
     def __init__(self, settings: Station, clock: TimeQuality) -> None:
-        within_s = settings.coincidence.within_s if settings.coincidence else 0.0
         self.settings = settings
         self.due_ns = 0
         self.recorded: list[Packet] = []
         """All packets, for the disk."""
         self.sent: list[Packet] = []
         """Those that are to be sent."""
-        self.watch = Watch(within_s)
+        self.watch = Watch(settings.within_s)
         self._instrument = Instrument(settings, clock)
         self._missing = self._instrument.missing
-        self._recording = Recording(
-            int(settings.pre_s * NS), int(settings.post_s * NS), int(within_s * NS), is_continuous=settings.continuous
-        )
+        self._recording = Recording(settings.span, is_continuous=settings.continuous)
+        self.doubt = ""
+        """Why no figure can be trusted; empty if nothing is known to be wrong."""
         self._good = self._bad = 0
         self.below: list[tuple[Levels, int]] = []
         """Of the stations that stand above this one, and which component they compare."""
-        structure = settings.structure
-        self.levels = None if structure is None else Levels(settings.rate_hz, structure.settings)
+        self.levels = _levels_of(settings)
         """How it moves against the level below."""
+
+    def adopt(self, settings: Station) -> bool:
+        """Go on by other settings, if they leave the instrument and how it is judged as they were; tell whether.
+
+        Whoever changes what is kept or sent while the ground moves must not lose the quake: an analyser that begins in
+        the middle of it takes it for noise.
+        """
+        before = self.settings
+        if settings.of_instrument != before.of_instrument:
+            return False
+        if settings != before:
+            self.due_ns = 0
+        if (settings.structure, settings.compared) != (before.structure, before.compared):
+            self.levels = _levels_of(settings)
+        self.watch.wait(settings.within_s)
+        self._recording.change(settings.span, is_continuous=settings.continuous)
+        self.settings = settings
+        return True
 
     @property
     def newest_ns(self) -> int:
@@ -96,10 +117,18 @@ class Running:
             packets = [
                 msgspec.structs.replace(packet, mono_ns=instrument.taken_at(packet)) for packet in instrument.packets
             ]
+            self._watch_rate(packets[-1].rate_hz)
             self.recorded += packets
             self.sent += filter(None, map(self._recording.put, packets))
             instrument.packets.clear()
         return report
+
+    def _watch_rate(self, rate_hz: float) -> None:
+        said_hz, before = self.settings.rate_hz, self.doubt
+        is_other = abs(rate_hz / said_hz - 1) > RATE_PART
+        self.doubt = f"{rate_hz:g} samples a second come, not {said_hz:g}" if is_other else ""
+        if bool(self.doubt) != bool(before):
+            log.warning("station %s: %s", self.settings.name, self.doubt or f"{said_hz:g} samples a second come again")
 
     def is_late(self, now_ns: int) -> bool:
         """Tell whether samples come, but too late to raise an alarm."""
@@ -156,12 +185,18 @@ class Running:
             last = quake.last
             peaks = (last.pga_gal, last.pgv_cm_s, last.pgd_cm)
             values, quality = (*peaks, last.intensity_gb, last.intensity_jma, last.grade, 1), int(last.quality)
+        if self.doubt:
+            quality = max(quality, int(Quality.UNCERTAIN_INCONSISTENT))
         values, qualities = (*values, level.noise_gal), (quality,) * len(TAGS)
         if self.levels is not None:
             parts = self.levels.show(is_quake=quake is not None)
             values += parts
             qualities += tuple(quality if part is not None else int(Quality.BAD_INPUT) for part in parts)
         return Scan(self.settings.group, at_ns, values, qualities)
+
+
+def _levels_of(settings: Station) -> Levels | None:
+    return None if settings.structure is None else Levels(settings.rate_hz, settings.structure)
 
 
 def _rest_quality(level: Level) -> int:

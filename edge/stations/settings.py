@@ -9,8 +9,9 @@ import msgspec
 from msgspec import Meta
 
 from edge.names import Name, TagName
+from edge.stations.recording import Span
 from seismic.report import Component, Quantity
-from seismic.settings import AnalyserSettings, TriggerSettings
+from seismic.settings import AnalyserSettings
 from seismic.structure import StructureSettings
 
 Unit = Literal["m/s2", "g", "gal", "m/s"]
@@ -18,6 +19,7 @@ Unit = Literal["m/s2", "g", "gal", "m/s"]
 ACCELERATIONS: Mapping[str, float] = {"m/s2": 1.0, "g": 9.80665, "gal": 0.01}
 """Units of acceleration, and how many m/s2 one of each is (standard gravity: CGPM 1901)."""
 
+NS = 1_000_000_000
 GROUP = "motion"
 """The group of a station's own tags."""
 
@@ -56,16 +58,6 @@ class ChannelEntry(msgspec.Struct, frozen=True, kw_only=True):
         return "acceleration" if self.unit in ACCELERATIONS else "velocity"
 
 
-class AnalyserEntry(AnalyserSettings, frozen=True, kw_only=True):
-    """[station.analyser]: when a station triggers, and how its samples are judged."""
-
-    trigger: Annotated[TriggerSettings, Meta(description="when motion is taken for a quake")] = TriggerSettings()
-    full_scale_m_s2: Annotated[
-        Annotated[float, Meta(gt=0, le=1000)] | None,
-        Meta(description="where the instrument clips; told by flat tops only if not given"),
-    ] = None
-
-
 class CoincidenceEntry(msgspec.Struct, frozen=True, kw_only=True):
     """[station.coincidence]: a quake here counts once another station of this gateway has triggered, too."""
 
@@ -75,7 +67,7 @@ class CoincidenceEntry(msgspec.Struct, frozen=True, kw_only=True):
     ] = 3.0
 
 
-class StructureEntry(msgspec.Struct, frozen=True, kw_only=True):
+class StructureEntry(StructureSettings, frozen=True, kw_only=True):
     """[station.structure]: this station is an upper level of a building or bridge, the other one a lower level.
 
     What is compared is one horizontal acceleration of both.
@@ -85,20 +77,6 @@ class StructureEntry(msgspec.Struct, frozen=True, kw_only=True):
     component: Annotated[
         str, Meta(description="code of the channel that is compared; the first horizontal one if empty")
     ] = ""
-    reference_hz: Annotated[
-        float, Meta(gt=0.05, le=10, description="frequency of the fundamental mode when the structure was sound")
-    ]
-    width: Annotated[
-        float, Meta(gt=0.05, le=0.5, description="share of the reference on each side in which the mode is looked for")
-    ] = 0.3
-    window_periods: Annotated[
-        float, Meta(ge=20, le=1000, description="periods of the mode that one look at its frequency takes")
-    ] = 60.0
-
-    @property
-    def settings(self) -> StructureSettings:
-        """What is known of the structure."""
-        return StructureSettings(reference_hz=self.reference_hz, width=self.width, window_periods=self.window_periods)
 
 
 class StationEntry(msgspec.Struct, frozen=True, kw_only=True):
@@ -186,6 +164,21 @@ class Station(msgspec.Struct, frozen=True, kw_only=True):
     structure: StructureEntry | None
     compared: int | None
     """Which of the analysed channels is compared with the level below."""
+
+    @property
+    def within_s(self) -> float:
+        """How long it waits for another station; 0 for none."""
+        return self.coincidence.within_s if self.coincidence else 0.0
+
+    @property
+    def span(self) -> Span:
+        """What of the time around a quake is sent."""
+        return Span(int(self.pre_s * NS), int(self.post_s * NS), int(self.within_s * NS))
+
+    @property
+    def of_instrument(self) -> tuple[object, ...]:
+        """What samples mean and how they are judged."""
+        return self.code, self.source, self.rate_hz, self.channels, self.analysed, self.analyser
 
     @property
     def group(self) -> str:

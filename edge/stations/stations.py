@@ -57,13 +57,13 @@ class Stations:
         self._wake = asyncio.Event()
 
     def begin(self, stations: Iterable[Station]) -> None:
-        """Go on with these stations: those that are as they were keep all they know, others end or begin."""
+        """Go on with these stations: those whose instrument is as it was keep all they know, others end or begin."""
         before, self._all = self._all, {}
         for settings in stations:
             known = before.get(settings.name)
-            is_same = known is not None and known.settings == settings
+            goes_on = known is not None and known.adopt(settings)
             self._all[settings.name] = (
-                before.pop(settings.name) if is_same else Running(settings, self._timekeeper.quality())
+                before.pop(settings.name) if goes_on else Running(settings, self._timekeeper.quality())
             )
         for gone in before.values():
             self._finish(gone, "the configuration was changed")
@@ -135,16 +135,20 @@ class Stations:
         """Say what is known of a station now, and of those that waited for it: their scans first, then the records."""
         if report is not None:
             one.watch.take(report, self._number(one, report.onset_at_ns))
-        one.watch.decide(self._partner(one), at_ns)
+        self._decide(one, at_ns)
         yield from self._show(one, at_ns)
         self._keep(one)
         if report is None or report.state != "onset":
             return
         for other in self._waiting_for.get(one.settings.name, ()):
             if other.watch.is_triggered and other.watch.accepted is None:
-                other.watch.decide(self._partner(other), at_ns)
+                self._decide(other, at_ns)
                 yield from self._show(other, other.newest_ns)
                 self._keep(other)
+
+    def _decide(self, one: Running, at_ns: int) -> None:
+        """Ask for a verdict as of the newest sample: what happened after it, nobody knows yet."""
+        one.watch.decide(self._partner(one), at_ns if one.is_missing else one.newest_ns)
 
     def _show(self, one: Running, at_ns: int) -> Iterator[Scan]:
         """Tell the tags of a station, unless that is of a time long over: then only that there is nothing newer."""
@@ -191,13 +195,13 @@ class Stations:
             intensity_gb=report.intensity_gb,
             intensity_jma=report.intensity_jma,
             grade=report.grade,
-            quality=report.quality,
+            quality=max(report.quality, int(Quality.UNCERTAIN_INCONSISTENT)) if one.doubt else report.quality,
             pd_cm=report.pd_cm,
             tau_c_s=report.tau_c_s,
             magnitude=report.magnitude,
             magnitude_error=report.magnitude_error,
             spectrum=report.spectrum,
-            reason=report.reason,
+            reason="; ".join(filter(None, (report.reason, one.doubt))),
         )
 
     def _collect(self, one: Running) -> None:

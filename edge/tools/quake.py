@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+import msgspec
+
 from edge.errors import EdgeError
 from edge.tools.terminal import print_json
 from seismic.errors import SeismicError
@@ -42,10 +44,12 @@ def run(options: argparse.Namespace) -> int:
     """Print one line of JSON. Returns 0; raises EdgeError if there is nothing to measure."""
     try:
         recording = join([_read(path, options) for path in options.files])
-        settings = AnalyserSettings(trigger=TriggerSettings(floor_gal=options.floor_gal))
+        settings = msgspec.convert({"trigger": {"floor_gal": options.floor_gal}}, AnalyserSettings)
         print_json(measure(recording, settings)._asdict())
     except SeismicError as error:
         raise EdgeError(str(error), hint=error.hint) from error
+    except msgspec.ValidationError as error:
+        raise EdgeError(f"--floor-gal {options.floor_gal:g}: {error}", hint="0.4 is usual") from error
     return 0
 
 

@@ -74,16 +74,21 @@ class Hours:
         return sorted(packets, key=begin_ns)
 
     def sync(self) -> None:
-        """Force what was written to the disk."""
+        """Force what was written to the disk. What that fails with is in ``error``."""
         self._synced_s = self._monotonic()
         for _, descriptor in self._open.values():
-            os.fsync(descriptor)
+            try:
+                os.fsync(descriptor)
+            except OSError as error:
+                self.error = str(error)
 
     def close(self) -> None:
         """Sync and close the files. May be called twice."""
-        self.sync()
         for stream in list(self._open):
-            self._shut(stream)
+            try:
+                self._shut(stream)
+            except OSError as error:
+                self.error = str(error)
 
     def _file(self, stream: str, at_ns: int) -> Path:
         hour = time.gmtime(at_ns // HOUR_NS * 3600)
@@ -135,8 +140,10 @@ class Hours:
 
     def _shut(self, stream: str) -> None:
         _, descriptor = self._open.pop(stream)
-        os.fsync(descriptor)
-        os.close(descriptor)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
 
     def _drop_by_days(self, stream: str, current: Path) -> None:
         files = sorted(file for file in self._sizes if file.parent.name == stream)

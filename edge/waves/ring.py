@@ -68,12 +68,13 @@ class Ring:
         lost = self._hours.lost + self._overflowed
         return RingFigures(self._hours.octets, self._keep_octets, lost, self._hours.error)
 
-    def put(self, packet: Packet) -> None:
-        """Take a packet, to be written within about a second. Never waits, never raises."""
+    def put(self, packet: Packet) -> bool:
+        """Take a packet, to be written within about a second; False if it is lost. Never waits, never raises."""
         if len(self._waiting) >= WAITING_MOST:
             self._overflowed += 1
-            return
+            return False
         self._waiting.append(packet)
+        return True
 
     async def write_forever(self) -> None:
         """Write what was put, once a second."""
@@ -111,4 +112,5 @@ class Ring:
         self._error = self._hours.error
 
     async def _run(self, work: Callable[[], T]) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._executor, work)
+        """To its end even when the caller is cancelled: packets that were taken are written."""
+        return await asyncio.shield(asyncio.get_running_loop().run_in_executor(self._executor, work))

@@ -161,13 +161,29 @@ async def test_scale_makes_physical_units_and_the_end_of_the_digitiser_is_uncert
     assert [scan.quality for scan in scans] == [(0,), (Quality.UNCERTAIN_RANGE,), (Quality.UNCERTAIN_RANGE,)]
 
 
-async def test_axes_make_one_scan_when_all_have_come_and_a_time_that_lacks_one_is_counted():
+async def test_axes_make_one_scan_when_all_have_come_and_one_that_lacks_is_a_bad_value_beside_the_others():
     axes = ("ENE", "ENN", "ENZ")
     first = [datagram(axis, START, [number]) for number, axis in enumerate(axes[:2])]
     second = [datagram(axis, START + 0.01, [number]) for number, axis in enumerate(axes)]
-    scans, faults = await read(first + second, group(*axes), count=1)
-    assert scans[0].values == (0, 1, 2)
+    scans, faults = await read(first + second, group(*axes), count=2)
+    assert [scan.values for scan in scans] == [(0, 1, None), (0, 1, 2)]
+    assert scans[0].quality == (0, 0, Quality.BAD_FRAME)
+    assert scans[0].mono_ns < scans[1].mono_ns
     assert faults == 1
+
+
+async def test_axis_that_is_never_sent_costs_no_sample_of_the_others():
+    sent = [datagram(axis, START + number / 4, [number] * 25) for number in range(8) for axis in ("ENE", "ENZ")]
+    scans, _ = await read(sent, group("ENE", "ENN", "ENZ"), count=7 * 25)
+    assert [scan.values for scan in scans] == [(number, None, number) for number in range(7) for _ in range(25)]
+
+
+async def test_axis_that_comes_after_its_time_is_dropped_and_time_goes_on():
+    late = datagram("ENZ", START, [9])
+    sent = [datagram("ENE", START, [0]), datagram("ENE", START + 0.01, [1]), late, datagram("ENZ", START + 0.01, [1])]
+    scans, faults = await read(sent, group("ENE", "ENZ"), count=2)
+    assert [scan.values for scan in scans] == [(0, None), (1, 1)]
+    assert faults == 2
 
 
 async def test_one_channel_may_serve_several_tags_and_groups():

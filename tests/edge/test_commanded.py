@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import threading
 from pathlib import Path
 from typing import Any, cast
 
@@ -23,6 +24,7 @@ from edge.mistakes import Mistakes
 from edge.operating import Operation
 from edge.settings import Configuration
 from edge.spool import Remembered
+from edge.supervise import end
 from tests.edge.test_alarm_commands import Kept
 from tests.edge.test_alarm_restart import Clocks
 from tests.edge.test_commands import GATEWAY, KEY, NOW_NS, command
@@ -67,9 +69,14 @@ class Plant:
 
     def __init__(self, folder: Path, **more: Any) -> None:
         self.folder, self.store, self.clock = folder, Kept(), Clocks(5.0, NOW_NS)
-        self.restart(read(document(**more)), {})
+        self.start(read(document(**more)), {})
 
-    def restart(self, configuration: Configuration, before: dict[str, Remembered]) -> None:
+    async def restart(self, configuration: Configuration, before: dict[str, Remembered]) -> None:
+        await self.mandates.close()
+        self.start(configuration, before)
+
+    def start(self, configuration: Configuration, before: dict[str, Remembered]) -> None:
+        self.mandates = Mandates(self.folder / "mandates.json")
         self.acquisition = Acquisition(
             configuration,
             cast("Any", self.store),
@@ -77,7 +84,7 @@ class Plant:
             self.clock,
             before,
             random.Random(1),
-            mandates=Mandates(self.folder / "mandates.json"),
+            mandates=self.mandates,
         )
         handlers = make_handlers(cast("Any", None), self.acquisition)
         self.ledger = CommandLedger(self.folder / "commands.json")
@@ -196,6 +203,28 @@ async def test_it_is_raised_though_the_disk_takes_nothing(tmp_path: Path, monkey
         await plant.commander.carry_out(command("c2", name="hurry", arguments={}))
 
 
+async def test_neither_it_nor_what_runs_beside_it_waits_for_a_disk_that_hangs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plant = Plant(tmp_path)
+    freed = threading.Event()
+    monkeypatch.setattr("provisioning.document.os.fsync", lambda _: freed.wait(10))
+    running = asyncio.create_task(plant.commander.run())
+    plant.commander.take(command("c0", name="hurry", arguments={"groups": ["crack"], "every_s": 10, "lasts_s": 60}))
+    plant.commander.take(command("c1", name="raise", arguments={"alarm": NAME}))
+    await until(lambda: plant.is_shut)
+    plant.commander.take(command("c1", name="raise", arguments={"alarm": NAME}))
+    plant.commander.take(command("c2", name="raise", arguments={"alarm": NAME, "holds": False}))
+    await until(lambda: not plant.is_shut)
+    assert not freed.is_set()
+    assert plant.changes == ["raised", "cleared"], "what came twice was done once"
+    freed.set()
+    await until(lambda: not plant.ledger.unanswered and plant.ledger.knows("c2") and plant.ledger.knows("c0"))
+    await end(running)
+    await plant.mandates.close()
+    assert plant.acquisition.hurried() == {"crack.slow": 10}
+
+
 async def test_it_is_raised_though_no_further_command_can_be_remembered(tmp_path: Path) -> None:
     plant = Plant(tmp_path)
     for number in range(COMMANDS_MOST):
@@ -234,7 +263,7 @@ async def test_it_holds_over_a_restart_for_what_is_left_of_its_time(tmp_path: Pa
     plant = Plant(tmp_path)
     await plant.asks("raise", alarm=NAME)
     plant.clock.pass_s(1000)
-    plant.restart(plant.acquisition.configuration, plant.acquisition.remembered())
+    await plant.restart(plant.acquisition.configuration, plant.acquisition.remembered())
     assert plant.is_shut
     plant.pass_s(799)
     assert plant.is_shut
@@ -246,7 +275,7 @@ async def test_time_that_ended_while_the_agent_was_off_has_ended(tmp_path: Path)
     plant = Plant(tmp_path)
     await plant.asks("raise", alarm=NAME)
     plant.clock.pass_s(5000)
-    plant.restart(plant.acquisition.configuration, plant.acquisition.remembered())
+    await plant.restart(plant.acquisition.configuration, plant.acquisition.remembered())
     assert (plant.changes, plant.is_shut) == (["raised", "cleared"], False)
 
 
@@ -254,15 +283,16 @@ async def test_it_is_raised_anew_if_the_spool_forgot_it_and_its_time_is_not_over
     plant = Plant(tmp_path)
     await plant.asks("raise", alarm=NAME)
     plant.clock.pass_s(60)
-    plant.restart(plant.acquisition.configuration, {})
+    await plant.restart(plant.acquisition.configuration, {})
     assert plant.is_shut
 
 
 async def test_without_its_document_it_holds_for_all_of_its_time(tmp_path: Path) -> None:
     plant = Plant(tmp_path)
     await plant.asks("raise", alarm=NAME)
+    await plant.mandates.close()
     (tmp_path / "mandates.json").write_text("{ torn")
-    plant.restart(plant.acquisition.configuration, plant.acquisition.remembered())
+    plant.start(plant.acquisition.configuration, plant.acquisition.remembered())
     plant.pass_s(1799)
     assert plant.is_shut
     plant.pass_s(1)
@@ -274,9 +304,9 @@ async def test_configuration_without_it_clears_it_and_one_with_it_raises_it_agai
     await plant.asks("raise", alarm=NAME)
     with_it, without = plant.acquisition.configuration, document()
     without["alarm"].pop()
-    plant.restart(read(without), plant.acquisition.remembered())
+    await plant.restart(read(without), plant.acquisition.remembered())
     assert plant.changes == ["raised", "cleared"]
-    plant.restart(with_it, plant.acquisition.remembered())
+    await plant.restart(with_it, plant.acquisition.remembered())
     assert plant.is_shut
 
 
@@ -337,17 +367,17 @@ async def test_hurry_survives_a_restart_and_another_configuration_for_what_is_le
     plant = Plant(tmp_path)
     await plant.asks("hurry", groups=["crack"], every_s=10, lasts_s=7200)
     plant.clock.pass_s(3600)
-    plant.restart(plant.acquisition.configuration, {})
+    await plant.restart(plant.acquisition.configuration, {})
     (collector,) = plant.acquisition._collectors
     ask = collector.hurries.find("crack.slow")
     assert ask is not None
     assert (ask.every_s, ask.until_ns - plant.clock.now_ns) == (10, 3600 * S)
     made = document()
     made["device"][1]["group"][0]["poll_s"] = 5
-    plant.restart(read(made), {})
+    await plant.restart(read(made), {})
     assert plant.acquisition.hurried() == {}, "it is denser than was asked"
     plant.clock.pass_s(3600)
-    plant.restart(read(document()), {})
+    await plant.restart(read(document()), {})
     (collector,) = plant.acquisition._collectors
     assert collector.hurries.find("crack.slow") is None
 
@@ -360,7 +390,7 @@ async def test_hurry_can_be_ended_and_tried_as_a_drill(tmp_path: Path) -> None:
     await plant.asks("hurry", "c2", groups=["crack"], every_s=10, lasts_s=60)
     assert (await plant.asks("hurry", "c3", groups=["crack"], every_s=10, lasts_s=0))[1].endswith("every 600 s again")
     assert plant.acquisition.hurried() == {}
-    plant.restart(plant.acquisition.configuration, {})
+    await plant.restart(plant.acquisition.configuration, {})
     assert plant.acquisition.hurried() == {}
 
 

@@ -21,6 +21,7 @@ from edge.errors import DocumentError
 from edge.handlers import Handler, LogLevel, LogLevelArguments, NoArguments
 from edge.supervise import end
 from provisioning.signing import make_private_key, read_private_key, sign
+from tests.edge.test_outputs_on_site import until
 from wire.command import DONE, FAILED, INTERRUPTED, LIFETIME_MOST_NS, REFUSED, Command, Order
 from wire.record import AuditRecord, Record
 
@@ -226,9 +227,7 @@ async def test_agent_that_ends_in_the_middle_never_repeats_the_deed_and_says_tha
     gateway.deed = None
     gateway.commander.take(command())
     running = asyncio.create_task(gateway.commander.run())
-    await asyncio.sleep(0)
-    for _ in range(20):
-        await asyncio.sleep(0)
+    await pause()
     running.cancel()
     assert (gateway.done, gateway.answers) == ([], [("c1", INTERRUPTED)])
     gateway.restart()
@@ -249,25 +248,28 @@ async def running(gateway: Gateway, *commands: Command) -> AsyncIterator[None]:
 
 
 async def pause() -> None:
-    for _ in range(20):
-        await asyncio.sleep(0)
+    """The ledger is written in a thread."""
+    await asyncio.sleep(0.1)
 
 
 async def test_long_command_does_not_keep_those_behind_it_waiting(gateway: Gateway) -> None:
     async with running(gateway, command("c1", name="record"), command("c2")):
+        await until(lambda: bool(gateway.answers))
         assert gateway.answers == [("c2", DONE)]
         gateway.commander.take(command("c1", name="record"))
         gateway.recorded.set()
+        await until(lambda: len(gateway.answers) == 2)
         await pause()
         assert gateway.answers == [("c2", DONE), ("c1", DONE)]
 
 
 async def test_long_command_is_interrupted_by_an_agent_that_stops(gateway: Gateway) -> None:
     async with running(gateway, command("c1", name="record")):
+        await until(lambda: gateway.ledger.knows("c1"))
         assert gateway.answers == []
     gateway.restart()
     async with running(gateway):
-        assert gateway.answers == [("c1", INTERRUPTED)]
+        await until(lambda: gateway.answers == [("c1", INTERRUPTED)])
 
 
 async def test_answer_that_the_disk_did_not_take_is_not_taken_for_given(gateway: Gateway) -> None:
@@ -323,8 +325,8 @@ async def test_flood_of_commands_is_dropped_beyond_a_bound(gateway: Gateway) -> 
     for number in range(WAITING_MOST + 5):
         gateway.commander.take(command(f"c{number}"))
     running = asyncio.create_task(gateway.commander.run())
-    for _ in range(WAITING_MOST * 10):
-        await asyncio.sleep(0)
+    await until(lambda: len(gateway.answers) >= WAITING_MOST)
+    await pause()
     running.cancel()
     assert len(gateway.answers) == WAITING_MOST
 
@@ -401,17 +403,18 @@ async def test_answer_is_durable_though_the_memory_of_it_is_not(gateway: Gateway
 
 
 async def test_command_that_cannot_be_remembered_does_not_end_the_task(gateway: Gateway, monkeypatch) -> None:
-    def full(*_: object) -> None:
+    asked: list[tuple[object, ...]] = []
+
+    def full(*given: object) -> None:
+        asked.append(given)
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("provisioning.document.os.fsync", full)
     gateway.commander.take(command())
     running = asyncio.create_task(gateway.commander.run())
-    for _ in range(20):
-        await asyncio.sleep(0)
+    await until(lambda: bool(asked))
+    await pause()
     monkeypatch.undo()
     gateway.commander.take(command("c2"))
-    for _ in range(20):
-        await asyncio.sleep(0)
+    await until(lambda: gateway.answers == [("c2", DONE)])
     running.cancel()
-    assert gateway.answers == [("c2", DONE)]

@@ -41,6 +41,12 @@ def test_a_geophones_miniseed_never_triggers(capsys, tmp_path) -> None:
     assert found["pga_gal"] < 0.1
 
 
+@pytest.mark.parametrize("floor", ["nan", "0", "-1", "inf"])
+def test_a_floor_that_would_never_or_always_trigger_is_refused(capsys, floor: str) -> None:
+    assert cli.main(["quake", str(RIDGECREST), f"--floor-gal={floor}"]) == 1
+    assert "--floor-gal" in capsys.readouterr().err
+
+
 def test_a_file_that_cannot_be_read_is_refused_with_a_hint(capsys, tmp_path) -> None:
     (tmp_path / "photo.jpg").write_bytes(b"\xff\xd8")
     for file in (tmp_path / "photo.jpg", tmp_path / "missing", tmp_path):

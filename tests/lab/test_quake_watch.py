@@ -12,7 +12,7 @@ from lab.instruments.seismograph import Seismograph
 from lab.quake_watch import Seen, find_shortfalls, watch
 
 TABLES = """
-CREATE TABLE station_quake (state TEXT, onset_ns INTEGER, quake_id INTEGER, intensity_gb REAL);
+CREATE TABLE station_quake (station TEXT, state TEXT, onset_ns INTEGER, quake_id INTEGER, intensity_gb REAL);
 CREATE TABLE wave_stream (id INTEGER, station TEXT);
 CREATE TABLE waveform (stream_id INTEGER, start_ns INTEGER, end_ns INTEGER);
 """
@@ -31,11 +31,14 @@ async def test_intensity_and_waveforms_are_timed_from_the_peaks_leaving(tmp_path
     watching = asyncio.create_task(watch(database, seismograph, "CQ.X", 1))
     await asyncio.sleep(0.1)
     assert not watching.done()
-    fill(database, f"INSERT INTO station_quake VALUES ('grown', {now_ns}, 1, 8.0), ('rejected', {now_ns}, 2, 11.0)")
+    told = (("CQ.X", "grown", 1, 8.0), ("CQ.X", "rejected", 2, 11.0), ("CQ.Y", "grown", 1, 11.0))
+    for station, state, quake, intensity in told:
+        row = f"'{station}', '{state}', {now_ns}, {quake}, {intensity}"
+        fill(database, f"INSERT INTO station_quake VALUES ({row})")
     seismograph.peak = (now_ns, time.time_ns())
     seismograph.peaked.set()
     await asyncio.sleep(0.2)
-    fill(database, "UPDATE station_quake SET intensity_gb = 9.6 WHERE state = 'grown'")
+    fill(database, "UPDATE station_quake SET intensity_gb = 9.6 WHERE station = 'CQ.X' AND state = 'grown'")
     await asyncio.sleep(0.2)
     fill(database, f"INSERT INTO waveform VALUES (1, {now_ns - 10}, {now_ns + 10})")
     async with asyncio.timeout(10):

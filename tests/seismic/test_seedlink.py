@@ -13,6 +13,7 @@ from seismic.errors import SeismicError
 from seismic.seedlink import Carried, Command, Hello, Selector
 from seismic.seedlink_info import StationInfo, StreamInfo
 from seismic.seedlink_server import (
+    ALL_SELECTORS_MOST,
     FAILURES_MOST,
     SELECTORS_MOST,
     STATIONS_MOST,
@@ -307,6 +308,10 @@ def test_how_much_a_client_may_ask_for_is_bounded():
     many = "SLPROTO 4.0/" + "/".join(f"STATION XX_{number}" for number in range(STATIONS_MOST + 1))
     assert errors(say(many)) == ["LIMIT"]
     many = "SLPROTO 4.0/STATION CI_CCC/" + "/".join(["SELECT *"] * (SELECTORS_MOST + 1))
+    assert errors(say(many)) == ["LIMIT"]
+    few = "/".join(["SELECT *"] * SELECTORS_MOST)
+    stations = ALL_SELECTORS_MOST // SELECTORS_MOST
+    many = "SLPROTO 4.0/" + "/".join(f"STATION XX_{number}/{few}" for number in range(stations)) + "/SELECT *"
     assert errors(say(many)) == ["LIMIT"]
     steps = session().feed(b"A" * (seedlink.LINE_MOST + 1))
     assert steps[-1] == Close()

@@ -129,6 +129,10 @@ class Site:
             if one is not None:
                 values = tuple(count / SENSITIVITY for count in one)
                 self.acquisition.take(Scan(f"acc-{number}.motion", self.clock.now_ns, values, (quality,) * len(values)))
+        await self.tick()
+
+    async def tick(self) -> None:
+        """Let a second that is over be one."""
         if self.clock.now_ns >= self._tick_ns:
             self._tick_ns += S
             for made in self.stations.tick():

@@ -5,7 +5,7 @@ from __future__ import annotations
 from array import array
 from collections.abc import Iterable
 
-from edge.stations.recording import Recording
+from edge.stations.recording import Recording, Span
 from seismic.packet import Packet
 from tests.edge.readings import at
 from wire.record import WaveFlag
@@ -14,7 +14,7 @@ S = 1_000_000_000
 
 
 def recording(pre_s: int = 5, post_s: int = 4, hold_s: int = 0, *, is_continuous: bool = False) -> Recording:
-    return Recording(pre_s * S, post_s * S, hold_s * S, is_continuous=is_continuous)
+    return Recording(Span(pre_s * S, post_s * S, hold_s * S), is_continuous=is_continuous)
 
 
 def packet(second: int) -> Packet:
@@ -77,3 +77,10 @@ def test_memory_is_bounded_by_the_time_before() -> None:
     one = recording(pre_s=5, hold_s=3)
     feed(one, range(1000))
     assert len(one._waiting) <= 12
+
+
+def test_time_that_goes_far_back_or_ahead_fills_no_memory_and_is_no_quake() -> None:
+    one = recording()
+    for seconds in (range(100), range(-(10**9), 100 - 10**9), range(10**9, 10**9 + 100), range(100, 200)):
+        assert feed(one, seconds) == []
+        assert len(one._waiting) <= 10

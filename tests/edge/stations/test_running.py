@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from pathlib import Path
 from typing import Any, cast
 
@@ -152,6 +153,34 @@ async def test_ring_that_cannot_be_opened_is_told_once_and_opened_later(tmp_path
     ring = await Ring.open(tmp_path / FOLDER, 10**8, lambda _: 1)
     assert len(await ring.read("CQ.YF1..HNZ", NOON, NOON + 9 * S)) == 3
     await ring.close()
+
+
+async def test_disk_that_hangs_is_told_once_and_no_packet_waits_for_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[str] = []
+    keeping = Keeping(Disk(tmp_path, lambda: 10**8), lambda event, _: told.append(event))
+    keeping.days = {"CQ.YF1..HNZ": 1}
+
+    def put(number: int) -> None:
+        keeping.put(Packet("CQ.YF1..HNZ", NOON + number * S, number * S, 100.0, [1, 2, 3]))
+
+    put(0)
+    await keeping.write()
+    monkeypatch.setattr("edge.waves.ring.WAITING_MOST", 5)
+    freed = threading.Event()
+    monkeypatch.setattr("edge.waves.hours.Hours._append", lambda *_: freed.wait(10))
+    put(1)
+    writing = asyncio.create_task(keeping.write())
+    await asyncio.sleep(0.02)
+    for number in range(2, 20):
+        put(number)
+    assert told == ["ring-losing"]
+    freed.set()
+    await writing
+    await keeping.write()
+    await keeping.close()
+    assert told == ["ring-losing", "ring-well"]
 
 
 def test_ring_leaves_room_for_the_spool(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,6 +11,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from drivers.base import Scan
@@ -285,6 +286,34 @@ async def test_short_gap_in_mid_event_is_a_gap_in_the_packets_and_one_quake(fold
     assert [record.flags & WaveFlag.GAP_BEFORE for record in behind] == [WaveFlag.GAP_BEFORE]
 
 
+async def test_instrument_that_clips_where_its_profile_says_is_no_failure(folder: Path) -> None:
+    most = 100_000  # counts, 0.1 g: for a third of a second at a time
+    running = configuration(station())
+    (settings,) = running.stations
+    channels = tuple(msgspec.structs.replace(one, clips_at=most) for one in settings.channels)
+    running = msgspec.structs.replace(running, stations=(msgspec.structs.replace(settings, channels=channels),))
+    async with start(folder, running) as site:
+        for counts in ridgecrest():
+            await site.sample([max(-most, min(most, count)) for count in counts])
+    last = quakes(folder)[-1]
+    assert last.quality == Quality.UNCERTAIN_RANGE
+    assert last.reason == "HNE clipped; HNN clipped; HNZ clipped; the agent was stopped"
+    assert last.pga_gal < 190, "the vector of three that are cut off at 98 gal, filtered"
+
+
+async def test_instrument_of_another_rate_than_was_said_makes_all_uncertain(folder: Path) -> None:
+    async with start(folder, configuration(station())) as site:
+        for index, counts in enumerate(ridgecrest()[:4500]):
+            await site.sample(counts if index % 2 else None)
+        newest = site.newest.of("quake-1.motion")
+        assert newest is not None
+        assert set(newest[1].quality) == {Quality.UNCERTAIN_INCONSISTENT}
+        assert VI in site.alarms()
+    last = quakes(folder)[-2]
+    assert last.quality == Quality.UNCERTAIN_INCONSISTENT
+    assert "50 samples a second come, not 100" in last.reason
+
+
 async def test_dead_component_makes_the_quake_uncertain_and_the_alarm_none_the_less(folder: Path) -> None:
     async with start(folder, configuration(station())) as site:
         await site.play([(east, north, 7) for east, north, _ in [*ridgecrest(), *quiet(QUIET_S)]])
@@ -324,10 +353,51 @@ async def test_configuration_that_leaves_a_station_as_it_is_does_not_interrupt_a
     assert sorted(samples) == list(range(min(samples), max(samples) + 1))
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"pre_s": 11},
+        {"post_s": 3, "keep_days": 1},
+        {"continuous": True},
+        {"coincidence": {}},
+        {"coincidence": {"station": "quake-2", "within_s": 9}},
+        {"structure": {"lower": "quake-2", "reference_hz": 0.5}},
+    ],
+    ids=str,
+)
+async def test_configuration_that_changes_what_is_kept_sent_or_waited_for_loses_no_quake(
+    folder: Path, change: dict[str, Any]
+) -> None:
+    """It comes between the P wave and what shakes: an analyser that began there would take that for noise."""
+    both = station(1, coincidence={"station": "quake-2", "within_s": 5}), station(2)
+    async with start(folder, configuration(*both)) as site:
+        await site.play(ridgecrest()[:2400], ridgecrest()[:2400])
+        assert not site.alarms()
+        changed = station(1, **{"coincidence": both[0]["coincidence"], **change}), station(2)
+        site.begin(configuration(*changed), dict(site.acquisition.remembered()))
+        await site.play(ridgecrest()[2400:4500], ridgecrest()[2400:4500])
+        assert VI in site.alarms()
+        assert site.is_siren_on
+    told = [record.state for record in quakes(folder) if record.station == "CQ.YF1"]
+    assert (told.count("onset"), told.count("closed"), told.count("rejected")) == (1, 1, 0)
+    samples = sent(waveforms(folder)["CQ.YF1..HNN"])
+    assert sorted(samples) == list(range(min(samples), max(samples) + 1))
+
+
+async def test_quake_that_waits_for_another_counts_once_it_is_not_to_wait_any_more(folder: Path) -> None:
+    both = station(1, coincidence={"station": "quake-2", "within_s": 60}), station(2)
+    async with start(folder, configuration(*both)) as site:
+        await site.play(ridgecrest()[:4500], quiet(45))
+        assert not site.alarms()
+        site.begin(configuration(station(1), station(2)), dict(site.acquisition.remembered()))
+        await site.play(ridgecrest()[4500:4510], quiet(0.1))
+        assert VI in site.alarms()
+
+
 async def test_configuration_that_changes_a_station_closes_its_quake_and_holds_the_alarm(folder: Path) -> None:
     async with start(folder, configuration(station())) as site:
         await site.play(ridgecrest()[:4500])
-        site.begin(configuration(station(post_s=3)), dict(site.acquisition.remembered()))
+        site.begin(configuration(station(analyser={"settle_s": 6})), dict(site.acquisition.remembered()))
         await site.play(ridgecrest()[4500:4800])
         assert VI in site.alarms()
     told = quakes(folder)

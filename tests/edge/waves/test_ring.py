@@ -251,3 +251,16 @@ async def test_a_ring_that_overflows_counts_what_it_lost(tmp_path, monkeypatch):
         ring.put(packet)
     assert ring.figures.lost == 3
     await ring.close()
+
+
+def test_a_disk_that_syncs_no_more_is_an_error_that_is_said(tmp_path, monkeypatch):
+    def fail(_: int) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    seconds = iter(range(0, 1000, 20))
+    ring = _hours(tmp_path, monotonic=lambda: next(seconds))
+    monkeypatch.setattr("os.fsync", fail)
+    ring.write(RIDGECREST[:3])
+    assert "Input/output error" in ring.error
+    ring.close()
+    assert not ring._open
