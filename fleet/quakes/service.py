@@ -336,10 +336,14 @@ def list_quakes(
 ) -> list[Summary]:
     """Return events by their onset, the newest first, as far as the session sees their reports; ``before_ns`` is the
     onset of the last one seen."""
-    onset = sa.func.min(StationQuake.onset_ns)
+    live, timed = StationQuake.state != REJECTED, StationQuake.clock != "unset"
+    # As `summarise` tells it: a page begins where the one before has ended.
+    onset = sa.func.coalesce(
+        *(sa.func.min(sa.case((told, StationQuake.onset_ns))) for told in (live & timed, live, timed, sa.true()))
+    )
     query = sa.select(StationQuake.quake_id).where(StationQuake.quake_id.is_not(None)).group_by(StationQuake.quake_id)
     if not with_rejected:
-        query = query.where(StationQuake.state != REJECTED)
+        query = query.where(live)
     if before_ns is not None:
         query = query.having(onset < before_ns)
     numbers = session.scalars(query.order_by(onset.desc(), StationQuake.quake_id.desc()).limit(limit)).all()

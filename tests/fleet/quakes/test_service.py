@@ -325,6 +325,19 @@ def test_pages_of_the_list_leave_nothing_out(scene: Quakes) -> None:
     assert seen == [5, 4, 3, 2, 1]
 
 
+def test_pages_of_the_list_go_by_the_onset_that_an_event_tells(scene: Quakes, clock: Clock) -> None:
+    clock.advance(14)
+    blind = report(after_s=4, wall_ns=None, onset_ns=None, quake=START_NS - BOOT_NS, peak_ns=None)
+    scene.say(TOWER, blind, clock="unset")  # 10 s, which nobody believes once another has a clock
+    scene.say(BRIDGE, report(BRDGE, 20.0), report(BRDGE, 15.0, 1, state="rejected"))
+    scene.say(BRIDGE, report(BRDGE, -100.0), report(BRDGE, -300.0))
+    seen, before_ns = [], None
+    while page := scene.list(before_ns=before_ns, limit=1, with_rejected=True):
+        seen += [one.onset_ns for one in page]
+        before_ns = page[-1].onset_ns
+    assert seen == [START_NS + onset_s * NS for onset_s in (20, 15, -100, -300)]
+
+
 def test_a_look_finds_another_thing_after_each_report(scene: Quakes) -> None:
     looks = []
     for after_s in (0, 1, 2):
