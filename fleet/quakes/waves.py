@@ -23,19 +23,21 @@ from fleet.waveforms.export import Wanted
 from fleet.waveforms.index import INT_MAX
 from fleet.waveforms.models import Waveform, WaveStream
 from fleet.waveforms.packets import PACKET_MOST_NS
+from fleet.waveforms.places import ChannelEntry
 from fleet.waveforms.service import list_spans, read_packet
+from fleet.waveforms.stationxml import UNITS
 
 NS = 1_000_000_000
 FOLD_NS = NS // 10
 """The finest step of a drawing: three minutes of it fill a page."""
 REMEMBERED = 8192
 BEFORE_NS, AFTER_NS, LENGTH_MOST_NS = 10 * NS, 10 * NS, 300 * NS
-FILE_BEFORE_NS, FILE_AFTER_NS, FILE_MOST_NS = 60 * NS, 120 * NS, 3600 * NS
-"""What a file has before the first onset and after the end: twice what a gateway sends unless told otherwise."""
+FILE_BEFORE_NS, FILE_AFTER_NS, FILE_MOST_NS = 120 * NS, 600 * NS, 3600 * NS
+"""What a file has before the first onset and after the end: the most that a gateway sends of itself."""
 STATIONS_MOST = 8
 """Stations whose waveforms are drawn, the strongest."""
-TO_GAL = {"m/s2": 100.0, "g": 980.665, "gal": 1.0}
-VELOCITY = "m/s"
+CENTI = {"m/s**2": "gal", "m/s": "cm/s"}
+"""What a hundredth of a unit of StationXML is called."""
 Step = tuple[int, int, int, int]
 """From, to (ns), least and largest count."""
 
@@ -138,18 +140,15 @@ def find_wanted(session: Session, reports: Sequence[StationQuake]) -> list[Wante
 
 
 def _read_worth(channels: object) -> dict[str, tuple[float, str]]:
-    """{code: what a count is worth, and in which unit} of a configuration's channels; gal for any acceleration."""
+    """{code: what a count is worth, and in which unit} of a configuration's channels."""
     found = {}
     for channel in channels if isinstance(channels, list) else ():
-        if not isinstance(channel, dict):
-            continue
-        code, unit, sensitivity = (channel.get(name) for name in ("code", "unit", "sensitivity"))
-        if not isinstance(code, str) or not isinstance(sensitivity, int | float) or sensitivity == 0:
-            continue
-        if unit == VELOCITY:
-            found[code] = (100.0 / abs(sensitivity), "cm/s")
-        elif unit in TO_GAL:
-            found[code] = (TO_GAL[unit] / abs(sensitivity), "gal")
+        try:
+            entry = msgspec.convert(channel, ChannelEntry)
+        except msgspec.ValidationError:
+            continue  # of a release that describes it otherwise
+        quantity, factor = UNITS[entry.unit]
+        found[entry.code] = (100.0 * factor / entry.sensitivity, CENTI[quantity])
     return found
 
 

@@ -209,16 +209,16 @@ def test_the_waveforms_of_all_stations_are_one_file_each_as_far_as_who_asks_sees
     app: Flask, scene: Quakes
 ) -> None:
     assert get(app, "/quakes/1/waveforms").status_code == 404, "none has come yet"
-    send_waves(scene, TOWER, "XX.TOWER", range(-100, 200))
+    send_waves(scene, TOWER, "XX.TOWER", range(-200, 300))
     send_waves(scene, BRIDGE, BRDGE, range(-30, 60), "HNE")
     for form in ("miniseed", "miniseed3"):
         answer = get(app, f"/quakes/1/waveforms?format={form}")
         packets = miniseed.read(answer.data)
         assert {one.stream for one in packets} == {"XX.TOWER.00.HNZ", "XX.BRDGE.00.HNE"}
-        assert sum(len(one.counts) for one in packets) == 100 * (185 + 90), "from 60 s before until 120 s after"
+        assert sum(len(one.counts) for one in packets) == 100 * (420 + 90), "from 2 min before"
     table = get(app, "/quakes/1/waveforms?format=csv")
     assert table.headers["Content-Disposition"] == "attachment; filename=earthquake-1.csv"
-    assert len([line for line in table.text.splitlines() if not line.startswith("#")]) == 100 * (185 + 90)
+    assert len([line for line in table.text.splitlines() if not line.startswith("#")]) == 100 * (420 + 90)
     own = miniseed.read(get(app, "/quakes/1/waveforms", "bridge").data)
     assert {one.stream for one in own} == {"XX.BRDGE.00.HNE"}
     assert get(app, "/quakes/1/waveforms?format=sac").status_code == 400

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from typing import Any
+from xml.etree import ElementTree
 
 import pytest
 import sqlalchemy as sa
@@ -16,9 +17,12 @@ from fleet.quakes import service
 from fleet.quakes.models import Quake, StationQuake
 from fleet.readings.models import Quarantined
 from fleet.upkeep import Upkeep
+from fleet.waveforms import places, stationxml
+from tests.fleet import edge
 from tests.fleet.conftest import START_NS, Clock, both_databases
 from tests.fleet.quakes.scene import BOOT_NS, BRIDGE, NS, TOWER, Quakes, report
 from wire.alarm import Standing
+from wire.topics import Up
 
 BRDGE = "XX.BRDGE"
 
@@ -230,6 +234,17 @@ def test_a_station_that_learned_the_time_later_is_placed_by_it(scene: Quakes) ->
     blind = report(after_s=4, state="grown", wall_ns=None, onset_ns=None, quake=START_NS - BOOT_NS, peak_ns=None)
     scene.say(TOWER, blind, clock="synced")
     assert scene.list()[0].onset_ns == START_NS
+
+
+def test_a_title_that_no_database_takes_costs_no_report(scene: Quakes) -> None:
+    entry = {"network": "XX", "station": "TOWER", "title": "台\0站\x0b", "latitude": 29.5, "longitude": 106.5}
+    told = edge.reported(tags=(), config={"station": [{**entry, "channels": [{"code": "HNZ", "sensitivity": 1.0}]}]})
+    scene.committer.commit([edge.up(Up.REPORTED, told, gateway=TOWER)])
+    scene.say(TOWER, report())
+    assert [one.place for one in scene.list()] == ["台站"]
+    with scene.services.database.reading() as session:
+        octets = stationxml.write_xml(places.list_stations(session), "response", "渝富区应急局", START_NS)
+    assert "台站" in "".join(ElementTree.fromstring(octets).itertext())
 
 
 def test_a_station_without_a_position_stands_where_its_site_is(scene: Quakes) -> None:
