@@ -190,6 +190,12 @@ def hand_on(session: Session, had: int | str, has: int | str, at_ns: int, now_ns
     session.flush()
 
 
+def forget(session: Session, quake_id: int | str) -> None:
+    """Forget a quake that turned out to be part of another, which goes on in its place (`hand_on`)."""
+    take_turn(session)
+    session.execute(sa.delete(ChainQuake).where(ChainQuake.quake == str(quake_id)))
+
+
 def _ensure(session: Session, quake: str, at_ns: int, now_ns: int) -> None:
     insert = postgresql.insert if session.get_bind().dialect.name == "postgresql" else sqlite.insert
     values = {"quake": quake, "at_ns": at_ns, "readings": {}, "fired": [], "is_rejected": False}

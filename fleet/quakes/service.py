@@ -259,7 +259,7 @@ def _merge(session: Session, before: Mapping[Key, int | None], after: Mapping[Ke
         quake.state, quake.into, quake.changed_ns = MERGED, into, now_ns
         session.execute(sa.update(StationQuake).where(StationQuake.quake_id == number).values(quake_id=into))
         own.withdraw_alarm(session, own.FLEET, own.EARTHQUAKE, now_ns, str(number))
-        chains.consider(session, number, 0.0, None, None, quake.onset_ns, now_ns, readings=(), is_rejected=True)
+        chains.forget(session, number)
 
 
 def _settle(session: Session, quake: Quake, now_ns: int) -> None:

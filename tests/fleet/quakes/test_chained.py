@@ -9,7 +9,7 @@ import sqlalchemy as sa
 
 from fleet.bootstrap import Services
 from fleet.chains import service as chains
-from fleet.chains.models import ChainFiring
+from fleet.chains.models import ChainFiring, ChainQuake
 from fleet.chains.rules import read
 from fleet.commands.keys import load_key
 from fleet.quakes.models import StationQuake
@@ -74,6 +74,8 @@ def join_two(scene: Quakes) -> None:
         row.lat, row.lon = 30.2, 106.57
     scene.say(BRIDGE, report(BRDGE, 5.0))
     assert [(one.id, one.stations) for one in scene.list()] == [(1, 3)]
+    with scene.services.database.reading() as session:
+        assert session.scalars(sa.select(ChainQuake.quake)).all() == ["1"], "the page tells what came of this"
 
 
 def test_an_event_that_has_fired_and_is_part_of_another_fires_nothing_there(scene: Quakes) -> None:
