@@ -99,6 +99,7 @@ ROUTES: Mapping[str, Permission] = {
     "console.quake": Permission.READ,
     "console.quake_events": Permission.READ,
     "console.quake_report": Permission.READ,
+    "console.quake_waveforms": Permission.READ,
     "api_quakes.list_quakes": Permission.READ,
     "api_quakes.get_quake": Permission.READ,
     "api_quakes.list_streets": Permission.READ,

@@ -29,6 +29,7 @@ class ChainRule(Base):
 class ChainQuake(Base):
     """A quake that was noted: ``readings`` is {station: `fleet.chains.decision.Reading` as a document}.
 
+    ``fired`` names the rules that its reports have fired already, while they were taken for those of another quake.
     Until it ``is_settled`` it is still to be held against the rules, whatever restarts in between.
     """
 
@@ -38,6 +39,7 @@ class ChainQuake(Base):
     quake: Mapped[str] = mapped_column(primary_key=True)
     at_ns: Mapped[int]
     readings: Mapped[dict[str, Any]]
+    fired: Mapped[list[str]] = mapped_column(sa.JSON())
     is_rejected: Mapped[bool]
     is_settled: Mapped[bool]
     noted_ns: Mapped[int]

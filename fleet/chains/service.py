@@ -163,9 +163,9 @@ def consider(
     take_turn(session)  # as `settle` does, before any row: neither waits for the other in a circle
     _ensure(session, name, at_ns, now_ns)
     row = session.get_one(ChainQuake, name, with_for_update=True, populate_existing=True)
-    merged = {}
-    for reading in found:
-        known = row.readings.get(reading.station)
+    merged: dict[str, Any] = {}
+    for reading in found:  # a station may stand there twice: of the gateway before and of the one in its place
+        known = merged.get(reading.station) or row.readings.get(reading.station)
         is_higher = known is None or known["intensity"] < reading.intensity
         merged[reading.station] = msgspec.to_builtins(reading) if is_higher else known
     if merged != row.readings or is_rejected != row.is_rejected:
@@ -173,9 +173,32 @@ def consider(
         session.flush()
 
 
+def hand_on(session: Session, had: int | str, has: int | str, at_ns: int, now_ns: int) -> None:
+    """Note that reports of the quake ``had`` are of the quake ``has`` now, whose onset is ``at_ns``: two are one, or
+    one was two. A rule that ``had`` has fired does not fire again for the same shaking under another number."""
+    take_turn(session)
+    fired = set(
+        session.scalars(sa.select(ChainFiring.rule).where(ChainFiring.quake == str(had), ChainFiring.state == FIRED))
+    )
+    row = session.get(ChainQuake, str(had), populate_existing=True)
+    fired |= set(row.fired) if row is not None else set()
+    if not fired:
+        return
+    _ensure(session, str(has), at_ns, now_ns)
+    row = session.get_one(ChainQuake, str(has), with_for_update=True, populate_existing=True)
+    row.fired = sorted(fired.union(row.fired))
+    session.flush()
+
+
+def forget(session: Session, quake_id: int | str) -> None:
+    """Forget a quake that turned out to be part of another, which goes on in its place (`hand_on`)."""
+    take_turn(session)
+    session.execute(sa.delete(ChainQuake).where(ChainQuake.quake == str(quake_id)))
+
+
 def _ensure(session: Session, quake: str, at_ns: int, now_ns: int) -> None:
     insert = postgresql.insert if session.get_bind().dialect.name == "postgresql" else sqlite.insert
-    values = {"quake": quake, "at_ns": at_ns, "readings": {}, "is_rejected": False}
+    values = {"quake": quake, "at_ns": at_ns, "readings": {}, "fired": [], "is_rejected": False}
     session.execute(
         insert(ChainQuake).values(**values, is_settled=False, noted_ns=now_ns).on_conflict_do_nothing(),
     )
@@ -195,7 +218,7 @@ def settle(session: Session, load_key: KeyLoader, now_ns: int) -> list[int]:
     for row in session.scalars(query.with_for_update()).all():
         quake = read_quake(row)
         for rule_row, rule in list_rules(session):
-            if not rule_row.is_on or _has_fired(session, rule.name, row.quake):
+            if not rule_row.is_on or rule.name in row.fired or _has_fired(session, rule.name, row.quake):
                 continue
             verdict = judge(rule, find_place(session, rule), quake, now_ns)
             if verdict.fires or verdict.reason == TOO_LATE:

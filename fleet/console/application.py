@@ -102,8 +102,8 @@ MENU = (
     ),
     ("claim", lazy_gettext("Add a gateway"), ("console.claim", "console.take_claim", "console.commissioning")),
     ("alarms", lazy_gettext("Alarms"), ("console.alarms", "console.alarm_statistics", "console.notifications")),
-    ("waveforms", lazy_gettext("Waveforms"), ("console.waveforms", "console.waveform")),
     ("quakes", lazy_gettext("Earthquakes"), ("console.quakes", "console.quake")),
+    ("waveforms", lazy_gettext("Waveforms"), ("console.waveforms", "console.waveform")),
     ("chains", lazy_gettext("Chains"), ("console.chains", "console.chain_firing", "console.change_firing")),
     ("configurations", lazy_gettext("Configurations"), CONFIGURATIONS),
     ("rollouts", lazy_gettext("Updates"), ROLLOUTS),
@@ -111,6 +111,8 @@ MENU = (
     ("users", lazy_gettext("Users"), ("console.users", "console.add_user", "console.change_user")),
     ("audit_log", lazy_gettext("Audit log"), ("console.audit_log",)),
 )
+UNDER_THUMB = ("now", "sites", "gateways", "claim", "alarms", "quakes")
+"""Entries that have room at the foot of a phone; the others are behind one that opens them."""
 
 
 def register(app: Flask, services: Services) -> None:
@@ -179,6 +181,7 @@ def describe_menu() -> list[dict[str, Any]]:
             "icon": name,
             "title": title,
             "here": request.endpoint in endpoints,
+            "is_first": name in UNDER_THUMB,
             "badge": active if name == "alarms" else 0,
             "badge_priority": worst,
         }

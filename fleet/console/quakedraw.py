@@ -122,6 +122,7 @@ def _is_free(box: Box, taken: Iterable[Box]) -> bool:
 class Line(msgspec.Struct, frozen=True):
     """One channel of a station, drawn: the outline of its envelope."""
 
+    stream: str
     code: str
     path: str
 
@@ -165,7 +166,9 @@ def _draw_station(waves: StationWaves, axis: Waves, onset: float) -> Drawn:
     units = {trace.unit for trace in waves.traces}
     unit = units.pop() if len(units) == 1 else ""
     swing = max((trace.swing for trace in waves.traces), default=0.0)
-    lines = tuple(Line(trace.code, draw_trace(trace, axis.start_ns, axis.end_ns, swing)) for trace in waves.traces)
+    lines = tuple(
+        Line(trace.stream, trace.code, draw_trace(trace, axis.start_ns, axis.end_ns, swing)) for trace in waves.traces
+    )
     return Drawn(waves.report, lines, onset, swing, unit)
 
 

@@ -13,15 +13,18 @@ from sqlalchemy.orm import Session
 from fleet.accounts import scope
 from fleet.accounts import service as accounts
 from fleet.api import INT_MAX, find_account, find_services, reading
+from fleet.console.notation import write_local
 from fleet.console.quakedraw import draw_map, draw_waves
 from fleet.console.quakereport import draw
 from fleet.console.state import find_console
 from fleet.console.streams import Held, stream_looks
 from fleet.console.views import blueprint, read_number
+from fleet.console.waveviews import send_file
+from fleet.console.words import FORM_TITLES
 from fleet.errors import NotFoundError
 from fleet.quakes import service
 from fleet.quakes.positions import count_stations
-from fleet.quakes.waves import find_reach, find_waves
+from fleet.quakes.waves import find_reach, find_wanted, find_waves
 
 PDF = "application/pdf"
 LOOK_S = 0.25
@@ -65,6 +68,7 @@ def quake(number: int) -> ResponseReturnValue:
                 raise
             return redirect(url_for("console.quake", number=into))
         waves = find_waves(sources.session, found.reports)
+        wanted = find_wanted(sources.session, found.reports)
         return render_template(
             "console/quake.html",
             one=found.summary,
@@ -72,6 +76,8 @@ def quake(number: int) -> ResponseReturnValue:
             streets=found.streets,
             map=draw_map(found.reports, found.streets),
             sheet=draw_waves(waves) if waves else None,
+            forms=FORM_TITLES if wanted else {},
+            window={"from": write_local(wanted[0][1]), "to": write_local(wanted[0][2])} if wanted else {},
             now_ns=sources.now_ns,
             events=url_for("console.quake_events", number=number),
         )
@@ -98,6 +104,17 @@ def quake_report(number: int) -> Response:
         report = draw(found, sources.now_ns, current_user.name)
     headers = {"Content-Disposition": f"inline; filename=earthquake-{number}.pdf"}
     return Response(report, mimetype=PDF, headers=headers)
+
+
+@blueprint.get("/quakes/<int:number>/waveforms")
+def quake_waveforms(number: int) -> Response:
+    """Send the waveforms of all stations of an earthquake that the account sees, as one file."""
+    with find_console().reading() as sources:
+        found = service.get_quake(sources.session, number, sources.now_ns)
+        wanted = find_wanted(sources.session, found.reports)
+        if not wanted:
+            raise NotFoundError(f"there are no waveforms of earthquake {number}")
+        return send_file(sources.session, wanted, f"earthquake-{number}")
 
 
 def _stream(look_at: Callable[[Session], object]) -> Response:

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import msgspec
 from flask import Response, render_template, request, stream_with_context, url_for
 from flask_babel import gettext
+from sqlalchemy.orm import Session
 
 from fleet.api import reading
 from fleet.console.drawing import draw_wave
 from fleet.console.notation import LATEST_NS, read_local, write_local
 from fleet.console.state import find_console
 from fleet.console.views import blueprint
-from fleet.console.words import WAVE_SPANS
+from fleet.console.words import FORM_TITLES, WAVE_SPANS
 from fleet.errors import InvalidError
 from fleet.waveforms import export, places, service
+from fleet.waveforms.export import Wanted
 from fleet.waveforms.index import HOUR_NS, MINUTE_NS
 from fleet.waveforms.service import Chart, Reach
 from fleet.waveforms.stationxml import Channel
@@ -81,7 +83,7 @@ def waveform(stream: str) -> str:
             to_text=write_local(shown.end_ns),
             earlier=_link(stream, shown, -1),
             later=_link(stream, shown, 1) if shown.end_ns < sources.now_ns else "",
-            forms=export.FORMS,
+            forms=FORM_TITLES,
             trouble=trouble,
             now_ns=sources.now_ns,
         )
@@ -90,22 +92,27 @@ def waveform(stream: str) -> str:
 @blueprint.get("/waveforms/<stream>/file")
 def waveform_file(stream: str) -> Response:
     """Send what a chart shows as miniSEED or CSV, to the sample."""
-    form = export.FORMS.get(request.args.get("format", "miniseed"))
-    if form is None:
-        raise InvalidError(gettext("There is no such format."))
     with find_console().reading() as sources:
         reach = service.get_stream(sources.session, stream)
         shown, trouble = _read_shown(reach, sources.now_ns)
         if trouble:
             raise InvalidError(trouble)
-        export.count_samples(sources.session, stream, shown.start_ns, shown.end_ns)
+        wanted = [(reach.stream, shown.start_ns, shown.end_ns)]
+        return send_file(sources.session, wanted, f"{reach.stream}-{shown.start_ns // 1_000_000_000}")
+
+
+def send_file(session: Session, wanted: Sequence[Wanted], name: str) -> Response:
+    """Send waveforms in the ``format`` that the request asks for, as a file of this name, a little at a time."""
+    form = export.FORMS.get(request.args.get("format", "miniseed"))
+    if form is None:
+        raise InvalidError(gettext("There is no such format."))
+    export.count_samples(session, wanted)
 
     def write() -> Iterator[bytes]:
         with reading() as session:
-            yield from form.write(export.read(session, reach.stream, shown.start_ns, shown.end_ns))
+            yield from export.write(session, wanted, form)
 
-    name = f"{reach.stream}-{shown.start_ns // 1_000_000_000}.{form.ending}"
-    headers = {"Content-Disposition": f"attachment; filename={name}"}
+    headers = {"Content-Disposition": f"attachment; filename={name}.{form.ending}"}
     return Response(stream_with_context(write()), mimetype=form.mime, headers=headers)
 
 

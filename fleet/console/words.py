@@ -344,6 +344,8 @@ SPANS = {
 
 
 WAVE_SPANS = {"1m": lazy_gettext("1 min"), **SPANS}
+FORM_TITLES = {"miniseed": "miniSEED 2", "miniseed3": "miniSEED 3", "csv": "CSV"}
+"""Of `fleet.waveforms.export.FORMS`."""
 
 
 def find_word(words: dict[str, LazyString], key: str) -> str:

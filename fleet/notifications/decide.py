@@ -6,7 +6,7 @@ or after a restart, tells nobody twice.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Sequence
 
 import msgspec
 
@@ -14,6 +14,8 @@ from fleet.notifications.rules import Rule, Rules
 from wire.alarm import SILENCED, Standing
 
 NS = 1_000_000_000
+EARTHQUAKE = "earthquake"
+"""Level of the alarm of an earthquake (`fleet.alarms.own`)."""
 RAISED, RETURNED, ESCALATION, AGAIN = "raised", "returned", "escalation", "again"
 OVER = {
     "webhook": Standing.ACTIVE | Standing.LATCHED,
@@ -63,7 +65,8 @@ class Due(msgspec.Struct, frozen=True, order=True):
 
 class Asked(msgspec.Struct, frozen=True):
     """When is asked. ``since_ns``: when the fleet first saw this occurrence; the gateway's clock may be wrong, and a
-    record may come late. ``is_new``: it was raised since the last time. ``told``: contacts that have a notice of it."""
+    record may come late. ``is_new``: it was raised since the last time. ``told``: contacts that have a notice of it, or
+    of the occurrence before and none that this was over."""
 
     since_ns: int
     now_ns: int
@@ -80,9 +83,18 @@ def decide(rules: Rules, alarm: AlarmNow, asked: Asked) -> frozenset[Due]:
     """Say which notices of an alarm should exist by now. None while it is shelved, suppressed or out of service."""
     if Standing(alarm.standing) & SILENCED:
         return frozenset()
-    return frozenset(
-        due for rule in rules.rules if applies(rule, alarm) for due in _decide_one(rules, rule, alarm, asked)
-    )
+    calling = [rule for rule in rules.rules if applies(rule, alarm)]
+    due = {due for rule in calling for due in _decide_one(rules, rule, alarm, asked)}
+    return frozenset(due.union(_unsay(rules, calling, alarm, asked.told)))
+
+
+def _unsay(rules: Rules, calling: Sequence[Rule], alarm: AlarmNow, told: frozenset[str]) -> Iterator[Due]:
+    """Tell those of an earthquake's end who were called for a strength that it does not have: its strongest report was
+    taken back, or it is part of another."""
+    called = {name for rule in calling for name in _called_by(rule)}
+    for rule in rules.rules:
+        if alarm.level == EARTHQUAKE and rule.intensity_from and rule not in calling:
+            yield from _return(rules, rule, told - called)
 
 
 def applies(rule: Rule, alarm: AlarmNow) -> bool:
@@ -105,7 +117,8 @@ def _decide_one(rules: Rules, rule: Rule, alarm: AlarmNow, asked: Asked) -> Iter
         yield from (Due(name, RAISED) for name in rule.contacts)
     if waits:
         yield from _escalate(rule, asked.elapsed_s)
-    yield from _return(rules, rule, alarm, asked.told)
+    over = {kind for kind, flags in OVER.items() if not Standing(alarm.standing) & flags}
+    yield from _return(rules, rule, asked.told, over)
 
 
 def _escalate(rule: Rule, elapsed_s: float) -> Iterator[Due]:
@@ -119,11 +132,13 @@ def _escalate(rule: Rule, elapsed_s: float) -> Iterator[Due]:
         yield from (Due(name, f"{AGAIN}-{rounds}") for name in called)
 
 
-def _return(rules: Rules, rule: Rule, alarm: AlarmNow, told: frozenset[str]) -> Iterator[Due]:
-    called = {*rule.contacts, *(name for step in rule.escalate for name in step.contacts)}
-    for name in called & told:
+def _return(rules: Rules, rule: Rule, told: frozenset[str], kinds: Collection[str] = OVER) -> Iterator[Due]:
+    """Tell those who were told, as far as they are contacts of these kinds and want to hear of the end."""
+    for name in _called_by(rule) & told:
         contact = rules.find(name)
-        if contact is None or not (rule.on_return or contact.kind == "cap"):
-            continue
-        if not Standing(alarm.standing) & OVER[contact.kind]:
+        if contact is not None and contact.kind in kinds and (rule.on_return or contact.kind == "cap"):
             yield Due(name, RETURNED)
+
+
+def _called_by(rule: Rule) -> set[str]:
+    return {*rule.contacts, *(name for step in rule.escalate for name in step.contacts)}

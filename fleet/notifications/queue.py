@@ -16,7 +16,7 @@ from fleet.alarms import own
 from fleet.alarms.kinds import read_kinds
 from fleet.alarms.models import Alarm, AlarmEvent
 from fleet.gateways.models import Gateway, Tag
-from fleet.notifications.decide import AlarmNow, Asked, Due, decide
+from fleet.notifications.decide import RETURNED, AlarmNow, Asked, Due, decide
 from fleet.notifications.message import LEVELS_ZH
 from fleet.notifications.models import NoticeRow, NotifyCursor, Watch
 from fleet.notifications.rules import Rules
@@ -59,9 +59,11 @@ def plan(session: Session, rules: Rules, now_ns: int) -> Plan:
     for name, alarm in alarms.items():
         row = watched.get(name)
         is_seen = row is not None and row.occurrence == alarm.occurrence
-        have = noted.get(name, frozenset()) if is_seen else frozenset()
+        known = noted.get(name, frozenset())
+        have = known if is_seen else frozenset()
         since_ns = min(row.since_ns, now_ns) if row is not None and is_seen else now_ns
-        asked = Asked(since_ns, now_ns, name in raised, frozenset(each.contact for each in have))
+        ended = frozenset() if is_seen else frozenset(each.contact for each in known if each.step == RETURNED)
+        asked = Asked(since_ns, now_ns, name in raised, frozenset(each.contact for each in known) - ended)
         new = sorted(decide(rules, alarm, asked) - have)
         due += [(alarm, each) for each in new]
         is_ahead = row is not None and row.since_ns > now_ns  # the clock has gone back: delays count from now
@@ -181,8 +183,8 @@ def _describe_quake(session: Session, alarm: AlarmNow) -> AlarmNow:
     if about is None or about[0] is not own.EARTHQUAKE:
         return alarm
     summary = quakes.find_summary(session, int(about[1]))
-    if summary is None:
-        return alarm
+    if summary is None:  # it is part of another
+        return msgspec.structs.replace(alarm, title="", sector=EARTHQUAKE_SECTOR)
     return msgspec.structs.replace(
         alarm,
         title="",

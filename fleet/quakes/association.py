@@ -51,10 +51,13 @@ def associate(triggers: Iterable[Trigger]) -> list[Group]:
     groups agree with each other (complete linkage).
     """
     ordered = sorted(triggers, key=lambda one: (one.onset_ns, one.key))
+    pairs = sorted(_list_pairs(ordered), key=_rank)
+    # Looked up below many times over: a district that shakes as a whole must not make ingest wait.
+    agreeing = {(one.key, other.key) for pair in pairs for one, other in (pair, pair[::-1])}
     group_of = {one.key: [one] for one in ordered}
-    for one, other in sorted(_list_pairs(ordered), key=_rank):
+    for one, other in pairs:
         left, right = group_of[one.key], group_of[other.key]
-        if left is not right and all(agree(mine, theirs) for mine in left for theirs in right):
+        if left is not right and all((mine.key, theirs.key) in agreeing for mine in left for theirs in right):
             left += right
             for moved in right:
                 group_of[moved.key] = left

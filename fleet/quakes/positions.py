@@ -10,8 +10,7 @@ from sqlalchemy.orm import Session
 
 from fleet.gateways.models import Gateway
 from fleet.sites.models import Site
-
-TITLE_MOST = 100
+from fleet.waveforms.places import clean_title
 
 
 class Position(msgspec.Struct, frozen=True):
@@ -29,7 +28,7 @@ def find_position(session: Session, gateway: str, station: str) -> Position:
         return Position()
     entry = find_entry(row.reported, station)
     site = session.get(Site, row.site_key) if row.site_key else None
-    title = str(entry.get("title") or "")[:TITLE_MOST] or row.title or (site.title if site else "")
+    title = clean_title(str(entry.get("title") or "")) or row.title or (site.title if site else "")
     for lat, lon in (
         (entry.get("latitude"), entry.get("longitude")),
         (row.lat, row.lon),

@@ -17,6 +17,7 @@ from sqlalchemy.orm import Session
 from fleet.alarms import own
 from fleet.chains import service as chains
 from fleet.chains.decision import Reading
+from fleet.db import take_turn
 from fleet.errors import NotFoundError
 from fleet.quakes import streets
 from fleet.quakes.association import CLOCK_S, NS, Group, Trigger, associate, gather
@@ -24,7 +25,7 @@ from fleet.quakes.felt import Estimate, estimate_all
 from fleet.quakes.models import CLOSED, MERGED, OPEN, REJECTED, Quake, StationQuake
 from fleet.quakes.positions import find_position
 from fleet.quakes.summary import SILENT_NS, Summary, counts, measured_at, strongest_of_stations, summarise
-from fleet.readings.items import INT_MAX, QUAKE_STATES
+from fleet.readings.items import INT_MAX
 from wire.record import QuakeRecord
 from wire.sample import is_good
 
@@ -43,6 +44,8 @@ COPIED = (
 KEPT = ("pd_cm", "tau_c_s", "magnitude", "magnitude_error")
 """What comes once, from the first seconds: a later report without it takes nothing back."""
 LISTED = 50
+TURNS = (CLOSED, REJECTED)
+"""States that the journal tells of, whether a station's quake comes into them or leaves them."""
 Key = tuple[str, str, int]
 """Of a report: gateway, station, and how it names the quake."""
 
@@ -65,12 +68,15 @@ class Taking:
         received_ns: int,
         clock: str,
     ) -> bool:
-        """Take a report. ``clock`` is the quality of the gateway's. Returns whether the station's quake begins, ends or
-        is taken back by it, which is what the journal tells of; False also for one older than what is known."""
+        """Take a report. ``clock`` is the quality of the gateway's. Returns whether the station's quake begins, ends,
+        is taken back or counts again by it, which the journal tells; False also for one older than what is known.
+
+        Of one moment the last to come counts: a quake that was taken back and counts after all is told as it was.
+        """
         row = self._find(gateway, record)
-        if row is not None and _order(row.mono_ns, row.state) >= _order(record.mono_ns, record.state):
+        if row is not None and record.mono_ns < row.mono_ns:
             return False
-        before = row.state if row is not None else ""
+        before = (row.state, row.onset_ns, row.clock) if row is not None else None
         if row is None:
             row = StationQuake(gateway=gateway, station=record.station, quake=record.quake, first_ns=received_ns)
             row.quake_id, row.spectrum = None, []
@@ -78,11 +84,11 @@ class Taking:
         row.record_id = record_id
         self._session.add(row)
         self._rows[_key_of(row)] = row
-        if row.quake_id is None or (REJECTED in (row.state, before) and row.state != before):
+        if row.quake_id is None or before is None or _is_other_trigger(row, *before):
             self._unplaced[_key_of(row)] = row
-        else:
+        if row.quake_id is not None:
             self._touched.add(row.quake_id)
-        return not before or (row.state != before and row.state in (CLOSED, REJECTED))
+        return before is None or (row.state != before[0] and not {row.state, before[0]}.isdisjoint(TURNS))
 
     def _find(self, gateway: str, record: QuakeRecord) -> StationQuake | None:
         key = (gateway, record.station, record.quake)
@@ -122,9 +128,10 @@ class Look(msgspec.Struct, frozen=True):
         return self.first_ns <= row.onset_ns <= self.last_ns
 
 
-def _order(mono_ns: int, state: str) -> tuple[int, int]:
-    """Reports of one moment follow each other as their states do."""
-    return mono_ns, QUAKE_STATES.index(state)
+def _is_other_trigger(row: StationQuake, state: str, onset_ns: int, clock: str) -> bool:
+    """Tell whether association would see another report than before: it counts or no longer does, or another time."""
+    moved_s = abs(row.onset_ns - onset_ns) / NS
+    return (row.state == REJECTED) != (state == REJECTED) or row.clock != clock or moved_s > CLOCK_S["synced"]
 
 
 def _take(
@@ -167,6 +174,8 @@ def _associate(session: Session, row: StationQuake, now_ns: int) -> Look:
     """Put the reports around one together anew."""
     reports = {_key_of(one): one for one in _read_around(session, row)}
     before = {key: one.quake_id for key, one in reports.items()}
+    if _has_left(session, row, before):
+        before[_key_of(row)] = None
     groups = associate(_trigger_of(one) for one in reports.values())
     for group, number in zip(groups, _keep_numbers(groups, before), strict=True):
         number_or_new = number if number is not None else _add(session, group[0].onset_ns, now_ns)
@@ -174,10 +183,27 @@ def _associate(session: Session, row: StationQuake, now_ns: int) -> Look:
             reports[trigger.key].quake_id = number_or_new
     session.flush()
     after = {key: one.quake_id for key, one in reports.items()}
+    _hand_on(session, before, after, now_ns)
     _merge(session, before, after, now_ns)
     onsets = [row.onset_ns, *(one.onset_ns for one in reports.values())]
     numbers = {number for number in (row.quake_id, *before.values(), *after.values()) if number is not None}
     return Look(min(onsets), max(onsets), frozenset(numbers))
+
+
+def _has_left(session: Session, row: StationQuake, before: Mapping[Key, int | None]) -> bool:
+    """Tell whether a report has moved in time away from all others of its event, which keep the number then."""
+    if row.quake_id is None or list(before.values()).count(row.quake_id) > 1:
+        return False
+    query = sa.select(sa.func.count()).where(StationQuake.quake_id == row.quake_id, StationQuake.state != REJECTED)
+    return session.scalars(query).one() > 1
+
+
+def _hand_on(session: Session, before: Mapping[Key, int | None], after: Mapping[Key, int | None], now_ns: int) -> None:
+    """Have events know by which of their reports rules have fired already, in the event that these were in."""
+    moves = {(had, has) for key, had in before.items() if had is not None and (has := after[key]) not in (None, had)}
+    for had, has in sorted(moves, key=str):
+        quake = session.get_one(Quake, has)
+        chains.hand_on(session, had, quake.id, quake.onset_ns, now_ns)
 
 
 def _add(session: Session, onset_ns: int, now_ns: int) -> int:
@@ -233,7 +259,7 @@ def _merge(session: Session, before: Mapping[Key, int | None], after: Mapping[Ke
         quake.state, quake.into, quake.changed_ns = MERGED, into, now_ns
         session.execute(sa.update(StationQuake).where(StationQuake.quake_id == number).values(quake_id=into))
         own.withdraw_alarm(session, own.FLEET, own.EARTHQUAKE, now_ns, str(number))
-        chains.consider(session, number, 0.0, None, None, quake.onset_ns, now_ns, readings=(), is_rejected=True)
+        chains.forget(session, number)
 
 
 def _settle(session: Session, quake: Quake, now_ns: int) -> None:
@@ -245,11 +271,11 @@ def _settle(session: Session, quake: Quake, now_ns: int) -> None:
     quake.state, quake.onset_ns, quake.changed_ns = found.state, found.onset_ns, now_ns
     _tell_chains(session, found, reports, now_ns)
     subject = str(quake.id)
-    if found.state == REJECTED:
+    if found.state == REJECTED or found.grade < ALARM_FROM:
         quake.told_grade = 0
         own.withdraw_alarm(session, own.FLEET, own.EARTHQUAKE, now_ns, subject)
         return
-    if found.grade >= ALARM_FROM and found.grade > quake.told_grade:
+    if found.grade != quake.told_grade:  # lower: the strongest report was taken back, or is of another event
         quake.told_grade = found.grade
         detail = write_detail(found.place, found.stations)
         figures = own.Figures(_find_priority(found.grade), found.intensity_gb)
@@ -286,6 +312,7 @@ def _find_priority(grade: int) -> int:
 
 def settle_silent(session: Session, now_ns: int) -> int:
     """End the events of which nothing more came. Returns how many."""
+    take_turn(session)  # before anything is read: ingest may be about to say more of them
     query = sa.select(Quake).where(Quake.state == OPEN, Quake.changed_ns < now_ns - SILENT_NS)
     found = session.scalars(query.order_by(Quake.id)).all()
     for quake in found:
@@ -309,10 +336,14 @@ def list_quakes(
 ) -> list[Summary]:
     """Return events by their onset, the newest first, as far as the session sees their reports; ``before_ns`` is the
     onset of the last one seen."""
-    onset = sa.func.min(StationQuake.onset_ns)
+    live, timed = StationQuake.state != REJECTED, StationQuake.clock != "unset"
+    # As `summarise` tells it: a page begins where the one before has ended.
+    onset = sa.func.coalesce(
+        *(sa.func.min(sa.case((told, StationQuake.onset_ns))) for told in (live & timed, live, timed, sa.true()))
+    )
     query = sa.select(StationQuake.quake_id).where(StationQuake.quake_id.is_not(None)).group_by(StationQuake.quake_id)
     if not with_rejected:
-        query = query.where(StationQuake.state != REJECTED)
+        query = query.where(live)
     if before_ns is not None:
         query = query.having(onset < before_ns)
     numbers = session.scalars(query.order_by(onset.desc(), StationQuake.quake_id.desc()).limit(limit)).all()

@@ -19,30 +19,41 @@ from fleet.quakes.models import StationQuake
 from fleet.quakes.positions import find_entry
 from fleet.quakes.summary import counts, strongest_of_stations
 from fleet.readings.models import Record
+from fleet.waveforms.export import Wanted
+from fleet.waveforms.index import INT_MAX
 from fleet.waveforms.models import Waveform, WaveStream
 from fleet.waveforms.packets import PACKET_MOST_NS
-from fleet.waveforms.service import read_packet
+from fleet.waveforms.places import ChannelEntry
+from fleet.waveforms.service import list_spans, read_packet
+from fleet.waveforms.stationxml import UNITS
 
 NS = 1_000_000_000
 FOLD_NS = NS // 10
 """The finest step of a drawing: three minutes of it fill a page."""
 REMEMBERED = 8192
 BEFORE_NS, AFTER_NS, LENGTH_MOST_NS = 10 * NS, 10 * NS, 300 * NS
+FILE_BEFORE_NS, FILE_AFTER_NS, FILE_MOST_NS = 120 * NS, 600 * NS, 3600 * NS
+"""What a file has before the first onset and after the end: the most that a gateway sends of itself."""
 STATIONS_MOST = 8
 """Stations whose waveforms are drawn, the strongest."""
-TO_GAL = {"m/s2": 100.0, "g": 980.665, "gal": 1.0}
-VELOCITY = "m/s"
+CENTI = {"m/s**2": "gal", "m/s": "cm/s"}
+"""What a hundredth of a unit of StationXML is called."""
 Step = tuple[int, int, int, int]
 """From, to (ns), least and largest count."""
 
 
 class Trace(msgspec.Struct, frozen=True):
-    """One channel: its steps by the time, and what a count is worth in ``unit``; "" as long as nobody said."""
+    """One stream: its steps by the time, and what a count is worth in ``unit``; "" as long as nobody said."""
 
-    code: str
+    stream: str
     steps: tuple[Step, ...]
     per_count: float
     unit: str
+
+    @property
+    def code(self) -> str:
+        """The channel's."""
+        return code_of(self.stream)
 
     @property
     def middle(self) -> float:
@@ -105,25 +116,39 @@ def _find_traces(session: Session, report: StationQuake, start_ns: int, end_ns: 
     for stream in session.scalars(query.order_by(WaveStream.name)).all():
         steps = tuple(_read_steps(session, stream.id, start_ns, end_ns))
         if steps:
-            code = stream.name.rpartition(".")[2]
-            per_count, unit = worth.get(code, (1.0, ""))
-            found.append(Trace(code, steps, per_count, unit))
+            per_count, unit = worth.get(code_of(stream.name), (1.0, ""))
+            found.append(Trace(stream.name, steps, per_count, unit))
     return tuple(found)
 
 
+def code_of(stream: str) -> str:
+    """The channel of a stream."""
+    return stream.rpartition(".")[2]
+
+
+def find_wanted(session: Session, reports: Sequence[StationQuake]) -> list[Wanted]:
+    """Find what a file of an event's waveforms has: every stream of its stations, each from before the first onset till
+    after the end; of an event that was taken back those of the reports that were. Empty as long as none has come."""
+    told = [report for report in reports if counts(report)] or list(reports)
+    start_ns = max(min(one.onset_ns for one in told) - FILE_BEFORE_NS, 0)
+    ends_ns = max(one.onset_ns + int(one.duration_s * NS) for one in told) + FILE_AFTER_NS
+    end_ns = min(ends_ns, start_ns + FILE_MOST_NS, INT_MAX)
+    stations = sorted({(one.gateway, one.station) for one in told})
+    query = sa.select(WaveStream.name).where(sa.tuple_(WaveStream.gateway, WaveStream.station).in_(stations))
+    names = session.scalars(query.distinct().order_by(WaveStream.name)).all()
+    return [(name, start_ns, end_ns) for name in names if list_spans(session, name, start_ns, end_ns)]
+
+
 def _read_worth(channels: object) -> dict[str, tuple[float, str]]:
-    """{code: what a count is worth, and in which unit} of a configuration's channels; gal for any acceleration."""
+    """{code: what a count is worth, and in which unit} of a configuration's channels."""
     found = {}
     for channel in channels if isinstance(channels, list) else ():
-        if not isinstance(channel, dict):
-            continue
-        code, unit, sensitivity = (channel.get(name) for name in ("code", "unit", "sensitivity"))
-        if not isinstance(code, str) or not isinstance(sensitivity, int | float) or sensitivity == 0:
-            continue
-        if unit == VELOCITY:
-            found[code] = (100.0 / abs(sensitivity), "cm/s")
-        elif unit in TO_GAL:
-            found[code] = (TO_GAL[unit] / abs(sensitivity), "gal")
+        try:
+            entry = msgspec.convert(channel, ChannelEntry)
+        except msgspec.ValidationError:
+            continue  # of a release that describes it otherwise
+        quantity, factor = UNITS[entry.unit]
+        found[entry.code] = (100.0 * factor / entry.sensitivity, CENTI[quantity])
     return found
 
 

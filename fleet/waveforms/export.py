@@ -24,6 +24,10 @@ TOGETHER = 500
 """Packets that are put together to larger records."""
 
 
+Wanted = tuple[str, int, int]
+"""A stream, from when up to when (UTC in ns)."""
+
+
 class Form(msgspec.Struct, frozen=True):
     """A kind of file."""
 
@@ -43,13 +47,21 @@ def select(session: Session, selection: Selection) -> list[str]:
     ]
 
 
-def count_samples(session: Session, name: str, start_ns: int, end_ns: int) -> int:
-    """Return about how many samples a stream has in a time. Raises InvalidError for more than one answer holds."""
-    spans = service.list_spans(session, name, start_ns, end_ns)
-    count = sum(round((min(s.end_ns, end_ns) - max(s.start_ns, start_ns)) * s.rate_hz / NS) for s in spans)
+def count_samples(session: Session, wanted: Iterable[Wanted]) -> int:
+    """Return about how many samples there are of what is wanted. Raises InvalidError for more than one answer holds."""
+    count = 0
+    for name, start_ns, end_ns in wanted:
+        for span in service.list_spans(session, name, start_ns, end_ns):
+            count += round((min(span.end_ns, end_ns) - max(span.start_ns, start_ns)) * span.rate_hz / NS)
     if count > SAMPLES_MOST:
         raise InvalidError(f"about {count} samples are asked for at once", hint=f"{SAMPLES_MOST} at most: ask in parts")
     return count
+
+
+def write(session: Session, wanted: Iterable[Wanted], form: Form) -> Iterator[bytes]:
+    """Write one stream after the other."""
+    for name, start_ns, end_ns in wanted:
+        yield from form.write(read(session, name, start_ns, end_ns))
 
 
 def read(session: Session, name: str, start_ns: int, end_ns: int) -> Iterator[Packet]:

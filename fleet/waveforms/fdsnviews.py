@@ -13,7 +13,7 @@ from werkzeug.exceptions import HTTPException
 from fleet.api import find_services, reading
 from fleet.errors import FleetError, InvalidError
 from fleet.waveforms import export, fdsn, places, stationxml
-from fleet.waveforms.export import FORMS
+from fleet.waveforms.export import FORMS, Form, Wanted
 from fleet.waveforms.fdsn import DataQuery
 
 PREFIX = "/fdsnws/"
@@ -71,11 +71,7 @@ def dataselect() -> Response:
     query = fdsn.read_data_query(*_read_request())
     with reading() as session:
         wanted = _find_wanted(query)
-        samples = sum(export.count_samples(session, name, *window) for name, *window in wanted)
-    if samples > export.SAMPLES_MOST:
-        raise InvalidError(
-            f"about {samples} samples are asked for", hint=f"{export.SAMPLES_MOST} at most: ask in parts"
-        )
+        samples = export.count_samples(session, wanted)
     if not samples:
         return Response(status=query.nodata, mimetype=PLAIN)
     form = FORMS["miniseed3" if query.version == 3 else "miniseed"]
@@ -83,9 +79,9 @@ def dataselect() -> Response:
     return Response(stream_with_context(_write(wanted, form)), mimetype=form.mime, headers=headers)
 
 
-def _find_wanted(query: DataQuery) -> list[tuple[str, int, int]]:
+def _find_wanted(query: DataQuery) -> list[Wanted]:
     """Return (stream, from, to) of all that is asked for, each once. An end counts itself, as FDSN says."""
-    wanted: dict[tuple[str, int, int], None] = {}
+    wanted: dict[Wanted, None] = {}
     with reading() as session:
         for one in query.selections:
             assert one.start_ns is not None
@@ -94,10 +90,9 @@ def _find_wanted(query: DataQuery) -> list[tuple[str, int, int]]:
     return list(wanted)
 
 
-def _write(wanted: list[tuple[str, int, int]], form: export.Form) -> Iterator[bytes]:
+def _write(wanted: list[Wanted], form: Form) -> Iterator[bytes]:
     with reading() as session:
-        for name, start_ns, end_ns in wanted:
-            yield from form.write(export.read(session, name, start_ns, end_ns))
+        yield from export.write(session, wanted, form)
 
 
 @blueprint.route("/station/1/query", methods=["GET", "POST"])

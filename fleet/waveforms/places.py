@@ -16,6 +16,7 @@ from fleet.waveforms.fdsn import StationQuery
 from fleet.waveforms.models import WaveStream
 from fleet.waveforms.stationxml import Channel, Station
 
+TITLE_MOST = 100
 Number = Annotated[float, Meta(ge=-1e15, le=1e15)]
 
 
@@ -71,6 +72,11 @@ def _read_entries(gateway: Gateway) -> Iterator[StationEntry]:
             continue  # of a release that describes it otherwise: its page shows the configuration
 
 
+def clean_title(text: str) -> str:
+    """Return a title as every database, page and XML takes it."""
+    return "".join(letter for letter in text if letter.isprintable())[:TITLE_MOST]
+
+
 def _describe(entry: StationEntry, lat: float, lon: float, rates: dict[str, float]) -> Station:
     prefix = f"{entry.network}.{entry.station}.{entry.location}"
     channels = tuple(
@@ -85,7 +91,7 @@ def _describe(entry: StationEntry, lat: float, lon: float, rates: dict[str, floa
         for channel in entry.channels
     )
     height_m = entry.elevation_m or 0.0
-    return Station(entry.network, entry.station, entry.location, entry.title, lat, lon, height_m, channels)
+    return Station(entry.network, entry.station, entry.location, clean_title(entry.title), lat, lon, height_m, channels)
 
 
 def find_channel(session: Session, stream: str) -> Channel | None:

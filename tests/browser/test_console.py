@@ -264,7 +264,7 @@ def test_nothing_is_wider_than_a_phone(
 
 def test_navigation_lies_under_the_thumb(phone: Page) -> None:
     phone.goto(f"/gateways/{PARK}")
-    for link in phone.locator(".nav a").all():
+    for link in phone.locator(".nav a:visible, .more summary").all():
         box = link.bounding_box()
         assert box is not None
         assert box["height"] >= 44
@@ -272,6 +272,30 @@ def test_navigation_lies_under_the_thumb(phone: Page) -> None:
         assert box["y"] > PHONE["height"] - 80
     phone.locator(".nav a", has_text="报警").click()
     expect(phone.locator("h1")).to_have_text("报警")
+
+
+@pytest.mark.parametrize("language", ["zh", "en"])
+@pytest.mark.parametrize("viewport", [DESK, PHONE], ids=["desk", "phone"])
+def test_the_menu_shows_every_entry_without_scrolling(
+    browser: Browser, address: str, pass_cookies: list[dict[str, object]], viewport: dict[str, int], language: str
+) -> None:
+    with opened(browser, address, pass_cookies, viewport, language=language) as context:
+        page = context.new_page()
+        page.goto("/chains")
+        if viewport == PHONE:
+            expect(page.locator(".more")).to_have_class("more here")
+            page.locator(".more").click()
+        links = page.locator("nav .nav a")
+        assert links.count() >= 11
+        for link in links.all():
+            box = link.bounding_box()
+            assert box is not None, link.text_content()
+            assert 0 <= box["x"] <= viewport["width"] - box["width"], link.text_content()
+            assert 0 <= box["y"] <= viewport["height"] - box["height"], link.text_content()
+            room = link.evaluate("link => link.clientWidth - link.querySelector('span').offsetWidth")
+            assert room >= 0, link.text_content()
+        links.filter(has_text={"zh": "波形", "en": "Waveforms"}[language]).click()
+        page.wait_for_url("**/waveforms")
 
 
 def test_everything_is_reached_with_the_tab_key(desk: Page) -> None:

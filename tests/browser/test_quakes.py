@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
+from seismic import miniseed
 from tests.browser.conftest import DESK, PHONE, Watch, opened, serving, take_cookies
 from tests.browser.district import District
 from tests.browser.quakes import STATIONS, Shaken
@@ -50,6 +51,10 @@ def test_an_earthquake_comes_grows_and_brings_its_waveforms_without_a_reload(sha
         shaken.send_waves(gateway)
     expect(desk.locator(".trace")).to_have_count(6)
     expect(desk.locator(".quakemap .station")).to_have_count(2)
+    with desk.expect_download() as download:
+        desk.get_by_role("link", name="miniSEED 2").click()
+    assert download.value.suggested_filename == "earthquake-1.mseed"
+    assert len(miniseed.read(download.value.path().read_bytes())) >= 6
     shaken.tell(THIRD, "grown", 12, 1.0)
     expect(desk.locator(".quakemap .station")).to_have_count(3)
     expect(desk.locator("#streets tbody tr").first).to_contain_text("X")

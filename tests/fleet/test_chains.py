@@ -563,6 +563,7 @@ def test_page_shows_sentences_answers_and_what_came_of_the_newest_quake(app: Any
     assert "烈度不够" in text  # the rule that wants 7
     page = client.get("/chains/firings/1")
     assert "state is-pending" in page.text
+    assert '/quakes/7"' in page.text
     assert client.get("/chains/firings/99").status_code == 404
     english = client.get("/chains", headers={"Cookie": "language=en"})
     assert english.status_code == 200

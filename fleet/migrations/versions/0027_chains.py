@@ -30,6 +30,7 @@ def upgrade() -> None:
         sa.Column("quake", sa.String(), nullable=False),
         sa.Column("at_ns", sa.BigInteger(), nullable=False),
         sa.Column("readings", sa.JSON(), nullable=False),
+        sa.Column("fired", sa.JSON(), nullable=False),
         sa.Column("is_rejected", sa.Boolean(), nullable=False),
         sa.Column("is_settled", sa.Boolean(), nullable=False),
         sa.Column("noted_ns", sa.BigInteger(), nullable=False),

@@ -18,9 +18,10 @@ from fleet.notifications import cap, queue, service
 from fleet.notifications.delivery import Errand, write_webhook
 from fleet.notifications.rules import Contact, Rule, Rules
 from fleet.notifications.service import Outgoing
-from tests.fleet.conftest import Clock, both_databases
+from fleet.quakes.models import StationQuake
+from tests.fleet.conftest import START_NS, Clock, both_databases
 from tests.fleet.notifications.test_cap import SCHEMA
-from tests.fleet.quakes.scene import BRIDGE, TOWER, Quakes, report
+from tests.fleet.quakes.scene import BRIDGE, NS, TOWER, Quakes, report
 from wire.alarm import AlarmRequest
 
 BUREAU = Contact(name="bureau", kind="cap", url="http://host/", sender="fengsui@yufu.example")
@@ -128,6 +129,41 @@ def test_one_that_is_taken_back_is_cancelled_at_once(told: Told, clock: Clock) -
     assert cancel is not None
     assert cancel["msgType"] == "Cancel"
     assert first["identifier"] in cancel["references"]
+
+
+def test_who_was_called_for_a_strength_that_it_does_not_have_is_told_so(told: Told, clock: Clock) -> None:
+    told.say(TOWER, report(intensity_gb=8.0, grade=8))
+    told.say(BRIDGE, report("XX.BRDGE", 5.0, intensity_gb=4.0, grade=4))
+    first = told.alert()
+    clock.advance(2)
+    told.say(TOWER, report(after_s=2, state="rejected", intensity_gb=8.0, grade=8))
+    cancel = told.alert()
+    assert first is not None
+    assert cancel is not None
+    assert cancel["msgType"] == "Cancel"
+    assert first["identifier"] in cancel["references"]
+    assert told.alert() is None, "once"
+    clock.advance(2)
+    told.say(BRIDGE, report("XX.BRDGE", 5.0, 4, state="grown", intensity_gb=6.0, grade=6))
+    again = told.alert()
+    assert again is not None
+    assert again["msgType"] == "Alert"
+
+
+def test_one_that_is_part_of_another_is_cancelled(told: Told, clock: Clock) -> None:
+    told.add("gw-far-0001", "XX.FAR", "无位置", None)
+    told.say(TOWER, report(intensity_gb=4.0, grade=4))
+    told.say("gw-far-0001", report("XX.FAR", 36.0))
+    first = told.alert()
+    with told.services.database.writing() as session:
+        row = session.get_one(StationQuake, ("gw-far-0001", "XX.FAR", START_NS + 36 * NS))
+        row.lat, row.lon = 30.2, 106.57
+    clock.advance(2)
+    told.say(BRIDGE, report("XX.BRDGE", 5.0))
+    alerts = [told.alert(), told.alert()]
+    assert first is not None
+    cancelled = [one for one in alerts if one is not None and one["msgType"] == "Cancel"]
+    assert [first["identifier"] in one["references"] for one in cancelled] == [True]
 
 
 def test_a_webhook_has_figures_and_words_in_both_languages(told: Told) -> None:

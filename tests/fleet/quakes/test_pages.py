@@ -16,8 +16,10 @@ from fleet.console import quakereport
 from fleet.quakes import streets
 from fleet.quakes.models import MERGED, Quake
 from fleet.quakes.summary import DOUBTS
+from seismic import miniseed
 from tests.fleet.conftest import START_NS
 from tests.fleet.quakes.scene import BRIDGE, TOWER, Quakes, report
+from tests.fleet.quakes.test_waves import send_waves
 from tests.fleet.test_authorization import sign_in
 
 STREETS = (
@@ -201,3 +203,33 @@ def test_docs_tell_of_every_doubt_and_the_command() -> None:
     text = Path("docs/operate/earthquake.md").read_text("utf-8")
     for word in (*(f"`{doubt}`" for doubt in DOUBTS), "fengsui-fleet streets import", "intensity_from"):
         assert word in text, word
+
+
+def test_the_waveforms_of_all_stations_are_one_file_each_as_far_as_who_asks_sees_them(
+    app: Flask, scene: Quakes
+) -> None:
+    assert get(app, "/quakes/1/waveforms").status_code == 404, "none has come yet"
+    send_waves(scene, TOWER, "XX.TOWER", range(-200, 300))
+    send_waves(scene, BRIDGE, BRDGE, range(-30, 60), "HNE")
+    for form in ("miniseed", "miniseed3"):
+        answer = get(app, f"/quakes/1/waveforms?format={form}")
+        packets = miniseed.read(answer.data)
+        assert {one.stream for one in packets} == {"XX.TOWER.00.HNZ", "XX.BRDGE.00.HNE"}
+        assert sum(len(one.counts) for one in packets) == 100 * (420 + 90), "from 2 min before"
+    table = get(app, "/quakes/1/waveforms?format=csv")
+    assert table.headers["Content-Disposition"] == "attachment; filename=earthquake-1.csv"
+    assert len([line for line in table.text.splitlines() if not line.startswith("#")]) == 100 * (420 + 90)
+    own = miniseed.read(get(app, "/quakes/1/waveforms", "bridge").data)
+    assert {one.stream for one in own} == {"XX.BRDGE.00.HNE"}
+    assert get(app, "/quakes/1/waveforms?format=sac").status_code == 400
+    assert get(app, "/quakes/9/waveforms").status_code == 404
+    text = get(app, "/quakes/1").text
+    assert "/quakes/1/waveforms?format=miniseed" in text
+    assert "/waveforms/XX.TOWER.00.HNZ?from=" in text
+
+
+def test_a_report_of_a_time_that_cannot_be_harms_no_page(app: Flask, scene: Quakes) -> None:
+    scene.say(TOWER, report(onset_s=500, onset_ns=2**63 - 1, duration_s=1e6))
+    number = max(one.id for one in scene.list())
+    assert get(app, f"/quakes/{number}").status_code == 200
+    assert get(app, f"/quakes/{number}/waveforms").status_code == 404

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from typing import Any
+from xml.etree import ElementTree
 
 import pytest
 import sqlalchemy as sa
@@ -16,9 +17,12 @@ from fleet.quakes import service
 from fleet.quakes.models import Quake, StationQuake
 from fleet.readings.models import Quarantined
 from fleet.upkeep import Upkeep
+from fleet.waveforms import places, stationxml
+from tests.fleet import edge
 from tests.fleet.conftest import START_NS, Clock, both_databases
 from tests.fleet.quakes.scene import BOOT_NS, BRIDGE, NS, TOWER, Quakes, report
 from wire.alarm import Standing
+from wire.topics import Up
 
 BRDGE = "XX.BRDGE"
 
@@ -153,6 +157,56 @@ def test_what_was_rejected_before_anything_else_came_is_an_event_of_nothing(scen
     assert alarm(scene) is None
 
 
+def test_a_report_that_was_taken_back_counts_again_when_the_other_instrument_triggers_after_all(scene: Quakes) -> None:
+    """As `edge.stations.quake` tells it: what it has, taken back, then the same again from the onset on."""
+    scene.say(TOWER, report(after_s=1, state="rejected", reason="station 'top' has not triggered within 2 s"))
+    assert scene.list() == []
+    scene.say(TOWER, report(), report(after_s=1, state="grown"))
+    (event,) = scene.list()
+    assert (event.id, event.state, event.stations) == (1, "open", 1)
+    assert alarm(scene).standing == Standing.ACTIVE | Standing.UNACKNOWLEDGED  # type: ignore[union-attr]
+    scene.say(TOWER, report(after_s=1, state="rejected"), report(after_s=1, state="onset"))
+    assert scene.list()[0].state == "open"
+    lines = [line.state for line in rows(scene, AlarmEvent) if line.kind == "quake"]
+    assert lines == ["rejected", "grown", "rejected", "onset"]
+
+
+def test_events_that_are_taken_back_at_once_each_end_though_others_go_on_around_them(scene: Quakes) -> None:
+    scene.say(TOWER, *(report(onset_s=onset_s) for onset_s in (0, 27, 54, 81)))
+    assert [one.id for one in scene.list()] == [4, 3, 2, 1]
+    scene.say(TOWER, *(report(onset_s=onset_s, after_s=2, state="rejected") for onset_s in (27, 54)))
+    states = {row.id: row.state for row in rows(scene, Quake)}
+    assert states == {1: "open", 2: "rejected", 3: "rejected", 4: "open"}
+    assert [bool(alarm(scene, number).standing) for number in (1, 2, 3, 4)] == [True, False, False, True]  # type: ignore[union-attr]
+
+
+def test_a_station_that_learns_the_time_leaves_the_event_that_it_was_taken_for(scene: Quakes) -> None:
+    scene.say(BRIDGE, report(BRDGE, 4.0))  # one now, which has nothing to do with
+    named = START_NS - BOOT_NS
+    blind = report(after_s=5, wall_ns=None, onset_ns=None, quake=named, peak_ns=None)
+    scene.say(TOWER, blind, clock="unset")
+    assert [(one.id, one.stations) for one in scene.list()] == [(1, 2)]
+    true_ns = START_NS - 3600 * NS
+    scene.say(TOWER, report(after_s=6, state="grown", onset_ns=true_ns, quake=named))
+    assert [(one.id, one.stations, one.onset_ns) for one in scene.list()] == [
+        (1, 1, START_NS + 4 * NS),
+        (2, 1, true_ns),
+    ]
+
+
+def test_an_alarm_tells_of_a_lower_class_once_the_strongest_report_is_taken_back(scene: Quakes) -> None:
+    scene.say(TOWER, report(intensity_gb=8.0, grade=8))
+    scene.say(BRIDGE, report(BRDGE, 5.0))
+    scene.say(TOWER, report(after_s=2, state="rejected", intensity_gb=8.0, grade=8))
+    row = alarm(scene)
+    assert row is not None
+    assert (row.active, row.priority, row.value) == (True, 2, 5.2)
+    scene.say(BRIDGE, report(BRDGE, 5.0, 8, state="grown", intensity_gb=7.0, grade=7))
+    row = alarm(scene)
+    assert row is not None
+    assert (row.active, row.priority, row.value) == (True, 1, 7.0)
+
+
 @pytest.mark.parametrize("quality", ["holdover", "told"])
 def test_a_questionable_clock_is_told_of(scene: Quakes, quality: str) -> None:
     scene.say(TOWER, report(), clock=quality)
@@ -180,6 +234,17 @@ def test_a_station_that_learned_the_time_later_is_placed_by_it(scene: Quakes) ->
     blind = report(after_s=4, state="grown", wall_ns=None, onset_ns=None, quake=START_NS - BOOT_NS, peak_ns=None)
     scene.say(TOWER, blind, clock="synced")
     assert scene.list()[0].onset_ns == START_NS
+
+
+def test_a_title_that_no_database_takes_costs_no_report(scene: Quakes) -> None:
+    entry = {"network": "XX", "station": "TOWER", "title": "台\0站\x0b", "latitude": 29.5, "longitude": 106.5}
+    told = edge.reported(tags=(), config={"station": [{**entry, "channels": [{"code": "HNZ", "sensitivity": 1.0}]}]})
+    scene.committer.commit([edge.up(Up.REPORTED, told, gateway=TOWER)])
+    scene.say(TOWER, report())
+    assert [one.place for one in scene.list()] == ["台站"]
+    with scene.services.database.reading() as session:
+        octets = stationxml.write_xml(places.list_stations(session), "response", "渝富区应急局", START_NS)
+    assert "台站" in "".join(ElementTree.fromstring(octets).itertext())
 
 
 def test_a_station_without_a_position_stands_where_its_site_is(scene: Quakes) -> None:
@@ -273,6 +338,19 @@ def test_pages_of_the_list_leave_nothing_out(scene: Quakes) -> None:
         seen += [one.id for one in page]
         before_ns = page[-1].onset_ns
     assert seen == [5, 4, 3, 2, 1]
+
+
+def test_pages_of_the_list_go_by_the_onset_that_an_event_tells(scene: Quakes, clock: Clock) -> None:
+    clock.advance(14)
+    blind = report(after_s=4, wall_ns=None, onset_ns=None, quake=START_NS - BOOT_NS, peak_ns=None)
+    scene.say(TOWER, blind, clock="unset")  # 10 s, which nobody believes once another has a clock
+    scene.say(BRIDGE, report(BRDGE, 20.0), report(BRDGE, 15.0, 1, state="rejected"))
+    scene.say(BRIDGE, report(BRDGE, -100.0), report(BRDGE, -300.0))
+    seen, before_ns = [], None
+    while page := scene.list(before_ns=before_ns, limit=1, with_rejected=True):
+        seen += [one.onset_ns for one in page]
+        before_ns = page[-1].onset_ns
+    assert seen == [START_NS + onset_s * NS for onset_s in (20, 15, -100, -300)]
 
 
 def test_a_look_finds_another_thing_after_each_report(scene: Quakes) -> None:

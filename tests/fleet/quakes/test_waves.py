@@ -73,7 +73,8 @@ def test_every_station_is_drawn_on_one_axis_from_before_the_first_onset(scene: Q
     [
         ({"code": "HNZ", "unit": "m/s2", "sensitivity": 1e5}, "gal", 1.0),
         ({"code": "HNZ", "unit": "g", "sensitivity": 980665.0}, "gal", 1.0),
-        ({"code": "HNZ", "unit": "gal", "sensitivity": -1000}, "gal", 1.0),
+        ({"code": "HNZ", "unit": "gal", "sensitivity": 1000}, "gal", 1.0),
+        ({"code": "HNZ", "sensitivity": 1e5}, "gal", 1.0),
         ({"code": "HNZ", "unit": "m/s", "sensitivity": 1e5}, "cm/s", 1.0),
         ({"code": "HNZ", "unit": "furlong", "sensitivity": 1.0}, "", 1000.0),
         ({"code": "HNZ", "unit": "gal", "sensitivity": 0}, "", 1000.0),
