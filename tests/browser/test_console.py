@@ -78,6 +78,15 @@ def test_now_shows_active_alarms_the_most_urgent_first(desk: Page) -> None:
     expect(desk.locator(".nav .badge")).to_have_text("3")
 
 
+def test_every_link_to_more_of_a_panel_is_seen(desk: Page) -> None:
+    for page in ("/", f"/gateways/{PARK}"):
+        desk.goto(page)
+        links = desk.locator(".panel > header a.more").all()
+        assert links
+        for link in links:
+            expect(link).to_be_visible()
+
+
 def test_now_counts_silent_gateways_and_the_access_rate(desk: Page) -> None:
     desk.goto("/")
     expect(desk.locator(".keys")).to_contain_text("3 / 4")
@@ -264,7 +273,7 @@ def test_nothing_is_wider_than_a_phone(
 
 def test_navigation_lies_under_the_thumb(phone: Page) -> None:
     phone.goto(f"/gateways/{PARK}")
-    for link in phone.locator(".nav a:visible, .more summary").all():
+    for link in phone.locator(".nav a:visible, .unfold summary").all():
         box = link.bounding_box()
         assert box is not None
         assert box["height"] >= 44
@@ -283,8 +292,8 @@ def test_the_menu_shows_every_entry_without_scrolling(
         page = context.new_page()
         page.goto("/chains")
         if viewport == PHONE:
-            expect(page.locator(".more")).to_have_class("more here")
-            page.locator(".more").click()
+            expect(page.locator(".unfold")).to_have_class("unfold here")
+            page.locator(".unfold").click()
         links = page.locator("nav .nav a")
         assert links.count() >= 11
         for link in links.all():
