@@ -10,7 +10,7 @@ from typing import Any
 from fleet.accounts.cli import find_actor
 from fleet.audit import service as audit
 from fleet.bootstrap import Services
-from fleet.chains import service
+from fleet.chains import rulebook
 from fleet.chains.rules import Rule, read
 from fleet.chains.sentences import LANGUAGES, Names, write_lines, write_rule
 from fleet.chains.showing import find_names
@@ -55,8 +55,8 @@ def _read(path: Path) -> list[Rule]:
 def _check(arguments: argparse.Namespace, services: Services) -> None:
     rules = _read(arguments.file)
     with services.database.reading() as session:
-        service.check_names(session, rules)
-        doubts, names = service.find_doubts(session, rules), find_names(session)
+        rulebook.check_names(session, rules)
+        doubts, names = rulebook.find_doubts(session, rules), find_names(session)
     for rule in rules:
         _print(rule, names, arguments.language)
     _print_doubts(doubts)
@@ -66,10 +66,10 @@ def _check(arguments: argparse.Namespace, services: Services) -> None:
 def _import(arguments: argparse.Namespace, services: Services) -> None:
     rules, now_ns, actor = _read(arguments.file), services.clock(), find_actor()
     with services.database.writing() as session:
-        gone = service.put_rules(session, rules, actor.name, now_ns)
+        gone = rulebook.put_rules(session, rules, actor.name, now_ns)
         detail = {"rules": [rule.name for rule in rules], "gone": gone}
         audit.append(session, now_ns, actor, "chain.import", "", detail)
-        doubts = service.find_doubts(session, rules)
+        doubts = rulebook.find_doubts(session, rules)
     _print_doubts(doubts)
     print(f"rules: {len(rules)}" + (f", gone: {', '.join(gone)}" if gone else ""))
 
@@ -77,7 +77,7 @@ def _import(arguments: argparse.Namespace, services: Services) -> None:
 def _list(arguments: argparse.Namespace, services: Services) -> None:
     with services.database.reading() as session:
         names = find_names(session)
-        for row, rule in service.list_rules(session):
+        for row, rule in rulebook.list_rules(session):
             _print(rule, names, arguments.language, "" if row.is_on else " (off)")
 
 

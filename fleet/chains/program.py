@@ -9,7 +9,7 @@ from functools import partial
 from sqlalchemy.exc import SQLAlchemyError
 
 from fleet.bootstrap import Services
-from fleet.chains import service
+from fleet.chains import answers, service
 from fleet.commands.keys import load_key
 
 log = logging.getLogger(__name__)
@@ -59,7 +59,7 @@ class Chains:
     def watch(self) -> None:
         """Look at the answers. Raises SQLAlchemyError if the database does not answer."""
         with self._services.database.writing() as session:
-            service.watch(session, self._services.clock())
+            answers.watch(session, self._services.clock())
 
     def prune(self) -> None:
         """Forget what is long over. Raises SQLAlchemyError if the database does not answer."""

@@ -1,4 +1,4 @@
-"""Chains: keep rules, note quakes, fire each rule once per quake, and see who has done what was asked.
+"""Chains: note quakes, and fire each rule once per quake.
 
 `consider` only notes, in whatever transaction the quake is written in; it needs no key and fails for no rule. `settle`,
 a task of upkeep, holds what is noted against the rules: the firing and its commands are one transaction, so a restart
@@ -8,7 +8,7 @@ in between finds either none of it or all of it, and a rule fires once for a qua
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -16,129 +16,28 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
-from fleet.alarms import own
 from fleet.audit import service as audit
 from fleet.audit.service import Actor
+from fleet.chains import inspections
+from fleet.chains.answers import get_firing
+from fleet.chains.asking import Asking, find_gateways
 from fleet.chains.decision import LATE as TOO_LATE
-from fleet.chains.decision import Place, Quake, Reading, Verdict, judge
-from fleet.chains.models import FIRED, LATE, ChainAction, ChainFiring, ChainInspection, ChainQuake, ChainRule
-from fleet.chains.rules import Hurry, Inspect, Raise, Rule
-from fleet.commands import service as commands
+from fleet.chains.decision import Quake, Reading, Verdict, judge
+from fleet.chains.models import FIRED, LATE, ChainAction, ChainFiring, ChainQuake
+from fleet.chains.rulebook import find_place, get_rule, list_rules, read_content
+from fleet.chains.rules import Rule
 from fleet.commands.models import GatewayCommand
 from fleet.commands.service import KeyLoader
 from fleet.db import take_turn
-from fleet.errors import ConflictError, FleetError, NotFoundError
-from fleet.gateways.models import Gateway
-from fleet.sites.models import Site
+from fleet.errors import ConflictError
 from wire.mandate import HURRY, RAISE, HurryRequest, RaiseRequest
 
 NS = 1_000_000_000
 ENGINE = Actor("fleet", "upkeep")
-ANSWER_NS = 60 * NS
-"""A gateway that has not answered for so long is told of as one that does not."""
-WATCH_NS = 86_400 * NS
-"""So long what was not done is an alarm; after that it stands in the list and in the journal."""
 KEEP_NS = 90 * 86_400 * NS
 DRILL = "drill-"
-LIST_LETTERS_MOST = 400
-COMMENT_MOST = 500
 TAKE_BACK_S = 24 * 3600.0
 """How long a command that takes something back is sent."""
-
-
-# rules
-
-
-def put_rules(session: Session, rules: Sequence[Rule], by: str, now_ns: int) -> list[str]:
-    """Keep these rules instead of those there are. A rule of a known name stays on or off as it is, a new one is on.
-
-    Returns the names of those that went. Raises NotFoundError if a site or gateway that they name is not there.
-    """
-    check_names(session, rules)
-    known = {row.name: row for row in session.scalars(sa.select(ChainRule))}
-    for position, rule in enumerate(rules):
-        row = known.pop(rule.name, None)
-        if row is None:
-            row = ChainRule(name=rule.name, is_on=True)
-            session.add(row)
-        row.position, row.content, row.changed_ns, row.changed_by = position, msgspec.to_builtins(rule), now_ns, by
-    for row in known.values():
-        session.delete(row)
-    session.flush()
-    return sorted(known)
-
-
-def check_names(session: Session, rules: Sequence[Rule]) -> None:
-    """See that every site and gateway that rules name is there, and that a site to measure from has a position.
-
-    Raises NotFoundError that tells all that are not.
-    """
-    sites = {site.key: site for site in session.scalars(sa.select(Site))}
-    gateways = set(session.scalars(sa.select(Gateway.name).where(Gateway.retired_ns.is_(None))))
-    missing = []
-    for rule in rules:
-        steps: list[Raise | Hurry | Inspect] = [*rule.raises, *rule.hurries, *rule.inspects]
-        named = {key for step in steps for key in step.sites} | ({rule.site} if rule.site else set())
-        missing += [f"'{rule.name}': there is no site '{key}'" for key in sorted(named - sites.keys())]
-        asked = {name for step in (*rule.raises, *rule.hurries) for name in step.gateways}
-        missing += [f"'{rule.name}': there is no gateway '{name}'" for name in sorted(asked - gateways)]
-        if rule.site in sites and sites[rule.site].lat is None:
-            missing.append(f"'{rule.name}': site '{rule.site}' has no position to measure from")
-    if missing:
-        raise NotFoundError("\n  ".join(["the rules name what is not there", *missing]), hint="correct the file")
-
-
-def find_doubts(session: Session, rules: Sequence[Rule]) -> list[str]:
-    """What would come to nothing as the gateways run now: told to whoever imports rules, and no mistake by itself."""
-    doubts = []
-    for rule in rules:
-        for step in rule.raises:
-            for gateway, trouble in _find_gateways(session, step):
-                doubts += [f"'{rule.name}': {trouble}"] if trouble else _doubt(session, rule, gateway, step.alarm)
-        for hurry in rule.hurries:
-            doubts += [f"'{rule.name}': {trouble}" for _, trouble in _find_gateways(session, hurry) if trouble]
-    return doubts
-
-
-def _doubt(session: Session, rule: Rule, gateway: str, alarm: str) -> list[str]:
-    reported = session.scalar(sa.select(Gateway.reported).where(Gateway.name == gateway)) or {}
-    if RAISE not in reported.get("commands", []):
-        return [f"'{rule.name}': gateway '{gateway}' does not carry out '{RAISE}' yet: update it"]
-    if alarm not in alarms_of(reported):
-        return [f"'{rule.name}': gateway '{gateway}' has no alarm '{alarm}' yet: send it a configuration with it"]
-    return []
-
-
-def list_rules(session: Session) -> list[tuple[ChainRule, Rule]]:
-    """The rules in their order, each as its row and as what it says; less those that this release cannot read."""
-    rows = session.scalars(sa.select(ChainRule).order_by(ChainRule.position, ChainRule.name))
-    return [(row, rule) for row in rows if (rule := read_content(row.content)) is not None]
-
-
-def read_content(content: Mapping[str, Any]) -> Rule | None:
-    """Read a rule that was kept; None if a later release wrote what this one does not know (`watch` tells of it)."""
-    try:
-        return msgspec.convert(content, Rule)
-    except msgspec.ValidationError:
-        return None
-
-
-def get_rule(session: Session, name: str) -> ChainRule:
-    """Return a rule's row. Raises NotFoundError."""
-    row = session.get(ChainRule, name)
-    if row is None:
-        raise NotFoundError(f"there is no chain '{name}'")
-    return row
-
-
-def switch(session: Session, name: str, *, is_on: bool, by: str, now_ns: int) -> None:
-    """Switch a rule on or off. What happened while it was off does not fire it later."""
-    row = get_rule(session, name)
-    row.is_on, row.changed_ns, row.changed_by = is_on, now_ns, by
-    session.flush()
-
-
-# quakes
 
 
 def consider(
@@ -234,14 +133,6 @@ def read_quake(row: ChainQuake) -> Quake:
     return Quake(readings, row.at_ns, row.is_rejected)
 
 
-def find_place(session: Session, rule: Rule) -> Place | None:
-    """What a rule's distance counts from; None without one, or where the site has lost its position."""
-    if not rule.site:
-        return None if rule.lat is None or rule.lon is None else (rule.lat, rule.lon)
-    site = session.get(Site, rule.site)
-    return None if site is None or site.lat is None or site.lon is None else (site.lat, site.lon)
-
-
 def _has_fired(session: Session, rule: str, quake: str) -> bool:
     query = sa.select(ChainFiring.id).where(ChainFiring.rule == rule, ChainFiring.quake == quake)
     return session.scalar(query) is not None
@@ -290,9 +181,6 @@ def drill(session: Session, load_key: KeyLoader, name: str, by: str, now_ns: int
     return firing.id
 
 
-# what is asked of gateways
-
-
 def _carry_out(
     session: Session, load_key: KeyLoader, firing: ChainFiring, rule: Rule, author: str, now_ns: int
 ) -> None:
@@ -300,7 +188,7 @@ def _carry_out(
     why = f"{'drill of ' if firing.is_drill else ''}{rule.title or rule.name}: {firing.intensity:g}"[:200]
     for one in rule.raises:
         request = RaiseRequest(alarm=one.alarm, why=why, drill=firing.is_drill)
-        for gateway, trouble in _find_gateways(session, one):
+        for gateway, trouble in find_gateways(session, one):
             asked.ask(RAISE, gateway, one.alarm, request, trouble)
     for hurry in rule.hurries:
         wanted = HurryRequest(
@@ -310,88 +198,12 @@ def _carry_out(
             why=why,
             drill=firing.is_drill,
         )
-        for gateway, trouble in _find_gateways(session, hurry):
+        for gateway, trouble in find_gateways(session, hurry):
             asked.ask(HURRY, gateway, ", ".join(hurry.groups), wanted, trouble)
     for inspect in rule.inspects:
-        _list_places(session, firing, inspect)
+        inspections.note_places(session, firing, inspect)
     session.flush()
-    _tell_inspection(session, firing, now_ns)
-
-
-class Asking:
-    """Asks gateways on behalf of one firing: what cannot be sent is noted with its reason, and holds up no other."""
-
-    def __init__(
-        self, session: Session, load_key: KeyLoader, firing: ChainFiring, author: str, send_s: float, now_ns: int
-    ) -> None:
-        self._session = session
-        self._load_key = load_key
-        self._firing = firing
-        self._author = author
-        self._send_s = send_s
-        self._now_ns = now_ns
-
-    def ask(
-        self,
-        kind: str,
-        gateway: str,
-        what: str,
-        request: RaiseRequest | HurryRequest,
-        trouble: str,
-        *,
-        holds: bool = True,
-    ) -> None:
-        """Ask one gateway, unless there is a ``trouble`` already."""
-        command_id = None
-        if not trouble:
-            try:
-                arguments = msgspec.to_builtins(request)
-                row = commands.issue(
-                    self._session, self._load_key, gateway, kind, arguments, self._author, self._send_s, self._now_ns
-                )
-                command_id = row.id
-            except FleetError as error:
-                trouble = str(error)
-        self._session.add(
-            ChainAction(
-                firing_id=self._firing.id,
-                kind=kind,
-                gateway=gateway,
-                what=what,
-                holds=holds,
-                made_ns=self._now_ns,
-                command_id=command_id,
-                trouble=trouble,
-            )
-        )
-
-
-def _find_gateways(session: Session, step: Raise | Hurry) -> Iterator[tuple[str, str]]:
-    """The gateways that a step is for, each with why it cannot be asked, "" if it can: those named, and those of sites
-    and sectors that report to have what the step names. Nobody at all is told as a trouble of no gateway."""
-    found = list(step.gateways)
-    query = sa.select(Gateway).join(Site, Site.key == Gateway.site_key).where(Gateway.retired_ns.is_(None))
-    query = query.where(sa.or_(Site.key.in_(step.sites), Site.sector.in_(step.sectors))).order_by(Gateway.name)
-    found += [gateway.name for gateway in session.scalars(query) if _has(gateway.reported or {}, step)]
-    for name in dict.fromkeys(found):
-        row = session.get(Gateway, name)
-        yield name, "" if row is not None and row.retired_ns is None else f"gateway '{name}' is out of service"
-    if not found:
-        wanted = f"alarm '{step.alarm}'" if isinstance(step, Raise) else f"group {', '.join(step.groups)}"
-        yield "", f"no gateway of {', '.join((*step.sites, *step.sectors))} reports to have {wanted}"
-
-
-def _has(reported: Mapping[str, Any], step: Raise | Hurry) -> bool:
-    if isinstance(step, Raise):
-        return step.alarm in alarms_of(reported)
-    tags = [tag for tag in reported.get("tags", ()) if isinstance(tag, Mapping)]
-    return not {name for tag in tags for name in (tag.get("group"), tag.get("device"))}.isdisjoint(step.groups)
-
-
-def alarms_of(reported: Mapping[str, Any]) -> dict[str, str]:
-    """{alarm: its title} of those that a gateway reported."""
-    alarms = [alarm for alarm in reported.get("alarms", ()) if isinstance(alarm, Mapping)]
-    return {str(alarm.get("name")): str(alarm.get("title") or "") for alarm in alarms}
+    inspections.tell(session, firing, now_ns)
 
 
 def take_back(session: Session, load_key: KeyLoader, firing_id: int, by: str, now_ns: int) -> int:
@@ -418,120 +230,7 @@ def take_back(session: Session, load_key: KeyLoader, firing_id: int, by: str, no
     return len(rows)
 
 
-# what gateways answered
-
-
-def get_firing(session: Session, firing_id: int) -> ChainFiring:
-    """Return a firing. Raises NotFoundError."""
-    row = session.get(ChainFiring, firing_id)
-    if row is None:
-        raise NotFoundError(f"no chain has fired under the number {firing_id}")
-    return row
-
-
-def list_firings(session: Session, limit: int, before: int | None = None) -> Sequence[ChainFiring]:
-    """Firings and drills, newest first; ``before`` is the id of the last one seen."""
-    query = sa.select(ChainFiring).order_by(ChainFiring.id.desc()).limit(limit)
-    return session.scalars(query if before is None else query.where(ChainFiring.id < before)).all()
-
-
-def list_actions(session: Session, firing_ids: Sequence[int]) -> list[tuple[ChainAction, GatewayCommand | None]]:
-    """What was asked of whom, in the order asked, with the command if one could be sent."""
-    query = sa.select(ChainAction, GatewayCommand).outerjoin(
-        GatewayCommand, GatewayCommand.id == ChainAction.command_id
-    )
-    found = session.execute(query.where(ChainAction.firing_id.in_(firing_ids)).order_by(ChainAction.id))
-    return [(row[0], row[1]) for row in found]
-
-
-def state_of(action: ChainAction, command: GatewayCommand | None, now_ns: int) -> str:
-    """How a request stands: as a command does, ``unsent`` if there is none, ``silent`` if nobody has answered yet."""
-    if command is None:
-        return "unsent"
-    state = commands.state(command, now_ns)
-    return "silent" if state == "pending" and now_ns - action.made_ns >= ANSWER_NS else state
-
-
-def watch(session: Session, now_ns: int) -> None:
-    """Raise an alarm of the fleet's own for each firing that a gateway has not carried out, and clear it once all have.
-    Drills call nobody."""
-    query = sa.select(ChainFiring).where(sa.not_(ChainFiring.is_drill), ChainFiring.fired_ns > now_ns - WATCH_NS)
-    firings = {firing.id: firing for firing in session.scalars(query)}
-    amiss: dict[str, list[str]] = {}
-    for action, command in list_actions(session, list(firings)):
-        state = state_of(action, command, now_ns)
-        if state not in ("done", "pending"):
-            detail = action.trouble or (command.detail if command is not None else "")
-            subject = name_firing(firings[action.firing_id])
-            amiss.setdefault(subject, []).append(" ".join(f"{action.gateway}: {state} {detail}".split()))
-    amiss |= {
-        name_firing(firing): ["the fleet learnt of the quake too late, nothing was set going"]
-        for firing in firings.values()
-        if firing.state == LATE
-    }
-    for row in session.scalars(sa.select(ChainRule)):
-        if read_content(row.content) is None:
-            amiss[row.name] = ["this release cannot read the rule: import the rules anew"]
-    details = {subject: "; ".join(lines)[:LIST_LETTERS_MOST] for subject, lines in amiss.items()}
-    own.settle(session, own.FLEET, own.CHAIN, details, now_ns)
-
-
-def name_firing(firing: ChainFiring) -> str:
-    """How a firing is called among alarms."""
-    return f"{firing.rule}#{firing.id}"
-
-
 def prune(session: Session, now_ns: int) -> None:
     """Forget quakes that were noted long ago. What fired stays."""
     gone = ChainQuake.noted_ns < now_ns - KEEP_NS
     session.execute(sa.delete(ChainQuake).where(gone, ChainQuake.is_settled))
-
-
-# inspections
-
-
-def _list_places(session: Session, firing: ChainFiring, inspect: Inspect) -> None:
-    query = sa.select(Site).where(sa.or_(Site.key.in_(inspect.sites), Site.sector.in_(inspect.sectors)))
-    sites = [(site.key, site.title) for site in session.scalars(query.order_by(Site.title, Site.key))]
-    for key, place in [*sites, *(("", place) for place in inspect.places)]:
-        session.add(
-            ChainInspection(firing_id=firing.id, title=inspect.title, site_key=key, place=place, done_by="", comment="")
-        )
-
-
-def list_inspections(session: Session, firing_ids: Sequence[int]) -> Sequence[ChainInspection]:
-    """What is to be looked at, in its order."""
-    query = sa.select(ChainInspection).where(ChainInspection.firing_id.in_(firing_ids))
-    return session.scalars(query.order_by(ChainInspection.id)).all()
-
-
-def tick(
-    session: Session, item_id: int, by: str, comment: str, now_ns: int, *, is_done: bool = True
-) -> ChainInspection:
-    """Tick a place off, or take that back. Raises NotFoundError, or ConflictError if somebody else has done it."""
-    item = session.get(ChainInspection, item_id, with_for_update=True)
-    if item is None:
-        raise NotFoundError(f"nothing is to be inspected under the number {item_id}")
-    if is_done and item.done_ns is not None:
-        raise ConflictError(f"'{item.place}' was ticked off by {item.done_by} already")
-    item.done_ns, item.done_by = (now_ns, by) if is_done else (None, "")
-    item.comment = comment.strip()[:COMMENT_MOST]
-    session.flush()
-    _tell_inspection(session, get_firing(session, item.firing_id), now_ns)
-    return item
-
-
-def _tell_inspection(session: Session, firing: ChainFiring, now_ns: int) -> None:
-    """While something is left to be looked at, that is an alarm, by which `fleet.notifications` tells people."""
-    left = [item for item in list_inspections(session, [firing.id]) if item.done_ns is None]
-    if firing.is_drill:
-        return
-    if not left:
-        own.clear_alarm(session, own.FLEET, own.INSPECTION, now_ns, name_firing(firing))
-        return
-    titles = dict.fromkeys(item.title for item in left)
-    places = "、".join(item.place for item in left)
-    if len(places) > LIST_LETTERS_MOST:
-        places = f"{places[:LIST_LETTERS_MOST]}… ({len(left)})"
-    detail = f"{'、'.join(titles)}: {places}"
-    own.raise_alarm(session, own.FLEET, own.INSPECTION, detail, now_ns, name_firing(firing))

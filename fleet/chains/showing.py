@@ -9,8 +9,10 @@ import msgspec
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from fleet.chains import service
+from fleet.chains import asking, rulebook, service
+from fleet.chains.answers import list_actions, state_of
 from fleet.chains.decision import OFF, Verdict, judge
+from fleet.chains.inspections import list_inspections
 from fleet.chains.models import ChainFiring, ChainInspection, ChainQuake
 from fleet.chains.sentences import Names, Sentences, write_rule
 from fleet.gateways.models import Gateway
@@ -30,7 +32,7 @@ class RuleLine(msgspec.Struct, frozen=True):
 
 
 class AnswerLine(msgspec.Struct, frozen=True):
-    """What a gateway was asked and what it answered. ``state``: `fleet.chains.service.state_of`."""
+    """What a gateway was asked and what it answered. ``state``: `fleet.chains.answers.state_of`."""
 
     gateway: str
     title: str
@@ -99,7 +101,7 @@ def find_names(session: Session, sectors: Mapping[str, str] | None = None) -> Na
     gateways = {}
     for name, title, reported in session.execute(sa.select(Gateway.name, Gateway.title, Gateway.reported)):
         gateways[name] = title or str((reported or {}).get("title") or "")
-        alarms |= {key: told for key, told in service.alarms_of(reported or {}).items() if told}
+        alarms |= {key: told for key, told in asking.alarms_of(reported or {}).items() if told}
     sites = {site.key: site.title for site in session.scalars(sa.select(Site))}
     return Names(sites, gateways, sectors or {}, alarms)
 
@@ -108,10 +110,10 @@ def show_rules(session: Session, names: Names, language: str) -> list[RuleLine]:
     """All rules, each with what came of the newest quake."""
     newest = session.scalar(sa.select(ChainQuake).order_by(ChainQuake.at_ns.desc()).limit(1))
     lines = []
-    for row, rule in service.list_rules(session):
+    for row, rule in rulebook.list_rules(session):
         verdict = None
         if newest is not None:
-            quake, place = service.read_quake(newest), service.find_place(session, rule)
+            quake, place = service.read_quake(newest), rulebook.find_place(session, rule)
             # as of then: whether it would be too late by now says nothing
             verdict = judge(rule, place, quake, newest.noted_ns) if row.is_on else Verdict(OFF)
         lines.append(
@@ -134,7 +136,7 @@ def show_firings(
     """Firings with what each gateway answered and what was looked at."""
     ids = [firing.id for firing in firings]
     answers: dict[int, list[AnswerLine]] = {}
-    for action, command in service.list_actions(session, ids):
+    for action, command in list_actions(session, ids):
         answers.setdefault(action.firing_id, []).append(
             AnswerLine(
                 action.gateway,
@@ -142,18 +144,18 @@ def show_firings(
                 action.kind,
                 action.what,
                 action.holds,
-                service.state_of(action, command, now_ns),
+                state_of(action, command, now_ns),
                 action.trouble or (command.detail if command is not None else ""),
                 action.made_ns,
                 command.answered_ns if command is not None else None,
             )
         )
     inspections: dict[int, list[InspectionLine]] = {}
-    for item in service.list_inspections(session, ids):
+    for item in list_inspections(session, ids):
         inspections.setdefault(item.firing_id, []).append(show_inspection(item))
     lines = []
     for firing in firings:
-        rule = service.read_content(firing.content)
+        rule = rulebook.read_content(firing.content)
         lines.append(
             FiringLine(
                 firing.id,

@@ -10,7 +10,7 @@ from apiflask.fields import Boolean, Dict, Float, Integer, List, Nested, String
 from apiflask.validators import Length, OneOf, Range
 
 from fleet.api import INT_MAX, changing, find_account, find_services, make_blueprint, reading
-from fleet.chains import service, showing
+from fleet.chains import answers, inspections, rulebook, service, showing
 from fleet.chains.sentences import LANGUAGES
 from fleet.commands.keys import load_key
 
@@ -123,7 +123,7 @@ class TickIn(Schema):
     """Whether a place was looked at."""
 
     is_done = Boolean(load_default=True)
-    comment = String(load_default="", validate=Length(0, service.COMMENT_MOST))
+    comment = String(load_default="", validate=Length(0, inspections.COMMENT_MOST))
 
 
 @blueprint.get("/chains")
@@ -144,7 +144,7 @@ def list_firings(query_data: dict[str, Any]) -> dict[str, Any]:
     """List what fired, with what each gateway answered."""
     now_ns = find_services().clock()
     with reading() as session:
-        rows = service.list_firings(session, query_data["limit"], query_data["before"])
+        rows = answers.list_firings(session, query_data["limit"], query_data["before"])
         names = showing.find_names(session)
         lines = showing.show_firings(session, rows, names, query_data["language"], now_ns)
         return {"firings": [showing.as_document(line) for line in lines]}
@@ -156,7 +156,7 @@ def list_firings(query_data: dict[str, Any]) -> dict[str, Any]:
 def get_firing(number: int, query_data: dict[str, Any]) -> dict[str, Any]:
     """Show one firing."""
     with reading() as session:
-        firing, names = service.get_firing(session, number), showing.find_names(session)
+        firing, names = answers.get_firing(session, number), showing.find_names(session)
         (line,) = showing.show_firings(session, [firing], names, query_data["language"], find_services().clock())
         return showing.as_document(line)
 
@@ -167,7 +167,7 @@ def get_firing(number: int, query_data: dict[str, Any]) -> dict[str, Any]:
 def switch_chain(key: str, json_data: dict[str, Any]) -> str:
     """Switch a rule on or off."""
     with changing("chain.switch", key, is_on=json_data["is_on"]) as session:
-        service.switch(session, key, is_on=json_data["is_on"], by=find_account().name, now_ns=find_services().clock())
+        rulebook.switch(session, key, is_on=json_data["is_on"], by=find_account().name, now_ns=find_services().clock())
     return ""
 
 
@@ -179,7 +179,7 @@ def drill_chain(key: str) -> dict[str, Any]:
     with changing("chain.drill", key) as session:
         load = partial(load_key, services.settings.data_dir)
         number = service.drill(session, load, key, find_account().name, services.clock())
-        rows, names = [service.get_firing(session, number)], showing.find_names(session)
+        rows, names = [answers.get_firing(session, number)], showing.find_names(session)
         return showing.as_document(showing.show_firings(session, rows, names, "zh", services.clock())[0])
 
 
@@ -201,5 +201,5 @@ def tick_inspection(number: int, json_data: dict[str, Any]) -> dict[str, Any]:
     """Tick a place off, or take that back. Answers 409 if somebody else has done it."""
     is_done, now_ns = json_data["is_done"], find_services().clock()
     with changing("chain.tick", str(number), is_done=is_done) as session:
-        item = service.tick(session, number, find_account().name, json_data["comment"], now_ns, is_done=is_done)
+        item = inspections.tick(session, number, find_account().name, json_data["comment"], now_ns, is_done=is_done)
         return showing.as_document(showing.show_inspection(item))

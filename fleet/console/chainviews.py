@@ -11,7 +11,7 @@ from flask_login import current_user
 from sqlalchemy.orm import Session
 
 from fleet.api import INT_MAX, changing, find_services
-from fleet.chains import service, showing
+from fleet.chains import answers, inspections, rulebook, service, showing
 from fleet.chains.sentences import Names
 from fleet.commands.keys import load_key
 from fleet.console.configviews import say
@@ -29,7 +29,7 @@ def chains() -> str:
     with find_console().reading() as sources:
         names, language = _find_names(sources.session), _language()
         before = read_number("before", INT_MAX)
-        rows = service.list_firings(sources.session, SHOWN + 1, before)
+        rows = answers.list_firings(sources.session, SHOWN + 1, before)
         firings = showing.show_firings(sources.session, rows[:SHOWN], names, language, sources.now_ns)
         live = {} if before is not None else {"events": url_for("console.events")}
         return render_template(
@@ -49,7 +49,7 @@ def change_chain() -> ResponseReturnValue:
     services, by = find_services(), current_user.name
     if verb in ("on", "off"):
         with changing("chain.switch", name, is_on=verb == "on") as session:
-            service.switch(session, name, is_on=verb == "on", by=by, now_ns=services.clock())
+            rulebook.switch(session, name, is_on=verb == "on", by=by, now_ns=services.clock())
         return redirect(url_for("console.chains"), 303)
     if verb != "drill":
         raise InvalidError(gettext("There is no such command."))
@@ -77,7 +77,7 @@ def change_firing(number: int) -> ResponseReturnValue:
         elif verb in ("tick", "untick"):
             item, comment = read_field("item"), request.form.get("comment", "")
             with changing("chain.tick", str(item), is_done=verb == "tick") as session:
-                service.tick(session, item, by, comment, services.clock(), is_done=verb == "tick")
+                inspections.tick(session, item, by, comment, services.clock(), is_done=verb == "tick")
         else:
             raise InvalidError(gettext("There is no such command."))
     except FleetError as error:
@@ -89,7 +89,7 @@ def change_firing(number: int) -> ResponseReturnValue:
 
 def _show_firing(number: int, trouble: str = "") -> str:
     with find_console().reading() as sources:
-        firing = service.get_firing(sources.session, number)
+        firing = answers.get_firing(sources.session, number)
         names = _find_names(sources.session)
         (line,) = showing.show_firings(sources.session, [firing], names, _language(), sources.now_ns)
         return render_template(

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from fleet.chains import service
+from fleet.chains import rulebook, service
 from fleet.chains.rules import read
 from fleet.commands.keys import load_key
 from tests.browser.conftest import serving, take_cookies
@@ -74,7 +74,7 @@ def fired(district: District) -> int:
     """The number of a firing whose list is still to be ticked off."""
     services = district.services
     with services.database.writing() as session:
-        service.put_rules(session, read(RULES.replace("{gateway}", QUAKE)), "li", services.clock())
+        rulebook.put_rules(session, read(RULES.replace("{gateway}", QUAKE)), "li", services.clock())
         quake = f"q-{services.clock()}"
         service.consider(session, quake, 7.4, 29.6, 106.5, services.clock(), services.clock())
         return service.settle(session, partial(load_key, services.settings.data_dir), services.clock())[-1]

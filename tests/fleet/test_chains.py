@@ -18,7 +18,7 @@ from fleet.alarms.models import Alarm
 from fleet.app import create_app
 from fleet.audit.models import AuditLine
 from fleet.bootstrap import Services
-from fleet.chains import service, showing
+from fleet.chains import answers, inspections, rulebook, service, showing
 from fleet.chains.decision import (
     FAR,
     FIRES,
@@ -100,7 +100,7 @@ class District:
             sites.add(session, "bridge-1", "江津长江大桥", "lifeline", 29.2, 106.2)
             sites.add(session, "bridge-2", "鱼洞大桥", "lifeline", 29.3, 106.5)
             gateways.register(session, "gw-slope-0001", "滑坡网关", "slope", START_NS)
-            service.put_rules(session, read(RULES), "li", START_NS)
+            rulebook.put_rules(session, read(RULES), "li", START_NS)
         self.scene = Scene(services)
         with services.database.writing() as session:
             gateways.get(session, edge.GATEWAY).site_key = "plant"
@@ -122,7 +122,7 @@ class District:
 
     def watch(self) -> None:
         with self.services.database.writing() as session:
-            service.watch(session, self.clock())
+            answers.watch(session, self.clock())
 
     @property
     def key(self) -> Any:
@@ -150,7 +150,7 @@ class District:
 
     def show(self, number: int) -> showing.FiringLine:
         with self.services.database.reading() as session:
-            firing, names = service.get_firing(session, number), showing.find_names(session)
+            firing, names = answers.get_firing(session, number), showing.find_names(session)
             (line,) = showing.show_firings(session, [firing], names, "zh", self.clock())
             return line
 
@@ -291,7 +291,7 @@ def test_restart_between_noting_and_firing_loses_nothing_and_a_fault_in_between_
 )
 def test_quake_that_does_not_count_raises_nothing(district: District, more: dict[str, Any]) -> None:
     with district.services.database.writing() as session:
-        service.switch(session, "look", is_on=False, by="li", now_ns=START_NS)
+        rulebook.switch(session, "look", is_on=False, by="li", now_ns=START_NS)
     district.consider(9.0, **more)
     assert (district.settle(), district.commands()) == ([], [])
 
@@ -317,11 +317,11 @@ def test_what_is_learnt_too_late_sets_nothing_going_and_is_told(district: Distri
 
 def test_rule_that_is_off_does_not_fire_when_it_is_switched_on_later(district: District) -> None:
     with district.services.database.writing() as session:
-        service.switch(session, "gas-off", is_on=False, by="li", now_ns=START_NS)
+        rulebook.switch(session, "gas-off", is_on=False, by="li", now_ns=START_NS)
     district.consider(6.4)
     district.settle()
     with district.services.database.writing() as session:
-        service.switch(session, "gas-off", is_on=True, by="li", now_ns=START_NS)
+        rulebook.switch(session, "gas-off", is_on=True, by="li", now_ns=START_NS)
     assert (district.settle(), district.fired()) == ([], [])
 
 
@@ -427,13 +427,13 @@ def test_list_of_places_is_an_alarm_that_people_are_told_of_until_all_is_ticked_
     for item in items:
         assert district.alarms() == ["fleet:inspection:look#2"]
         with district.services.database.writing() as session:
-            service.tick(session, item.id, "wang", " no crack ", district.clock())
+            inspections.tick(session, item.id, "wang", " no crack ", district.clock())
     assert district.alarms() == []
     assert {(item.done_by, item.comment) for item in district.show(2).inspections} == {("wang", "no crack")}
     with district.services.database.writing() as session, pytest.raises(ConflictError, match="by wang"):
-        service.tick(session, items[0].id, "li", "", district.clock())
+        inspections.tick(session, items[0].id, "li", "", district.clock())
     with district.services.database.writing() as session:
-        service.tick(session, items[0].id, "li", "look again", district.clock(), is_done=False)
+        inspections.tick(session, items[0].id, "li", "look again", district.clock(), is_done=False)
     assert district.alarms() == ["fleet:inspection:look#2"]
 
 
@@ -480,15 +480,15 @@ def test_mistake_of_a_rule_is_said_in_words(text: str, words: str) -> None:
 
 def test_import_keeps_switches_tells_what_is_not_there_and_what_went(district: District) -> None:
     with district.services.database.writing() as session:
-        service.switch(session, "look", is_on=False, by="li", now_ns=START_NS)
+        rulebook.switch(session, "look", is_on=False, by="li", now_ns=START_NS)
     only_look = RULES[RULES.index("[[chain]]", 20) :]
     with district.services.database.writing() as session:
-        assert service.put_rules(session, read(only_look), "wang", START_NS) == ["gas-off"]
-        ((row, _),) = service.list_rules(session)
+        assert rulebook.put_rules(session, read(only_look), "wang", START_NS) == ["gas-off"]
+        ((row, _),) = rulebook.list_rules(session)
         assert (row.name, row.is_on, row.changed_by) == ("look", False, "wang")
     wrong = read(RULES.replace('"plant"', '"plnat"').replace("gw-slope-0001", "gw-slope-0009"))
     with district.services.database.writing() as session, pytest.raises(NotFoundError) as error:
-        service.put_rules(session, wrong, "wang", START_NS)
+        rulebook.put_rules(session, wrong, "wang", START_NS)
     assert "there is no site 'plnat'" in str(error.value)
     assert "there is no gateway 'gw-slope-0009'" in str(error.value)
 
@@ -591,7 +591,7 @@ def test_old_quakes_that_were_noted_are_forgotten_and_firings_stay(district: Dis
 
 def test_rule_of_a_later_release_is_told_of_and_holds_up_no_other(district: District) -> None:
     with district.services.database.writing() as session:
-        row = service.get_rule(session, "look")
+        row = rulebook.get_rule(session, "look")
         row.content = {**row.content, "moon": "full"}
     district.consider(7.5)
     district.settle()

@@ -14,6 +14,7 @@ from pyModbusTCP.server import ModbusServer
 
 from fleet.bootstrap import bootstrap
 from fleet.chains import service, showing
+from fleet.chains.answers import list_firings
 from fleet.commands.keys import load_key
 from fleet.settings import load, save
 from lab.processes import Child, free_port, program, run_once
@@ -88,7 +89,7 @@ class Scene(Asked):
 
     def answers(self) -> dict[str, tuple[str, str]]:
         with self.services.database.reading() as session:
-            firings = service.list_firings(session, 1)
+            firings = list_firings(session, 1)
             lines = showing.show_firings(session, firings, showing.find_names(session), "zh", self.services.clock())
             return {answer.kind: (answer.state, answer.detail) for line in lines for answer in line.answers}
 
@@ -141,7 +142,7 @@ async def test_quake_shuts_the_valve_and_has_the_crack_gauge_read_densely(scene:
     assert "crack.slow every 0.5 s instead of 600 s" in answers["hurry"][1]
     assert "quake" in await scene.run("chains", "list")
     with scene.services.database.writing() as session:
-        key = service.list_firings(session, 1)[0].id
+        key = list_firings(session, 1)[0].id
         service.take_back(
             session, partial(load_key, scene.services.settings.data_dir), key, "li", scene.services.clock()
         )

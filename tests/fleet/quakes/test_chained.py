@@ -8,6 +8,7 @@ import pytest
 import sqlalchemy as sa
 
 from fleet.bootstrap import Services
+from fleet.chains import rulebook
 from fleet.chains import service as chains
 from fleet.chains.models import ChainFiring, ChainQuake
 from fleet.chains.rules import read
@@ -35,7 +36,7 @@ def database_url(request: pytest.FixtureRequest) -> str:
 @pytest.fixture
 def scene(services: Services) -> Quakes:
     with services.database.writing() as session:
-        chains.put_rules(session, read(RULES), "li", START_NS)
+        rulebook.put_rules(session, read(RULES), "li", START_NS)
     return Quakes(services)
 
 
