@@ -23,7 +23,9 @@ INK, SOFT, RULE, GROUND = (colors.HexColor(text) for text in ("#1f2a33", "#53616
 MARGIN = 18 * mm
 WIDTH = A4[0] - 2 * MARGIN
 HEAD = ParagraphStyle("head", fontName=FONT, fontSize=18, leading=24, textColor=INK, wordWrap="CJK")
-TITLE = ParagraphStyle("title", fontName=FONT, fontSize=11, leading=16, textColor=SOFT, spaceBefore=10, wordWrap="CJK")
+TITLE = ParagraphStyle(
+    "title", fontName=FONT, fontSize=11, leading=16, textColor=SOFT, spaceBefore=10, wordWrap="CJK", keepWithNext=1
+)
 TEXT = ParagraphStyle("text", fontName=FONT, fontSize=9.5, leading=13, textColor=INK, wordWrap="CJK")
 NOTE = ParagraphStyle("note", parent=TEXT, textColor=SOFT, fontSize=8, leading=11)
 LOOK = [

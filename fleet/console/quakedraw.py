@@ -18,6 +18,8 @@ LETTER_WIDE, LETTER_NARROW, LETTER_HIGH, GAP = 12.5, 7.0, 15.0, 4.0
 """Of a label, in units of the map."""
 SHARE = {"start": 0.0, "middle": 0.5, "end": 1.0}
 """How much of a label is left of its anchor."""
+PHONE = 21 / 12
+"""How much larger the names of stations are written on a phone (quakes.css): so long they must not leave the map."""
 SCALE_HIGH = 24.0
 """The room below that the scale has."""
 TRACE_WIDTH, TRACE_HEIGHT = 720.0, 46.0
@@ -91,7 +93,9 @@ def _label(bare: Sequence[tuple[str, float, float, float, int, str, str]]) -> It
             ("middle", x, y + r + 1),
             ("middle", x, y - r - 1 - LETTER_HIGH),
         )
-        boxes = [(side, _box(side[1] - SHARE[side[0]] * width, side[2], width)) for side in sides]
+        longest = width * (PHONE if kind == "station" else 1.0)
+        fitting = [side for side in sides if _fits(side[1] - SHARE[side[0]] * longest, longest)]
+        boxes = [(side, _box(side[1] - SHARE[side[0]] * width, side[2], width)) for side in fitting]
         (anchor, label_x, label_y), free = next((one for one in boxes if _is_free(one[1], taken)), (sides[0], None))
         if free is not None:
             taken.append(free)
@@ -113,9 +117,13 @@ def _box(left: float, top: float, width: float) -> Box:
     return left, top, left + width, top + LETTER_HIGH
 
 
+def _fits(left: float, width: float) -> bool:
+    return left >= 0 and left + width <= MAP_WIDTH
+
+
 def _is_free(box: Box, taken: Iterable[Box]) -> bool:
     left, top, right, bottom = box
-    inside = left >= 0 and top >= 0 and right <= MAP_WIDTH and bottom <= MAP_HEIGHT
+    inside = top >= 0 and bottom <= MAP_HEIGHT
     return inside and not any(left < r and l < right and top < b and t < bottom for l, t, r, b in taken)  # noqa: E741
 
 

@@ -60,7 +60,7 @@ def draw(found: Found, now_ns: int, by: str) -> bytes:
     if felt:
         story += make_section(gettext("Felt area by street (estimate)"), _streets(felt))
     story += make_section(gettext("Stations"), _stations(found.reports))
-    return paper.build(story, title, f"{title} · {write_time(now_ns)}")
+    return paper.build(story, title, f"{title}, {write_time(now_ns)}")
 
 
 def _facts(one: Summary, now_ns: int, by: str) -> Table:
@@ -102,22 +102,24 @@ def _list_grounds(one: Summary) -> list[str]:
 
 
 def _streets(streets: Sequence[Estimate]) -> Table:
-    heading = (
+    heading = [
         gettext("Street"), gettext("Class"), gettext("Intensity"), gettext("Stations"), gettext("Nearest station"),
-        gettext("Population"),
-    )  # fmt: skip
+    ]  # fmt: skip
     rows = [
-        (
+        [
             f"{one.place.name}{'*' if one.place.is_approximate else ''}",
             ROMAN[one.grade],
             f"{one.intensity:.1f}",
             str(one.stations),
             f"{one.nearest} {one.nearest_km or 0:.1f} km",
-            "" if one.place.population is None else f"{one.place.population:,}",
-        )
+        ]
         for one in streets
     ]
-    return _rows(heading, rows, (0.25, 0.1, 0.12, 0.12, 0.27, 0.14))
+    if all(one.place.population is None for one in streets):
+        return _rows(heading, rows, (0.25, 0.1, 0.12, 0.12, 0.41))
+    for row, one in zip(rows, streets, strict=True):
+        row.append("" if one.place.population is None else f"{one.place.population:,}")
+    return _rows([*heading, gettext("Population")], rows, (0.25, 0.1, 0.12, 0.12, 0.27, 0.14))
 
 
 def _stations(reports: Sequence[StationQuake]) -> Table:

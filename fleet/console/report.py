@@ -124,7 +124,7 @@ def draw(page: Page, lines: Sequence[Line], signature: Signature | None, now_ns:
     if page.photo is not None:
         story.append(_photo(page.photo))
     story.append(KeepTogether(make_section(gettext("Signed off by the enterprise"), _signature(signature))))
-    foot = page.gateway if signature else f"{page.gateway} · {gettext('draft, not signed')}"
+    foot = page.gateway if signature else f"{page.gateway}, {gettext('draft, not signed')}"
     return paper.build(story, title, foot)
 
 
