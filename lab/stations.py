@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 
-from lab.instruments.accelerometer import Accelerometer, load_recording
+from lab.instruments.accelerometer import Accelerometer
 from lab.instruments.climate import ClimateTransmitter
 from lab.instruments.davis import VantageConsole
 from lab.instruments.digitiser import Digitiser
@@ -12,6 +12,7 @@ from lab.instruments.fire import FireTransmitter
 from lab.instruments.flow import FlowRadar
 from lab.instruments.frames import Anemometer
 from lab.instruments.gas import GasDetector
+from lab.instruments.ground import Ground, load_recording
 from lab.instruments.hj212 import WaterLogger
 from lab.instruments.level import LevelTransmitter
 from lab.instruments.modbus import AsciiSlave, RtuSlave, TcpSlave
@@ -107,27 +108,29 @@ class Bridge(Station):
     async def _open_instruments(self) -> None:
         recording = load_recording()
         motion = self._ledger("imu.motion", values=4, counter="frames")
-        self.accelerometer = Accelerometer(self._line("imu_path"), motion, self._observe, recording, self._clock)
+        self.accelerometer = Accelerometer(
+            self._line("imu_path"), motion, self._observe, Ground(recording), self._clock
+        )
         self._run(self.accelerometer)
         port = self._port("shake_port", socket.SOCK_DGRAM)
         ground = self._ledger("shake.acceleration", values=4, counter="samples")
-        self.shake = Shake(port, ground, self._observe, recording, self._clock)
+        self.shake = Shake(port, ground, self._observe, Ground(recording), self._clock)
         self._run(self.shake)
         port = self._port("pier_port", socket.SOCK_DGRAM)
         self.seismograph = Seismograph(port, "pier.intensity_gb", self._observe, recording, self._clock)
         self._run(self.seismograph)
         pier = self._ledger("digitiser.motion", values=4, counter="samples")
-        self.digitiser = Digitiser(self._port("seedlink_port"), pier, self._observe, recording, self._clock)
+        self.digitiser = Digitiser(self._port("seedlink_port"), pier, self._observe, Ground(recording), self._clock)
         self._run(self.digitiser)
         wind = self._ledger("deck.wind", values=3)
         self._run(Anemometer(self._line("deck_path"), wind, self._observe, rate_hz=1.0, clock=self._clock))
 
     def quake(self) -> None:
         """Let the earthquake arrive."""
-        self.accelerometer.strike()
-        self.shake.strike()
+        self.accelerometer.ground.strike()
+        self.shake.ground.strike()
         self.seismograph.strike()
-        self.digitiser.strike()
+        self.digitiser.ground.strike()
 
 
 class RiverSite(Station):

@@ -3,30 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import random
 import struct
 import time
-from collections.abc import Callable, Sequence
-from importlib import resources
+from collections.abc import Callable
 
+from lab.instruments.ground import Acceleration, Ground
 from lab.instruments.pty_line import PtyLine
 from lab.instruments.registers import Observe
 from lab.instruments.weather import SETTLE_S
 from lab.ledger import Ledger, wire_counter
 
 RATE_HZ = 100
-RECORDING = "ridgecrest-2019-CI.CCC.csv"
 RANGE_G = 16.0
-NOISE_G = 0.0004
-Acceleration = tuple[float, float, float]
-"""East, north, up, in g."""
-
-
-def load_recording(name: str = RECORDING) -> tuple[Acceleration, ...]:
-    """Read a recording: micro-g per line and channel, lines with '#' are its source."""
-    text = resources.files("lab.recordings").joinpath(name).read_text("utf-8")
-    rows = (line.split(",") for line in text.splitlines() if line and not line.startswith("#"))
-    return tuple((int(east) / 1e6, int(north) / 1e6, int(up) / 1e6) for east, north, up in rows)
 
 
 def to_counts(acceleration_g: float) -> int:
@@ -41,33 +29,27 @@ def frame(counts: tuple[int, int, int], counter: int) -> bytes:
 
 
 class Accelerometer:
-    """Streams while somebody listens; ``strike`` starts the recording. Gravity stands on the vertical."""
+    """Streams while somebody listens. Gravity stands on the vertical."""
 
     def __init__(
         self,
         line: PtyLine,
         ledger: Ledger,
         observe: Observe,
-        recording: Sequence[Acceleration],
+        ground: Ground,
         clock: Callable[[], int] = time.monotonic_ns,
     ) -> None:
         self._line = line
         self._ledger = ledger
         self._observe = observe
-        self._recording = recording
+        self.ground = ground
         self._clock = clock
-        self._random = random.Random("quiet ground")
-        self._position: int | None = None
         self._device = ledger.group.partition(".")[0]
         self.is_powered = True
 
     def power_off(self) -> None:
         """Fall silent."""
         self.is_powered = False
-
-    def strike(self) -> None:
-        """Let the earthquake arrive, from its first sample."""
-        self._position = 0
 
     async def run(self) -> None:
         """Stream until cancelled."""
@@ -96,10 +78,5 @@ class Accelerometer:
             self._observe(f"{self._device}.{axis}", counts * RANGE_G / 32768, at_ns)
 
     def _next(self) -> Acceleration:
-        if self._position is not None and self._position < len(self._recording):
-            east, north, up = self._recording[self._position]
-            self._position += 1
-        else:
-            self._position = None
-            east, north, up = (self._random.gauss(0.0, NOISE_G) for _ in range(3))
+        east, north, up = self.ground.move()
         return east, north, up + 1.0

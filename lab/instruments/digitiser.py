@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import random
 import socket
 import time
 from array import array
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
-from lab.instruments.accelerometer import NOISE_G, Acceleration
+from lab.instruments.ground import Acceleration, Ground
 from lab.instruments.registers import Observe
 from lab.ledger import Ledger, wire_counter
 from seismic import miniseed, seedlink, seedlink_info
@@ -37,17 +36,15 @@ class Digitiser:
         port: int,
         ledger: Ledger,
         observe: Observe,
-        recording: Sequence[Acceleration],
+        ground: Ground,
         clock: Callable[[], int] = time.monotonic_ns,
     ) -> None:
         self._port = port
         self.ledger = ledger
         self._observe = observe
-        self._recording = recording
+        self.ground = ground
         self._clock = clock
         self._device = ledger.group.partition(".")[0]
-        self._random = random.Random("quiet ground")
-        self._position: int | None = None
         self._sequence = 0
         self._client: asyncio.StreamWriter | None = None
         self.is_powered = True
@@ -55,10 +52,6 @@ class Digitiser:
     def power_off(self) -> None:
         """Fall silent."""
         self.is_powered = False
-
-    def strike(self) -> None:
-        """Let the earthquake arrive, from its first sample."""
-        self._position = 0
 
     async def run(self) -> None:
         """Serve and record until cancelled."""
@@ -136,10 +129,5 @@ class Digitiser:
 
     def _next(self) -> Acceleration:
         """Give the next acceleration in g."""
-        if self._position is not None and self._position < len(self._recording):
-            east, north, up = self._recording[self._position]
-            self._position += 1
-        else:
-            self._position = None
-            east, north, up = (self._random.gauss(0.0, NOISE_G) for _ in range(3))
+        east, north, up = self.ground.move()
         return east, north, up + 1.0

@@ -16,7 +16,7 @@ from importlib import resources
 
 import msgspec
 
-from lab.instruments.accelerometer import RECORDING, Acceleration
+from lab.instruments.ground import RECORDING, Acceleration
 from lab.instruments.registers import Observe
 from lab.instruments.shake import AXES, BATCH, COUNTS_PER_MS2, RATE_HZ, STANDARD_GRAVITY, connect, datagram
 

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import random
 import socket
 import time
 from collections.abc import Callable, Sequence
 
-from lab.instruments.accelerometer import Acceleration
+from lab.instruments.ground import Acceleration, Ground
 from lab.instruments.registers import Observe
 from lab.ledger import Ledger, wire_counter
 
@@ -16,7 +15,6 @@ RATE_HZ = 100
 BATCH = 25
 COUNTS_PER_MS2 = 384_500
 STANDARD_GRAVITY = 9.80665
-NOISE_G = 0.0004
 AXES = {"ENE": "ae", "ENN": "an", "ENZ": "az"}
 """Channels of the accelerometers, and the names that tags have."""
 GEOPHONE = "EHZ"
@@ -50,27 +48,21 @@ class Shake:
         port: int,
         ledger: Ledger,
         observe: Observe,
-        recording: Sequence[Acceleration],
+        ground: Ground,
         clock: Callable[[], int] = time.monotonic_ns,
     ) -> None:
         self._port = port
         self.ledger = ledger
         self._observe = observe
-        self._recording = recording
+        self.ground = ground
         self._clock = clock
         self._device = ledger.group.partition(".")[0]
-        self._random = random.Random("quiet ground")
-        self._position: int | None = None
         self._velocity_ms = 0.0
         self.is_powered = True
 
     def power_off(self) -> None:
         """Fall silent."""
         self.is_powered = False
-
-    def strike(self) -> None:
-        """Let the earthquake arrive, from its first sample."""
-        self._position = 0
 
     async def run(self) -> None:
         """Send until cancelled."""
@@ -110,12 +102,8 @@ class Shake:
 
     def _next(self) -> tuple[Acceleration, float]:
         """Give the next acceleration, and the vertical velocity in m/s."""
-        if self._position is not None and self._position < len(self._recording):
-            east, north, up = self._recording[self._position]
-            self._position += 1
-            self._velocity_ms = self._velocity_ms * DECAY + up * STANDARD_GRAVITY / RATE_HZ
-        else:
-            self._position = None
-            east, north, up = (self._random.gauss(0.0, NOISE_G) for _ in range(3))
-            self._velocity_ms = self._random.gauss(0.0, NOISE_MS)
+        is_struck = self.ground.is_struck
+        east, north, up = self.ground.move()
+        grown_ms = self._velocity_ms * DECAY + up * STANDARD_GRAVITY / RATE_HZ
+        self._velocity_ms = grown_ms if is_struck else self.ground.noise(NOISE_MS)
         return (east, north, up + 1.0), self._velocity_ms

@@ -14,8 +14,9 @@ import pytest
 import serial
 from pyModbusTCP.client import ModbusClient
 
-from lab.instruments.accelerometer import Accelerometer, load_recording
+from lab.instruments.accelerometer import Accelerometer
 from lab.instruments.gas import STATUS_LEL, GasDetector
+from lab.instruments.ground import Ground, load_recording
 from lab.instruments.modbus import RtuSlave, TcpSlave, answer, crc16, rtu_frame, take_rtu_request
 from lab.instruments.pty_line import PtyLine
 from lab.instruments.siren import RelayModule
@@ -254,7 +255,7 @@ def test_station_counts_nothing_while_nobody_listens(line, seen):
 
 def accelerometer_on(line, seen, recording=((0.1, -0.2, 0.3),)):
     ledger = Ledger(GATEWAY, "imu.motion", values=4, counter="imu.frames")
-    return Accelerometer(line, ledger, seen.observe, recording), ledger
+    return Accelerometer(line, ledger, seen.observe, Ground(recording)), ledger
 
 
 def frames_of(octets):
@@ -270,7 +271,7 @@ def test_accelerometer_replays_the_recording_with_gravity_on_the_vertical(line, 
     accelerometer, ledger = accelerometer_on(line, seen)
     far = open_far_end(line)
     accelerometer.emit()
-    accelerometer.strike()
+    accelerometer.ground.strike()
     accelerometer.emit()
     accelerometer.emit()
     quiet, shaken, after = frames_of(heard_on(far))

@@ -6,7 +6,7 @@ import socket
 
 import pytest
 
-from lab.instruments.accelerometer import load_recording
+from lab.instruments.ground import load_recording
 from lab.instruments.seismograph import Seismograph, find_strongest
 from lab.instruments.shake import BATCH, COUNTS_PER_MS2, STANDARD_GRAVITY, connect
 

@@ -11,6 +11,7 @@ from drivers.base import Group, find
 from lab.instruments.digitiser import Digitiser
 from lab.instruments.fire import DETECTORS, FireTransmitter
 from lab.instruments.frames import AccelerometerBoard, Anemometer
+from lab.instruments.ground import Ground
 from lab.instruments.hj212 import WaterLogger, crc16
 from lab.instruments.pty_line import PtyLine
 from lab.instruments.shake import Shake, connect
@@ -220,12 +221,12 @@ async def test_fire_transmitter_tells_everything_anew_over_a_new_connection(seen
 async def test_shake_is_read_sample_by_sample(seen):
     port = free_port(socket.SOCK_DGRAM)
     ledger = Ledger("gw", "ground.motion", values=4, counter="ground.n")
-    instrument = Shake(port, ledger, seen, recording=((0.5, -0.5, 0.25),))
+    instrument = Shake(port, ledger, seen, Ground(((0.5, -0.5, 0.25),)))
     scale = 1 / 384_500
     fields = [{"channel": axis, "scale": scale} for axis in ("ENE", "ENN", "ENZ")] + [{"channel": "CNT"}]
     driver = driver_of("raspberry_shake", f"udp://127.0.0.1:{port}", {"ground.motion": fields})
     await driver.open()
-    instrument.strike()
+    instrument.ground.strike()
     stream = driver.scans()
     async with running(instrument), asyncio.timeout(SOON_S):
         scans = [await anext(stream) for _ in range(50)]
@@ -242,7 +243,7 @@ async def test_shake_is_read_sample_by_sample(seen):
 async def test_digitiser_is_read_sample_by_sample(seen):
     port = free_port()
     ledger = Ledger("gw", "ground.motion", values=4, counter="ground.n")
-    instrument = Digitiser(port, ledger, seen, recording=((0.5, -0.5, 0.25),))
+    instrument = Digitiser(port, ledger, seen, Ground(((0.5, -0.5, 0.25),)))
     fields = [{"channel": axis, "scale": 1e-6} for axis in ("HNE", "HNN", "HNZ")] + [{"channel": "CNT"}]
     kind = find("seedlink")
     group = Group(
@@ -256,7 +257,7 @@ async def test_digitiser_is_read_sample_by_sample(seen):
     async with running(instrument), asyncio.timeout(SOON_S):
         await asyncio.sleep(0.1)
         await driver.open()
-        instrument.strike()
+        instrument.ground.strike()
         stream = driver.scans()
         scans = [await anext(stream) for _ in range(50)]
         await stream.aclose()
@@ -269,14 +270,14 @@ async def test_digitiser_is_read_sample_by_sample(seen):
 
 
 async def test_digitiser_that_nobody_hears_counts_nothing(seen):
-    instrument = Digitiser(free_port(), Ledger("gw", "ground.motion", values=4, counter="n"), seen, ())
+    instrument = Digitiser(free_port(), Ledger("gw", "ground.motion", values=4, counter="n"), seen, Ground())
     await instrument.emit(1_700_000_000 * 10**9)
     assert instrument.ledger.scans == 0
 
 
 async def test_shake_that_nobody_hears_counts_nothing(seen):
     port = free_port(socket.SOCK_DGRAM)
-    instrument = Shake(port, Ledger("gw", "ground.motion", values=4, counter="n"), seen, ())
+    instrument = Shake(port, Ledger("gw", "ground.motion", values=4, counter="n"), seen, Ground())
     with connect(port) as network:
         for number in range(3):
             instrument.emit(network, 1_700_000_000.0 + number)
