@@ -23,6 +23,7 @@ from tests.bench.records import measure_spool, measure_wire
 from tests.bench.rollout import measure_rollout
 from tests.bench.serial import measure_serial
 from tests.bench.series import measure_series
+from tests.bench.stations import measure_stations
 from tests.bench.sustained import measure_sustained
 from tests.bench.thin import measure_thin
 from tests.bench.update import measure_update
@@ -51,6 +52,7 @@ PARTS: dict[str, Callable[[], dict[str, float]]] = {
     "provision": measure_provision,
     "bundle": measure_bundle,
     "quake": measure_quake,
+    "stations": measure_stations,
     "update": measure_update,
     "rollout": measure_rollout,
     "waves": measure_waves,
