@@ -10,7 +10,7 @@ import msgspec
 from apiflask import APIBlueprint, Schema
 from apiflask.fields import Integer, String
 from apiflask.validators import Range
-from flask import Flask, Response, current_app, jsonify, request
+from flask import Flask, Response, current_app, g, jsonify, request
 from flask.typing import ResponseReturnValue
 from flask_login import current_user
 from sqlalchemy.exc import SQLAlchemyError
@@ -26,7 +26,8 @@ from fleet.errors import FleetError
 
 EXTENSION = "fengsui-services"
 PREFIX = "/api"
-
+READING = "reading"
+"""Where a request keeps the session that it reads from, while one is open."""
 
 INT_MAX = 2**63 - 1
 """The largest number that a database column holds."""
@@ -56,11 +57,21 @@ def find_account() -> Identity:
 
 @contextmanager
 def reading() -> Iterator[Session]:
-    """Open a session that sees what the account may see. A view opens no other to read."""
+    """Open a session that sees what the account may see. A view opens no other to read.
+
+    What is opened inside is the same one: on SQLite a second one would wait for a writer that waits for the first.
+    """
+    if READING in g:
+        yield g.get(READING)
+        return
     account = current_user._get_current_object()
     account_id = account.scope if account.is_authenticated else scope.NOBODY
     with scope.reading(find_services().database, account_id) as session:
-        yield session
+        setattr(g, READING, session)
+        try:
+            yield session
+        finally:
+            g.pop(READING)
 
 
 @contextmanager

@@ -10,9 +10,8 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import psycopg
 import sqlalchemy as sa
 from sqlalchemy import event
 from sqlalchemy.engine import URL, Connection, Engine, make_url
@@ -20,6 +19,9 @@ from sqlalchemy.exc import ArgumentError, DataError, DBAPIError, IntegrityError,
 from sqlalchemy.orm import DeclarativeBase, Session
 
 from fleet.errors import SetupError
+
+if TYPE_CHECKING:
+    import psycopg
 
 BUSY_TIMEOUT_MS = 10_000
 WRITE = "fleet_write"
@@ -150,6 +152,8 @@ def take_turn(session: Session) -> None:
 @contextmanager
 def copying(connection: Connection, statement: str) -> Iterator[psycopg.Copy]:
     """Run a COPY of PostgreSQL in the connection's transaction. Its errors become those of SQLAlchemy."""
+    import psycopg  # a fleet on SQLite does not wait for it
+
     driver = connection.connection.driver_connection
     assert isinstance(driver, psycopg.Connection)
     try:

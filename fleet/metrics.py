@@ -16,6 +16,8 @@ from fleet.settings import split_address
 
 Health = Callable[[], dict[str, object]]
 """What `/healthz` says. The key ``ok`` decides between 200 and 503."""
+LOOK_S = 0.05
+"""How often the server looks whether it is to end: its program waits for that."""
 
 
 class IngestMetrics:
@@ -122,7 +124,7 @@ class MetricsServer:
                 f"cannot listen at {address}: {error.strerror}", hint="is another fleet running? Choose another port"
             ) from error
         self._server.daemon_threads = True
-        self._thread = threading.Thread(target=self._server.serve_forever, name="metrics", daemon=True)
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(LOOK_S,), name="metrics", daemon=True)
 
     @property
     def port(self) -> int:

@@ -1,7 +1,7 @@
-"""`fengsui-fleet serve`: starts the programs as children, restarts one that dies, ends them in order.
+"""`fengsui-fleet serve`: starts the programs as children, restarts one that dies, ends them.
 
-start  broker, then ingest, relay, upkeep, notify (if there are rules), seedlink (if it is set), web
-end    in the reverse order
+start  broker, relay, upkeep, notify (if there are rules), seedlink (if it is set), web; once the broker is up, ingest
+end    all at once, the broker after them: ingest says goodbye to it
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ def serve(settings: Settings) -> None:
     broker = [] if settings.broker_url else ["broker"]
     notify = ["notify"] if settings.notify_rules else []
     seedlink = ["seedlink"] if settings.seedlink or settings.seedlink_tls else []
-    names = [*broker, "ingest", "relay", "upkeep", *notify, *seedlink, "web"]
+    names = [*broker, "relay", "upkeep", *notify, *seedlink, "web", "ingest"]
     listened = ["http", "ingest_metrics", "relay_metrics", "upkeep_metrics"]
     listened += ["notify_metrics"] * len(notify) + ["seedlink", "seedlink_tls", "seedlink_metrics"] * len(seedlink)
     for setting in listened + ["mqtt", "mqtts"] * len(broker):
@@ -74,16 +74,17 @@ async def _serve(settings: Settings, names: list[str]) -> None:
     failed: str | None = None
     try:
         for name in names:
+            if name == "ingest" and children[0].name == "broker":
+                await _wait_for_broker(settings, children[0], stop)
             child = Child(name, settings)
             children.append(child)
             await child.start()
-            if name == "broker":
-                await _wait_for_broker(settings, child, stop)
         log.info("console at http://%s/", settings.http)
         failed = await _watch(children, stop)
     finally:
-        for child in reversed(children):
-            await child.end()
+        brokers = [child for child in children if child.name == "broker"]
+        await asyncio.gather(*(child.end() for child in children if child not in brokers))
+        await asyncio.gather(*(child.end() for child in brokers))
     if failed is not None:
         raise SetupError(f"'{failed}' could not start", hint="its own message stands above")
 

@@ -13,7 +13,6 @@ from datetime import timedelta
 from pathlib import Path
 from urllib.parse import urlsplit
 
-import aiomqtt
 from sqlalchemy.exc import SQLAlchemyError
 
 from fleet.authority.store import find, to_datetime
@@ -132,6 +131,8 @@ async def take_over(services: Services, gateway: str) -> None:
 
     Raises SetupError if it does not come about. Our own broker sees to it by itself.
     """
+    import aiomqtt  # here alone: every command imports this module
+
     parts = urlsplit(services.settings.gateways_broker())
     if parts.scheme != "mqtts" or not (services.settings.broker_url or services.settings.broker_program):
         return

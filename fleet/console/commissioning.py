@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+from typing import TYPE_CHECKING
 
 from flask import Response, redirect, render_template, request, stream_with_context, url_for
 from flask.typing import ResponseReturnValue
@@ -19,18 +20,24 @@ from fleet.commissioning import finding, service
 from fleet.commissioning.models import Commissioning
 from fleet.commissioning.steps import compose, is_complete
 from fleet.console import faults
-from fleet.console.report import Signature, draw, gather
 from fleet.console.state import find_console
 from fleet.console.streams import Held, stream_looks
 from fleet.console.views import blueprint, read_field
 from fleet.errors import NotFoundError
 
+if TYPE_CHECKING:
+    from fleet.console.report import Signature
+
 PDF = "application/pdf"
+
+# The report is imported where one is wanted: what draws PDF is large, and the console would wait for it at its start.
 
 
 @blueprint.get("/claim/<int:number>")
 def commissioning(number: int) -> str:
     """The checklist as it stands. An event stream has it read again when something changes."""
+    from fleet.console.report import gather
+
     services = find_services()
     with reading() as db:
         row = service.get(db, number)
@@ -122,6 +129,8 @@ def commissioning_report(number: int) -> Response:
 @blueprint.post("/claim/<int:number>/sign")
 def sign_commissioning(number: int) -> ResponseReturnValue:
     """Sign the report off: from now on nothing of it changes, and the audit log has its SHA-256."""
+    from fleet.console.report import Signature
+
     with reading() as db:  # what this account does not see, it does not sign
         row = service.get(db, number)
     services = find_services()
@@ -141,6 +150,8 @@ def sign_commissioning(number: int) -> ResponseReturnValue:
 
 def _draw(number: int, signature: Signature | None) -> bytes:
     """Draw the report of everything that the fleet knows: who may see the commissioning may see all of its report."""
+    from fleet.console.report import draw, gather
+
     services = find_services()
     with services.database.reading() as db:
         row = service.get(db, number)

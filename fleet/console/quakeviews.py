@@ -15,7 +15,6 @@ from fleet.accounts import service as accounts
 from fleet.api import INT_MAX, find_account, find_services, reading
 from fleet.console.notation import write_local
 from fleet.console.quakedraw import draw_map, draw_waves
-from fleet.console.quakereport import draw
 from fleet.console.state import find_console
 from fleet.console.streams import Held, stream_looks
 from fleet.console.views import blueprint, read_number
@@ -99,6 +98,8 @@ def _look_at(session: Session, number: int) -> tuple[object, ...]:
 @blueprint.get("/quakes/<int:number>/report.pdf")
 def quake_report(number: int) -> Response:
     """The report for the duty officer, as of now and of what the account sees."""
+    from fleet.console.quakereport import draw  # with what draws PDF: the console does not wait for it at its start
+
     with find_console().reading() as sources:
         found = service.get_quake(sources.session, number, sources.now_ns)
         report = draw(found, sources.now_ns, current_user.name)

@@ -9,13 +9,9 @@ import uuid
 from collections.abc import Callable
 from typing import Any
 
-import httpx
-
 from fleet.errors import InvalidError, NotFoundError
 from fleet.notifications.decide import AlarmNow
-from fleet.notifications.delivery import TIMEOUT_S, Errand, UndeliveredError, deliver
 from fleet.notifications.message import TRIAL, Notice, compose
-from fleet.notifications.program import find_rules
 from fleet.notifications.rules import Contact, Rules, read
 from fleet.settings import load
 
@@ -35,7 +31,12 @@ def add(commands: Actions[argparse.ArgumentParser], make_parser: MakeParser) -> 
     parser.set_defaults(run=_test)
 
 
+# What speaks HTTP and SMTP is imported where it is needed: every command imports this module.
+
+
 def _load(arguments: argparse.Namespace) -> Rules:
+    from fleet.notifications.program import find_rules
+
     return read(find_rules(load(arguments.data.resolve())))
 
 
@@ -45,6 +46,8 @@ def _check(arguments: argparse.Namespace) -> None:
 
 
 def _test(arguments: argparse.Namespace) -> None:
+    from fleet.notifications.delivery import UndeliveredError
+
     rules = _load(arguments)
     contact = rules.find(arguments.contact)
     if contact is None:
@@ -60,6 +63,10 @@ def _test(arguments: argparse.Namespace) -> None:
 
 
 async def _send(rules: Rules, contact: Contact) -> None:
+    import httpx
+
+    from fleet.notifications.delivery import TIMEOUT_S, Errand, deliver
+
     now_ns = time.time_ns()
     alarm = AlarmNow(
         gateway="fleet",

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
+from flask import g, has_request_context
+from sqlalchemy.orm import Session
 
 from fleet.bootstrap import Services, bootstrap
-from fleet.db import build_engine, parse_url
+from fleet.db import Database, build_engine, parse_url
 from fleet.migrations import revisions
 from fleet.settings import Settings
 from tests.fleet.postgres import find_programs, postgresql
@@ -30,6 +33,32 @@ class Clock:
 
     def advance(self, seconds: float) -> None:
         self.now_ns += int(seconds * 1e9)
+
+
+@pytest.fixture(autouse=True)
+def _a_request_that_reads_opens_nothing_else(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On SQLite whoever commits waits for all readers, and whoever begins waits for it: a request that does so while it
+    reads waits for itself, and everybody with it."""
+
+    def watched(open_session: Callable[..., AbstractContextManager[Session]], *, is_reading: bool) -> object:
+        @contextmanager
+        def opened(database: Database, *given: object) -> Iterator[Session]:
+            if not has_request_context():
+                with open_session(database, *given) as session:
+                    yield session
+                return
+            assert not g.get("reads", False), "this request has a session open that reads"
+            with open_session(database, *given) as session:
+                g.reads = is_reading
+                try:
+                    yield session
+                finally:
+                    g.reads = False
+
+        return opened
+
+    monkeypatch.setattr(Database, "reading", watched(Database.reading, is_reading=True))
+    monkeypatch.setattr(Database, "writing", watched(Database.writing, is_reading=False))
 
 
 @pytest.fixture

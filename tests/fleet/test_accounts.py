@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import logging
 import re
 from base64 import b64encode
@@ -51,6 +52,17 @@ def post(client: FlaskClient, path: str, **form: str) -> tuple[int, str]:
 
 def code_at(enrolled: totp.Enrolled, now_ns: int) -> str:
     return pyotp.TOTP(enrolled.secret).at(now_ns // 10**9)
+
+
+def test_an_answer_to_an_unknown_name_takes_as_long_as_one_to_a_wrong_password() -> None:
+    """What is checked for nobody was hashed at the same cost as passwords are. Read anew: tests hash at less."""
+    spec = importlib.util.spec_from_file_location("fresh", accounts.__file__)
+    assert spec is not None
+    assert spec.loader is not None
+    fresh = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(fresh)
+    assert not fresh._hasher.check_needs_rehash(fresh._NOBODY)
+    assert fresh._hasher.verify(fresh._NOBODY, "nobody has this password")
 
 
 def test_a_password_alone_opens_nothing_and_the_code_lets_in(

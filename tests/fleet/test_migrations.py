@@ -7,6 +7,7 @@ import sqlalchemy as sa
 from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
 
 from fleet.bootstrap import Services
 from fleet.db import Base, build_engine, load_models
@@ -24,6 +25,18 @@ def test_migrations_and_models_agree(services: Services) -> None:
     with services.database.engine.connect() as connection:
         context = MigrationContext.configure(connection, opts={"compare_type": True})
         assert compare_metadata(context, Base.metadata) == []
+
+
+def test_the_last_file_is_what_alembic_brings_a_database_to(services: Services) -> None:
+    assert revisions.newest() == ScriptDirectory.from_config(revisions._config()).get_current_head()
+    with services.database.engine.connect() as connection:
+        assert MigrationContext.configure(connection).get_current_revision() == revisions.newest()
+
+
+def test_an_empty_database_has_no_revision() -> None:
+    engine = build_engine(sa.make_url("sqlite://"))
+    assert revisions.current(engine) is None
+    engine.dispose()
 
 
 def test_upgrade_of_a_current_database_changes_nothing(services: Services) -> None:

@@ -15,6 +15,8 @@ import pytest
 from lab.district import District
 from lab.fleet_side import FleetSide
 from lab.gateway_side import GatewaySide
+from lab.stations import ChemicalPark
+from lab.truth import Truth
 
 PARK = "gw-yufu-0001"
 ALARM = "tanks.t103-level:high-high"
@@ -60,13 +62,19 @@ async def test_overfill_with_no_fleet_lights_the_siren_and_is_in_the_journal_in_
 ) -> None:
     told: list[str] = []
     folder = tmp_path / "district"
-    district = District(folder, told.append, fleet=FleetSide(folder / "fleet", console_port=0))
+    park: list[ChemicalPark] = []
+
+    def alone(truth: Truth) -> list[ChemicalPark]:
+        park.append(ChemicalPark(truth))
+        return park
+
+    district = District(folder, told.append, fleet=FleetSide(folder / "fleet", console_port=0), sites=alone)
     try:
         await district.open()
-        side = next(one for one in district.gateways if one.station.gateway == PARK)
+        (side,) = district.gateways
         siren = side.station.relay.coils
         await district.fleet.stop()
-        await district.overfill()
+        park[0].overfill(2)
         await until(lambda: siren[SIREN], 20)
         await acknowledge(side)
         await until(lambda: not siren[SIREN], 60)
