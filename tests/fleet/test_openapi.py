@@ -21,8 +21,8 @@ from fleet.migrations import revisions
 from fleet.settings import Settings
 from tests.fleet.scene import Scene
 
-EXAMPLES = int(os.environ.get("FENGSUI_API_EXAMPLES", "20"))
-"""The same ones each time. `make fuzz` sends 1,000."""
+EXAMPLES = int(os.environ.get("FENGSUI_API_EXAMPLES", "50"))
+
 
 Api = tuple[OpenApiSchema, dict[str, str]]
 """The document, and the headers that open every operation."""
