@@ -15,16 +15,18 @@ import aiomqtt
 import msgspec
 
 from fleet.bootstrap import Services
+from fleet.broker import LOOK_EVERY_S
 from fleet.settings import Settings, save
 from tests.servers import free_port, wait_for_port
 
 
 @contextmanager
-def own_broker(settings: Settings) -> Iterator[Settings]:
+def own_broker(settings: Settings, look_every_s: float = LOOK_EVERY_S) -> Iterator[Settings]:
     """Run `fengsui-fleet broker` as `serve` does."""
     save(settings)
-    command = [sys.executable, "-m", "fleet.cli", "broker", "--data", str(settings.data_dir), "--mqtt", settings.mqtt]
-    with _running(command, settings):
+    program = f"from fleet import broker, cli; broker.LOOK_EVERY_S = {look_every_s}; raise SystemExit(cli.main())"
+    words = ["broker", "--data", str(settings.data_dir), "--mqtt", settings.mqtt]
+    with _running([sys.executable, "-c", program, *words], settings):
         yield settings
 
 

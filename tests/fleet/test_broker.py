@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+import shutil
 from collections.abc import Iterator
 from contextlib import suppress
+from pathlib import Path
 
 import aiomqtt
 import msgspec
@@ -42,16 +44,22 @@ class Site:
 
 
 @pytest.fixture(
+    scope="module",
     params=[
         "own",
         pytest.param(
             "mosquitto",
             marks=[pytest.mark.peer, pytest.mark.skipif(not has_mosquitto(), reason="mosquitto is not installed")],
         ),
-    ]
+    ],
 )
-def site(request: pytest.FixtureRequest, services: Services) -> Iterator[Site]:
-    tokens = {}
+def site(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, migrated_sqlite: Path
+) -> Iterator[Site]:
+    """One of each kind for all tests; of its database only the conversation makes use."""
+    folder, tokens = tmp_path_factory.mktemp(request.param), {}
+    shutil.copyfile(migrated_sqlite, folder / "fleet.db")
+    services = bootstrap(Settings(data_dir=folder, broker_password="service-secret", secret_key="signing-key"))
     with services.database.writing() as session:
         for name in (edge.GATEWAY, OTHER):
             tokens[name] = gateways.register(session, name, "", None, services.clock())[1]
@@ -59,6 +67,7 @@ def site(request: pytest.FixtureRequest, services: Services) -> Iterator[Site]:
     running = own_broker(settings) if request.param == "own" else mosquitto(settings, tokens)
     with running as in_effect:
         yield Site(in_effect, tokens)
+    services.close()
 
 
 async def test_a_wrong_token_or_an_unknown_name_is_refused(site: Site) -> None:

@@ -6,6 +6,7 @@ import io
 import json
 import os
 import re
+import shutil
 import signal
 import socket
 import sqlite3
@@ -34,11 +35,16 @@ def run(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, str, str]
     return status, captured.out, captured.err
 
 
-@pytest.fixture
-def data(tmp_path: Path) -> Path:
-    folder = tmp_path / "data"
+@pytest.fixture(scope="module")
+def founded(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("founded") / "data"
     assert main(["init", "--data", str(folder)]) == 0
     return folder
+
+
+@pytest.fixture
+def data(tmp_path: Path, founded: Path) -> Path:
+    return Path(shutil.copytree(founded, tmp_path / "data"))
 
 
 def test_init_prints_the_first_password_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -222,16 +228,7 @@ def test_serve_starts_everything_restarts_what_dies_and_ends_in_order(data: Path
         assert "Traceback" not in tree.log.read_text()
 
 
-def test_children_end_when_the_parent_is_killed(data: Path) -> None:
-    with serving(data) as tree:
-        tree.wait_until_well()
-        before = tree.children()
-        tree.process.kill()
-        tree.process.wait()
-        _assert_gone(before.values())
-
-
-def test_the_web_worker_ends_with_its_program_though_somebody_listens(
+def test_the_web_worker_ends_with_its_program_though_somebody_listens_and_all_end_with_a_killed_parent(
     data: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     password = "correct horse battery"
@@ -251,6 +248,11 @@ def test_the_web_worker_ends_with_its_program_though_somebody_listens(
                 assert next(events.iter_raw())
                 os.kill(web, signal.SIGKILL)
                 _assert_gone(workers)
+        children = tree.children()
+        assert set(children) >= {"broker", "ingest", "relay", "upkeep"}
+        tree.process.kill()
+        tree.process.wait()
+        _assert_gone(children.values())
 
 
 def test_serve_fails_as_a_whole_when_a_child_cannot_start(data: Path) -> None:
