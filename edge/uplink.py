@@ -18,6 +18,7 @@ from pathlib import Path
 
 import aiomqtt
 
+from edge.broker import BrokerClient
 from edge.clock import SystemClock
 from edge.conversation import Conversation
 from edge.errors import NotConnectedError, SpoolError
@@ -252,7 +253,7 @@ class Uplink:
 
     def _client(self) -> aiomqtt.Client:
         tls = self._make_context() if self._settings.is_tls else None
-        return aiomqtt.Client(
+        return BrokerClient(
             self._settings.host,
             self._settings.port,
             username=self._identity.gateway,

@@ -8,7 +8,10 @@ import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
+
+from pyModbusTCP.server import ModbusServer
 
 
 def free_port(kind: int = socket.SOCK_STREAM) -> int:
@@ -58,3 +61,21 @@ def mosquitto(folder: Path, port: int | None = None, host: str = "127.0.0.1") ->
     config.write_text(f"listener {port} {host}\nallow_anonymous true\npersistence false\n")
     with running([program, "-c", str(config)], port):
         yield port
+
+
+class _Promptly(ModbusServer):
+    """Looks often whether it is to stop; the library does twice a second, and a stop waits for that."""
+
+    def _serve(self) -> None:
+        self._service.serve_forever = partial(self._service.serve_forever, poll_interval=0.02)
+        super()._serve()
+
+
+@contextmanager
+def modbus_server() -> Iterator[ModbusServer]:
+    server = _Promptly("127.0.0.1", free_port(), no_block=True)
+    server.start()
+    try:
+        yield server
+    finally:
+        server.stop()

@@ -42,6 +42,11 @@ TABLES: dict[str, dict[str, type | UnionType]] = {
 PROBES_MOST = 20_000
 """Places looked at in one table: what a damaged page hides is passed over by halves."""
 SIDE_FILES = ("-wal", "-shm")
+NO_DAMAGE = (
+    sqlite3.SQLITE_FULL, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_IOERR_SHMOPEN, sqlite3.SQLITE_IOERR_SHMSIZE,
+    sqlite3.SQLITE_IOERR_SHMMAP,
+)  # fmt: skip
+"""A disk without room for what SQLite needs to read a log: it says nothing of the rows."""
 
 
 class Salvaged(msgspec.Struct, frozen=True):
@@ -101,19 +106,26 @@ def _read_tables(path: Path) -> dict[str, list[Row]]:
         raise classify(error, path) from error
     try:
         return {table: read_rows(db, table, tuple(columns)) for table, columns in TABLES.items()}
+    except sqlite3.Error as error:
+        raise classify(error, path) from error
     finally:
         db.close()
 
 
 def read_rows(db: sqlite3.Connection, table: str, columns: Sequence[str]) -> list[Row]:
-    """Read every row of a table that can be read. What stands on a damaged page is passed over."""
+    """Read every row of a table that can be read. What stands on a damaged page is passed over.
+
+    Raises sqlite3.Error for what is no damage.
+    """
     found: dict[int, Row] = {}
+    sql = f"SELECT rowid, {', '.join(columns)} FROM {table} WHERE rowid BETWEEN ? AND ? ORDER BY rowid"  # noqa: S608 - ours
+    if not _is_understood(db, sql):
+        return []
     waiting = [(0, _highest(db, table))]
     probes = 0
     while waiting and probes < PROBES_MOST:
         low, high = waiting.pop()
         probes += 1
-        sql = f"SELECT rowid, {', '.join(columns)} FROM {table} WHERE rowid BETWEEN ? AND ? ORDER BY rowid"  # noqa: S608 - ours
         try:
             for row in db.execute(sql, (low, high)):
                 found[row[0]] = row[1:]
@@ -123,6 +135,20 @@ def read_rows(db: sqlite3.Connection, table: str, columns: Sequence[str]) -> lis
                 middle = (low + high) // 2
                 waiting += [(middle + 1, high), (low, middle)]
     return [found[number] for number in sorted(found)]
+
+
+def _is_understood(db: sqlite3.Connection, sql: str) -> bool:
+    """Whether there is such a table: in a file that is no database every probe would fail as the first one does.
+
+    Raises sqlite3.Error for what is no damage.
+    """
+    try:
+        db.execute(f"EXPLAIN {sql}", (0, 0)).fetchall()
+    except sqlite3.Error as error:
+        if getattr(error, "sqlite_errorcode", 0) in NO_DAMAGE:
+            raise
+        return False
+    return True
 
 
 def _highest(db: sqlite3.Connection, table: str) -> int:

@@ -277,8 +277,9 @@ def say(text: str) -> None:
 class Launcher:
     """Runs one agent after another until it is told to stop."""
 
-    def __init__(self, slots: Path, arguments: list[str], watchdog_s: float, stop_s: float) -> None:
+    def __init__(self, slots: Path, arguments: list[str], watchdog_s: float, stop_s: float, pause_s: float) -> None:
         self._slots, self._arguments, self._watchdog_s, self._stop_s = slots, arguments, watchdog_s, stop_s
+        self._pause_s = pause_s
         self._stopping = 0
         self._fed_s = 0.0
         self._hears = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
@@ -298,7 +299,7 @@ class Launcher:
 
     def run(self) -> int:
         """Run agents until SIGTERM or SIGINT. Returns the exit status."""
-        pause_s = 0.5
+        pause_s = self._pause_s / 2
         while not self._stopping:
             try:
                 release = self._next()
@@ -307,7 +308,7 @@ class Launcher:
             began_s = time.monotonic()
             fault = self._run(release)
             is_steady = isinstance(release, Trial) or time.monotonic() - began_s > STEADY_S
-            pause_s = 1.0 if is_steady else min(2 * pause_s, PAUSE_MOST_S)
+            pause_s = self._pause_s if is_steady else min(2 * pause_s, PAUSE_MOST_S)
             if fault:
                 say(f"{release.version} in slot {release.slot}: {fault}")
                 self._note(blame(self._state, fault))
@@ -460,20 +461,20 @@ class Launcher:
     def _end(self, child: subprocess.Popen[bytes], number: int, patience_s: float) -> None:
         child.send_signal(number)
         until_s = time.monotonic() + patience_s
-        while child.poll() is None and time.monotonic() < until_s:
-            self._turn()
+        while child.poll() is None and (left_s := until_s - time.monotonic()) > 0:
+            self._turn(min(left_s, TURN_S))
         with contextlib.suppress(ProcessLookupError):
             os.killpg(child.pid, signal.SIGKILL)
         child.wait()
 
     def _wait(self, seconds: float) -> None:
         until_s = time.monotonic() + seconds
-        while not self._stopping and time.monotonic() < until_s:
-            self._turn()
+        while not self._stopping and (left_s := until_s - time.monotonic()) > 0:
+            self._turn(min(left_s, TURN_S))
 
-    def _turn(self) -> None:
+    def _turn(self, most_s: float = TURN_S) -> None:
         """Wait a little for the agent's word or a signal. systemd watches the launcher, the launcher the agent."""
-        ready, _, _ = select.select([self._hears, self._wakes], [], [], TURN_S)
+        ready, _, _ = select.select([self._hears, self._wakes], [], [], most_s)
         notify("WATCHDOG=1")
         if self._wakes in ready:
             self._wakes.recv(4096)
@@ -527,9 +528,11 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--slots", type=Path, required=True, metavar="DIR", help="folder of the slots a and b")
     parser.add_argument("--watchdog-s", type=float, default=30.0, help="an agent silent for this long hangs")
     parser.add_argument("--stop-s", type=float, default=20.0, help="how long an agent may take to stop")
+    parser.add_argument("--pause-s", type=float, default=1.0, help="how long after a breakdown the next start comes")
     parser.add_argument("agent", nargs="*", metavar="-- ARGUMENTS", help="what the agent is started with")
     options = parser.parse_args(arguments)
-    return Launcher(options.slots.absolute(), options.agent, options.watchdog_s, options.stop_s).run()
+    slots, agent = options.slots.absolute(), options.agent
+    return Launcher(slots, agent, options.watchdog_s, options.stop_s, options.pause_s).run()
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ from typing import Any
 
 from pyModbusTCP.server import ModbusServer
 
+from fleet.cli import main
 from lab.fleet_side import FleetSide
 from lab.processes import Child, free_port, program, run_once
 from tests.servers import free_port as any_port
@@ -131,14 +132,16 @@ class OnSite:
         template = self.folder / "tank.toml"
         template.write_text(BUILD.format(port=self.plc.port), "utf-8")
         data = ("--data", str(self.fleet.settings.parent))
-        fleet = program("fengsui-fleet")
         where = ("--title", "鱼复化工园", "--sector", "chemical", "--lat", str(LAT), "--lon", str(LON))
-        await run_once([fleet, "site", "add", SITE, *where, *data])
-        await run_once([fleet, "site", "add", "longxing", "--title", "龙兴气象站", "--sector", "weather", *data])
-        await run_once(
-            [fleet, "template", "add", TEMPLATE, str(template), "--title", "储罐 PLC", "--sector", "chemical", *data]
-        )
-        await run_once([fleet, "user", "add", TECHNICIAN, "--role", "technician", "--password-stdin", *data], PASSWORD)
+        about = ("--title", "储罐 PLC", "--sector", "chemical")
+        for words in (
+            ("site", "add", SITE, *where, *data),
+            ("site", "add", "longxing", "--title", "龙兴气象站", "--sector", "weather", *data),
+            ("template", "add", TEMPLATE, str(template), *about, *data),
+        ):
+            assert main(words) == 0
+        user = ("user", "add", TECHNICIAN, "--role", "technician", "--password-stdin", *data)
+        await run_once([program("fengsui-fleet"), *user], PASSWORD)
         await self.fleet.serve()
 
     async def _unpack(self) -> None:

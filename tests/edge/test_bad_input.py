@@ -18,7 +18,7 @@ from pyModbusTCP.server import ModbusServer
 
 from tests.edge.fleet import ScriptedFleet
 from tests.edge.test_agent import CONFIG, Gateway
-from tests.servers import find_mosquitto, free_port, mosquitto
+from tests.servers import find_mosquitto, free_port, modbus_server, mosquitto
 from wire.record import AlarmRecord, AuditRecord, Lane
 
 
@@ -86,10 +86,8 @@ def test_damaged_spool_is_kept_aside_and_declared(tmp_path: Path) -> None:
 
 @pytest.fixture
 def plc() -> Iterator[ModbusServer]:
-    server = ModbusServer("127.0.0.1", free_port(), no_block=True)
-    server.start()
-    yield server
-    server.stop()
+    with modbus_server() as server:
+        yield server
 
 
 @pytest.mark.peer
@@ -109,7 +107,7 @@ async def test_corrupt_messages_of_a_stranger_are_rejected_and_change_nothing(
                 before = len(fleet.records)
                 await fleet.until(lambda: len(fleet.records) > before + 10)
                 assert fleet.missing() == []
-            assert gateway.stop() == 0
+            assert gateway.stop() == 0, "a fleet that has fallen silent does not hold up the end"
         finally:
             if gateway._process is not None and gateway._process.poll() is None:
                 gateway.stop(signal.SIGKILL)
@@ -156,7 +154,7 @@ async def test_full_disk_stops_no_alarm_and_is_over_when_there_is_room(
                 assert not [
                     r for r in fleet.of_lane(Lane.ALARMS) if isinstance(r, AuditRecord) and r.event == "task-restarted"
                 ]
-            assert gateway.stop() == 0
+                assert await gateway.end() == 0
         finally:
             if gateway._process is not None and gateway._process.poll() is None:
                 gateway.stop(signal.SIGKILL)
@@ -186,7 +184,7 @@ async def test_agent_that_starts_on_a_full_disk_still_drives_its_siren(
                 ballast.unlink()
                 await fleet.until(lambda: any(isinstance(r, AlarmRecord) for r in fleet.of_lane(Lane.ALARMS)), 30)
                 assert fleet.missing() == []
-            assert gateway.stop() == 0
+                assert await gateway.end() == 0
         finally:
             if gateway._process is not None and gateway._process.poll() is None:
                 gateway.stop(signal.SIGKILL)

@@ -18,7 +18,7 @@ from edge.outputs import Means
 from edge.settings import Configuration
 from edge.supervise import end
 from tests.edge.test_pipeline import configuration
-from tests.servers import free_port
+from tests.servers import modbus_server
 from wire.alarm import Standing
 from wire.record import ActionRecord, AlarmRecord, Layout, Record, ScanRecord
 
@@ -28,10 +28,8 @@ SIREN, KEY, VALVE = 5, 6, 7
 
 @pytest.fixture
 def plc() -> Iterator[ModbusServer]:
-    server = ModbusServer("127.0.0.1", free_port(), no_block=True)
-    server.start()
-    yield server
-    server.stop()
+    with modbus_server() as server:
+        yield server
 
 
 class Kit:

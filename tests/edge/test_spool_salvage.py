@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import random
+import shutil
 import sqlite3
 from collections import Counter
 from pathlib import Path
@@ -29,10 +30,10 @@ def begin(path: Path) -> tuple[Spool, object]:
     return Spool.open(path, max_bytes=10**8, boot="boot-2", clock=CLOCK)
 
 
-@pytest.fixture
-def filled(tmp_path: Path) -> tuple[Path, str]:
+@pytest.fixture(scope="module")
+def template(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     """A spool of 3000 scans and 300 events, the first 50 scans delivered."""
-    path = tmp_path / "spool.sqlite3"
+    path = tmp_path_factory.mktemp("template") / "spool.sqlite3"
     spool, _ = begin(path)
     for n in range(1, 301):
         spool.append([scan(10 * n + k) for k in range(10)], LAYOUTS)
@@ -41,6 +42,14 @@ def filled(tmp_path: Path) -> tuple[Path, str]:
     spool.set_committed([(spool.epoch, M, 50)])
     spool.close()
     return path, spool.epoch
+
+
+@pytest.fixture
+def filled(template: tuple[Path, str], tmp_path: Path) -> tuple[Path, str]:
+    """A copy of it, to be damaged."""
+    path, epoch = template
+    assert [one.name for one in path.parent.iterdir()] == [path.name], "closed, it is one file"
+    return Path(shutil.copy(path, tmp_path)), epoch
 
 
 def account(spool: Spool, epoch: str, lane: Lane, after: int = 0) -> tuple[dict[int, int], dict[str, int]]:

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import re
 import signal
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
+import aiomqtt
 import pytest
 from pyModbusTCP.server import ModbusServer
 
+from edge.broker import BrokerClient
 from lab.proxy import Link
 from provisioning.signing import make_private_key, read_private_key, sign, write_public_key
 from tests.edge.fleet import ScriptedFleet
 from tests.edge.test_agent import GATEWAY, Gateway
-from tests.servers import find_mosquitto, free_port, mosquitto
+from tests.servers import find_mosquitto, modbus_server, mosquitto
 from wire.alarm import ACTIONS
 from wire.command import DONE, REFUSED, Command, Order
 from wire.record import AlarmRecord, AuditRecord, Lane
@@ -33,10 +38,8 @@ PATIENCE_S = 60.0
 
 @pytest.fixture
 def plc() -> Iterator[ModbusServer]:
-    server = ModbusServer("127.0.0.1", free_port(), no_block=True)
-    server.start()
-    yield server
-    server.stop()
+    with modbus_server() as server:
+        yield server
 
 
 class Site:
@@ -48,11 +51,27 @@ class Site:
         self.mqtt = mqtt
         (folder / "fleet-command.pub").write_bytes(write_public_key(KEY))
 
-    def start(self, uplink: str, port: int | None = None) -> None:
+    def start(self, uplink: str, port: int | None = None, poll_s: float = 0.1) -> None:
         self.gateway = Gateway(self.folder, self.plc.port, port or self.mqtt)
         text = self.gateway.config.read_text().replace("health_s = 0.5", f"health_s = 0.5\n{uplink}")
-        self.gateway.config.write_text(text)
+        self.gateway.config.write_text(text.replace("poll_s = 0.1", f"poll_s = {poll_s}"))
         self.gateway.start()
+
+    async def gather(self, records: int) -> None:
+        """Wait until so many measurements are in the spool."""
+        held = re.compile(r'^fengsui_edge_records_total\{lane="M",state="assigned"\} (\d+)', re.MULTILINE)
+        async with asyncio.timeout(PATIENCE_S):
+            while True:
+                with suppress(OSError):
+                    found = held.search(self.gateway.get("metrics"))
+                    if found and int(found[1]) >= records:
+                        return
+                await asyncio.sleep(0.1)
+
+    def has_noted_answers(self) -> bool:
+        """Whether the gateway remembers of each command that it was answered."""
+        document = json.loads((self.gateway.data / "commands.json").read_text())
+        return all(taken["is_answered"] for taken in document["_default"]["1"]["taken"])
 
     def stop(self) -> None:
         if self.gateway._process is not None and self.gateway._process.poll() is None:
@@ -116,6 +135,7 @@ async def test_commands_are_done_once_over_lost_links_and_restarts(site: Site) -
         await fleet.send(GATEWAY, Down.COMMAND, command("c4", "log-level", level="loud"))
         await fleet.until(lambda: answers(fleet)[2:] == [("c3", DONE), ("c4", REFUSED)], PATIENCE_S)
         assert "command-refused" not in site.gateway.log.read_text(), "that would be logged at info"
+        await fleet.until(site.has_noted_answers, PATIENCE_S)  # else the next start tells that the last was interrupted
         site.gateway.stop(signal.SIGKILL)
         site.gateway.start()
         await fleet.until(lambda: len(fleet.hellos) == 3, PATIENCE_S)
@@ -144,12 +164,12 @@ async def test_mode_is_told_in_lane_a_and_by_health(site: Site) -> None:
     link = Link(site.mqtt)
     port = await link.open()
     link.cut()
-    site.start("alarms_only_below_bytes_per_s = 1000000", port)
+    site.start("alarms_only_below_bytes_per_s = 1000000", port, poll_s=0.02)
     try:
         async with ScriptedFleet(site.mqtt) as fleet:
-            await asyncio.sleep(5)
+            await site.gather(50)
             link.heal()
-            link.up.octets_per_s = 1000
+            link.up.octets_per_s = 5000
 
             def events() -> list[str]:
                 return [r.event for r in fleet.of_lane(Lane.ALARMS) if isinstance(r, AuditRecord)]
@@ -164,10 +184,10 @@ async def test_alarm_overtakes_a_backlog_and_the_reported_twin_on_a_thin_link(si
     link = Link(site.mqtt)
     port = await link.open()
     link.cut()
-    site.start("", port)
+    site.start("", port, poll_s=0.05)
     try:
         async with ScriptedFleet(site.mqtt) as fleet:
-            await asyncio.sleep(5)
+            await site.gather(50)
             link.heal()
             link.up.octets_per_s = 1000
             await fleet.until(lambda: bool(fleet.of_lane(Lane.MEASUREMENTS)), PATIENCE_S)
@@ -184,3 +204,15 @@ async def test_alarm_overtakes_a_backlog_and_the_reported_twin_on_a_thin_link(si
             assert fleet.missing() == []
     finally:
         await link.close()
+
+
+async def test_broker_that_hangs_up_before_it_answers_is_left_at_once() -> None:
+    def hang_up(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.close()
+
+    server = await asyncio.start_server(hang_up, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    async with server:
+        client = BrokerClient("127.0.0.1", port, timeout=PATIENCE_S)
+        with pytest.raises(aiomqtt.MqttError, match="closed before the broker answered"):
+            await client.__aenter__()

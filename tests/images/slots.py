@@ -93,6 +93,7 @@ class Yard:
         return (last["outcome"], last["reason"]) if last else None
 
     def command(self, *options: str, launcher: Path = LAUNCHER) -> list[str]:
+        options = ("--pause-s", "0.1", *options)
         return [sys.executable, "-S", str(launcher), "--slots", str(self.folder), *options, "--", "run"]
 
     @contextmanager

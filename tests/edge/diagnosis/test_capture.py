@@ -32,10 +32,10 @@ from edge.mistakes import Mistakes
 from edge.operating import OperationError
 from edge.settings import Bus, Configuration
 from edge.supervise import end
-from lab.processes import free_port
 from tests.drivers import cases
 from tests.drivers.lines import Answering
 from tests.edge.diagnosis.test_handlers import ORDER, make
+from tests.servers import modbus_server
 from wire.record import AlarmRecord, ScanRecord
 
 
@@ -83,12 +83,10 @@ class Kept:
 
 @pytest.fixture
 def plc() -> Iterator[ModbusServer]:
-    server = ModbusServer("127.0.0.1", free_port(), no_block=True)
-    server.start()
-    server.data_bank.set_holding_registers(0, [47])
-    server.data_bank.set_holding_registers(200, [12])
-    yield server
-    server.stop()
+    with modbus_server() as server:
+        server.data_bank.set_holding_registers(0, [47])
+        server.data_bank.set_holding_registers(200, [12])
+        yield server
 
 
 async def test_a_modbus_conversation_recorded_in_the_middle_replays_to_the_values_that_were_acquired(

@@ -5,7 +5,9 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from pathlib import Path
+from unittest.mock import patch
 
+from edge.local import code as local_code
 from edge.local.code import SiteCode
 from edge.local.door import SiteDoor
 from edge.local.server import LocalServer
@@ -13,6 +15,12 @@ from edge.local.site import Site
 from edge.local.technician import Technician
 from edge.local.workplace import Workplace
 from edge.operating import OperationError
+
+
+def hash_cheaply(code: str) -> SiteCode:
+    """Hash a code. That is slow on purpose, and every test that signs in would pay for it."""
+    with patch.object(local_code, "N", 16):
+        return local_code.hash_code(code)
 
 
 def make_server(

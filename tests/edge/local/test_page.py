@@ -12,16 +12,15 @@ import httpx
 import pytest
 
 from edge.errors import EdgeError
-from edge.local.code import hash_code
 from edge.local.gate import SESSION_S
 from edge.local.server import COOKIE, HEADERS
 from edge.local.site import Limit
 from tests.edge.local.fake import FakeSite, alarm, flood, tag
-from tests.edge.local.serving import make_server
+from tests.edge.local.serving import hash_cheaply, make_server
 from wire.alarm import Standing
 
 CODE = "2468013579"
-HASHED = hash_code(CODE)
+HASHED = hash_cheaply(CODE)
 PATHS = ("/", "/values", "/equipment", "/gateway", "/alarm?name=t-101.level:high-high")
 
 
