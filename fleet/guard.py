@@ -88,7 +88,8 @@ def _authenticate(given: Authorization) -> Identity | None:
             return tokens.authenticate(session, given.token or "", services.clock())
         if given.type != "basic":
             return None
-        account = accounts.authenticate(session, given.username or "", given.password or "", "basic")
+        credential = accounts.find_credential(session, given.username or "", "basic")
+    account = credential.accept(given.password or "")
     # A password alone would go round the second factor.
     return None if account is None or account.second_factor else account
 

@@ -90,7 +90,8 @@ def _drop(name: str) -> ResponseReturnValue:
 
 def _knows_password(name: str) -> bool:
     with find_services().database.reading() as db:
-        return accounts.authenticate(db, name, request.form.get("password", "")) is not None
+        credential = accounts.find_credential(db, name)
+    return credential.accept(request.form.get("password", "")) is not None
 
 
 def _turn_away(name: str) -> ResponseReturnValue:

@@ -34,7 +34,8 @@ def sign_in() -> ResponseReturnValue:
     if (waits := _refuse_guessing("sign_in", name)) is not None:
         return waits
     with find_services().database.reading() as db:
-        account = accounts.authenticate(db, name, password)
+        credential = accounts.find_credential(db, name)
+    account = credential.accept(password)
     if account is None:
         note_failure(name, "console")
         return _show("sign_in", gettext("User name or password is wrong."), 401, name)

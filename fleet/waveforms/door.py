@@ -47,20 +47,21 @@ class Door:
         name = words[0] if method == USER else method
         if self._guesses.wait_s(name, address) > 0:
             return None
-        with self._services.database.reading() as session:
-            account = self._find(session, method, words)
+        account = self._find(method, words)
         if account is None or Permission.READ not in account.granted:
             self._note_failure(name, address)
             return None
         self._guesses.forget(name, address)
         return account
 
-    def _find(self, session: Session, method: str, words: Sequence[str]) -> Identity | None:
-        if method == TOKEN:
-            return tokens.authenticate(session, words[0], self._services.clock())
-        if method != USER or len(words) != 2:
+    def _find(self, method: str, words: Sequence[str]) -> Identity | None:
+        if method != TOKEN and (method != USER or len(words) != 2):
             return None
-        account = accounts.authenticate(session, words[0], words[1], VIA)
+        with self._services.database.reading() as session:
+            if method == TOKEN:
+                return tokens.authenticate(session, words[0], self._services.clock())
+            credential = accounts.find_credential(session, words[0], VIA)
+        account = credential.accept(words[1])
         return None if account is None or account.second_factor else account
 
     def _note_failure(self, name: str, address: str) -> None:

@@ -65,6 +65,29 @@ def test_an_answer_to_an_unknown_name_takes_as_long_as_one_to_a_wrong_password()
     assert fresh._hasher.verify(fresh._NOBODY, "nobody has this password")
 
 
+def test_nobody_waits_for_a_password_to_be_checked(
+    client: FlaskClient, services: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Checking takes long on purpose. On SQLite a commit would wait for a session that is open meanwhile."""
+    committed = 0
+
+    class Watch:
+        def verify(self, stored: str, password: str) -> bool:
+            nonlocal committed
+            with services.database.writing() as session:
+                audit.append(session, services.clock(), audit.Actor("wang", "test"), "test")
+            committed += 1
+            return hasher.verify(stored, password)
+
+    hasher = accounts._hasher
+    monkeypatch.setattr(accounts, "_hasher", Watch())
+    assert post(client, "/sign-in", name="wang", password=WRONG)[0] == 401
+    basic = b64encode(f"somebody:{WRONG}".encode()).decode()
+    stranger = create_app(services).test_client()
+    assert stranger.get("/api/gateways", headers={"Authorization": f"Basic {basic}"}).status_code == 401
+    assert committed == 2
+
+
 def test_a_password_alone_opens_nothing_and_the_code_lets_in(
     client: FlaskClient, enrolled: totp.Enrolled, clock: Clock
 ) -> None:
@@ -185,7 +208,9 @@ def test_what_accounts_refuse(services: Services, clock: Clock) -> None:
                 change()
         with pytest.raises(NotFoundError):
             accounts.set_sites(session, "wang", ["nowhere"])
-        assert accounts.authenticate(session, "admin", "nobody has this password") is None, "it has no password"
+        assert accounts.find_credential(session, "admin").accept("nobody has this password") is None, (
+            "it has no password"
+        )
         assert accounts.find(session, "1") is None, "a session of the release before signs in anew"
 
 

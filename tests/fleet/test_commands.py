@@ -188,7 +188,7 @@ def test_welcome_says_which_hello_it_answers_and_that_parts_are_joined(fleet: Fl
 
 def call(fleet: Fleet, method: str, path: str, role: Role = Role.OPERATOR, **options):
     with fleet.services.database.writing() as session:
-        if accounts.authenticate(session, role.value, "geheim-42") is None:
+        if accounts.find_credential(session, role.value).owner is None:
             accounts.add(session, role.value, "geheim-42", role, START_NS)
     given = base64.b64encode(f"{role.value}:geheim-42".encode()).decode()
     client = create_app(fleet.services).test_client()
