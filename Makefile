@@ -30,7 +30,7 @@ demo: $(VENV)/.lab ## Run a district in a box until interrupted (DEMO_S=60: that
 	@exec $(BIN)/fengsui-lab demo $(if $(DEMO_S),--seconds $(DEMO_S)) --setup-s "$$(cat $(VENV)/.setup_s)"
 
 test: $(VENV)/.dev $(VENV)/.peers ## Run the tests
-	@$(BIN)/pytest -n 2 --dist worksteal
+	@PYTHONDONTWRITEBYTECODE= $(BIN)/pytest -n 2 --dist worksteal  # else each program that a test starts compiles all of ours
 
 coverage: $(VENV)/.dev $(VENV)/.peers ## Hold that tests go through every branch of what must not fail (the list is in pyproject.toml)
 	@$(BIN)/coverage run -m pytest $(COVERING)
