@@ -44,9 +44,13 @@ PROBES_MOST = 20_000
 SIDE_FILES = ("-wal", "-shm")
 NO_DAMAGE = (
     sqlite3.SQLITE_FULL, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_IOERR_SHMOPEN, sqlite3.SQLITE_IOERR_SHMSIZE,
-    sqlite3.SQLITE_IOERR_SHMMAP,
+    sqlite3.SQLITE_IOERR_SHMMAP, sqlite3.SQLITE_BUSY, sqlite3.SQLITE_BUSY_RECOVERY,
 )  # fmt: skip
-"""A disk without room for what SQLite needs to read a log: it says nothing of the rows."""
+"""A disk without room for what SQLite needs to read a log, or somebody else's lock: it says nothing of the rows."""
+NOT_UNDERSTOOD = (sqlite3.SQLITE_ERROR, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+"""What was read is no such table: it will not be one the next time."""
+ASKED_MOST = 5
+"""How often a disk is asked that does not give what stands on it: without 'epoch' all other tables would be lost."""
 
 
 class Salvaged(msgspec.Struct, frozen=True):
@@ -142,13 +146,18 @@ def _is_understood(db: sqlite3.Connection, sql: str) -> bool:
 
     Raises sqlite3.Error for what is no damage.
     """
-    try:
-        db.execute(f"EXPLAIN {sql}", (0, 0)).fetchall()
-    except sqlite3.Error as error:
-        if getattr(error, "sqlite_errorcode", 0) in NO_DAMAGE:
-            raise
-        return False
-    return True
+    for _ in range(ASKED_MOST):
+        try:
+            db.execute(f"EXPLAIN {sql}", (0, 0)).fetchall()
+        except sqlite3.Error as error:
+            code = getattr(error, "sqlite_errorcode", 0)
+            if code in NO_DAMAGE:
+                raise
+            if code & 0xFF in NOT_UNDERSTOOD:
+                return False
+        else:
+            return True
+    return False
 
 
 def _highest(db: sqlite3.Connection, table: str) -> int:

@@ -8,6 +8,7 @@ import random
 import shutil
 import sqlite3
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -208,6 +209,74 @@ def test_salvage_on_a_disk_with_too_little_room_is_done_later_and_loses_nothing(
         for old in small_disk.iterdir():
             old.unlink()
         path.write_bytes(damaged)
+
+
+class Faulty(sqlite3.Connection):
+    """A connection whose first statements fail."""
+
+    code = 0
+    times = 0
+
+    def execute(self, *given: object) -> sqlite3.Cursor:  # type: ignore[override]
+        if self.times:
+            self.times -= 1
+            error = sqlite3.OperationalError("as told")
+            error.sqlite_errorcode = self.code
+            raise error
+        return super().execute(*given)
+
+
+@pytest.fixture
+def fail(monkeypatch) -> Callable[[int, int], None]:
+    """Have the first statements of the next salvage fail: with which code of SQLite, how many of them."""
+    connect = sqlite3.connect
+
+    def prepare(code: int, times: int) -> None:
+        def connect_once(*given, uri: bool = False, **named) -> sqlite3.Connection:
+            if not uri:
+                return connect(*given, **named)
+            monkeypatch.setattr(sqlite3, "connect", connect)
+            db = connect(*given, uri=True, factory=Faulty, **named)
+            db.code, db.times = code, times
+            return db
+
+        monkeypatch.setattr(sqlite3, "connect", connect_once)
+
+    return prepare
+
+
+def salvage_anew(path: Path) -> tuple[Spool, salvage.Salvaged | None]:
+    return Spool.open(path, max_bytes=10**8, boot="boot-2", clock=CLOCK, is_damaged=True)
+
+
+def test_disk_that_fails_once_does_not_cost_the_table_of_epochs_and_all_that_goes_with_it(filled, fail) -> None:
+    path, epoch = filled
+    fail(sqlite3.SQLITE_IOERR_READ, 1)
+    spool, _ = salvage_anew(path)
+    assert len(account(spool, epoch, M, after=50)[0]) == 2950
+    spool.close()
+
+
+@pytest.mark.parametrize("code", [sqlite3.SQLITE_BUSY, sqlite3.SQLITE_BUSY_RECOVERY])
+def test_spool_that_somebody_else_has_locked_is_salvaged_later(filled, fail, code: int) -> None:
+    path, epoch = filled
+    fail(code, 1)
+    with pytest.raises(SpoolError, match="as told"):
+        salvage_anew(path)
+    spool, _ = salvage_anew(path)
+    assert len(account(spool, epoch, M, after=50)[0]) == 2950
+    spool.close()
+
+
+def test_disk_that_never_gives_the_spool_leaves_no_gateway_without_one(filled, fail) -> None:
+    path, epoch = filled
+    fail(sqlite3.SQLITE_IOERR_READ, 10**9)
+    spool, salvaged = salvage_anew(path)
+    assert salvaged is not None
+    assert (salvaged.saved, salvaged.aside.exists()) == (0, True)
+    assert epoch not in {mark.epoch for mark in spool.marks()}
+    spool.append([scan(1)], LAYOUTS)
+    spool.close()
 
 
 async def test_damage_that_shows_in_use_is_salvaged_at_once_and_declared(filled) -> None:
