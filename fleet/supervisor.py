@@ -1,7 +1,10 @@
 """`fengsui-fleet serve`: starts the programs as children, restarts one that dies, ends them.
 
-start  broker, relay, upkeep, notify (if there are rules), seedlink (if it is set), web; once the broker is up, ingest
+start  broker, relay, notify (if there are rules), seedlink (if it is set), web; once the broker is up, upkeep, ingest
 end    all at once, the broker after them: ingest says goodbye to it
+
+Upkeep waits because broker and upkeep write the same list of revoked certificates at their start, and upkeep then has a
+Mosquitto read it again by a signal, which ends one that is not yet up.
 """
 
 from __future__ import annotations
@@ -13,6 +16,7 @@ import signal
 import sys
 import time
 from asyncio.subprocess import Process
+from collections.abc import Sequence
 from contextlib import suppress
 
 from fleet.bootstrap import bootstrap, check_database
@@ -30,6 +34,7 @@ STARTED_S = 5.0
 """A child that ends by itself sooner, on the very first try, makes the start a failure."""
 END_WITHIN_S = 10.0
 BROKER_UP_S = 20.0
+AFTER_BROKER = ("upkeep", "ingest")
 LISTENING = (
     "http",
     "mqtt",
@@ -56,7 +61,7 @@ def serve(settings: Settings) -> None:
     broker = [] if settings.broker_url else ["broker"]
     notify = ["notify"] if settings.notify_rules else []
     seedlink = ["seedlink"] if settings.seedlink or settings.seedlink_tls else []
-    names = [*broker, "relay", "upkeep", *notify, *seedlink, "web", "ingest"]
+    names = [*broker, "relay", *notify, *seedlink, "web", *AFTER_BROKER]
     listened = ["http", "ingest_metrics", "relay_metrics", "upkeep_metrics"]
     listened += ["notify_metrics"] * len(notify) + ["seedlink", "seedlink_tls", "seedlink_metrics"] * len(seedlink)
     for setting in listened + ["mqtt", "mqtts"] * len(broker):
@@ -74,8 +79,8 @@ async def _serve(settings: Settings, names: list[str]) -> None:
     failed: str | None = None
     try:
         for name in names:
-            if name == "ingest" and children[0].name == "broker":
-                await _wait_for_broker(settings, children[0], stop)
+            if name == AFTER_BROKER[0] and children[0].name == "broker":
+                await _wait_for_broker(settings, children, stop)
             child = Child(name, settings)
             children.append(child)
             await child.start()
@@ -105,10 +110,13 @@ async def _until(stop: asyncio.Event) -> None:
     await stop.wait()
 
 
-async def _wait_for_broker(settings: Settings, child: Child, stop: asyncio.Event) -> None:
+async def _wait_for_broker(settings: Settings, children: Sequence[Child], stop: asyncio.Event) -> None:
+    """Wait until it listens, but not for one that has died, nor when another program could not start."""
     host, port = split_address(settings.mqtt, "mqtt")
     deadline = time.monotonic() + BROKER_UP_S
-    while time.monotonic() < deadline and not stop.is_set() and child.is_running:
+    while time.monotonic() < deadline and not stop.is_set() and children[0].is_running:
+        if any(child.has_failed for child in children):
+            return
         with suppress(OSError):
             _, writer = await asyncio.open_connection("127.0.0.1" if host == "0.0.0.0" else host, port)  # noqa: S104
             writer.close()
@@ -131,6 +139,11 @@ class Child:
     def is_running(self) -> bool:
         """Whether its process lives."""
         return self._process is not None and self._process.returncode is None
+
+    @property
+    def has_failed(self) -> bool:
+        """Whether its process has ended with an error of its own."""
+        return self._process is not None and (self._process.returncode or 0) > 0
 
     async def start(self) -> None:
         """Start the process. It has a session of its own, so that Ctrl-C reaches only the parent."""
