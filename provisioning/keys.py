@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import os
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from cryptography.exceptions import UnsupportedAlgorithm
@@ -69,28 +71,39 @@ def read_file(path: Path, hint: str = "") -> bytes:
 def write_file(path: Path, octets: bytes, mode: int = PRIVATE) -> None:
     """Replace a file whole; it is on the disk when this returns. Raises KeyFileError, and the old one stays.
 
+    Who else writes into the folder meanwhile waits: all drafts of a file have one name, so that none is left behind.
     Links are not followed: on a stick somebody else may have laid one that leads elsewhere.
     """
     draft = path.with_name(f".{path.name}.new")
     try:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, mode)
-        with os.fdopen(descriptor, "wb") as file:
-            os.fchmod(descriptor, mode)
-            file.write(octets)
-            file.flush()
-            os.fsync(descriptor)
-        os.replace(draft, path)
-        _sync_folder(path.parent)
+        with _locking(path.parent) as folder:
+            try:
+                _write_draft(draft, octets, mode)
+                os.replace(draft, path)
+                os.fsync(folder)
+            except OSError:
+                with suppress(OSError):
+                    draft.unlink(missing_ok=True)
+                raise
     except OSError as error:
-        with suppress(OSError):
-            draft.unlink(missing_ok=True)
         raise KeyFileError(f"{path} cannot be written: {error.strerror}", hint="is the disk full?") from error
 
 
-def _sync_folder(folder: Path) -> None:
+def _write_draft(draft: Path, octets: bytes, mode: int) -> None:
+    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, mode)
+    with os.fdopen(descriptor, "wb") as file:
+        os.fchmod(descriptor, mode)
+        file.write(octets)
+        file.flush()
+        os.fsync(descriptor)
+
+
+@contextmanager
+def _locking(folder: Path) -> Iterator[int]:
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
-        os.fsync(descriptor)
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield descriptor
     finally:
         os.close(descriptor)

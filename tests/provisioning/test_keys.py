@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import resource
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -71,3 +72,18 @@ def test_a_link_in_the_drafts_place_is_not_followed(tmp_path: Path) -> None:
     with pytest.raises(KeyFileError):
         write_file(tmp_path / "key.pem", b"new")
     assert theirs.read_bytes() == b"precious"
+
+
+def test_two_who_write_one_file_do_not_disturb_each_other(tmp_path: Path) -> None:
+    """The list of revoked certificates is written by several programs of the fleet."""
+    path, contents = tmp_path / "gateways.crl", (b"one" * 2000, b"two" * 2000)
+    with ThreadPoolExecutor(2) as writers:
+        for done in [writers.submit(_write_often, path, octets) for octets in contents]:
+            done.result(30)
+    assert path.read_bytes() in contents
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def _write_often(path: Path, octets: bytes) -> None:
+    for _ in range(50):
+        write_file(path, octets)
