@@ -25,7 +25,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from images.launcher.launch import tree_digest
+from images.launcher.launch import PROGRAM, tree_digest
 
 SOURCES = (
     "wire",
@@ -96,6 +96,11 @@ def stage(frozen: Path, tree: Path, release: dict[str, Any]) -> None:
     (tree / "release.json").write_text(json.dumps(release, indent=2) + "\n")
 
 
+def start(tree: Path) -> None:
+    """Have the agent start without this environment. Raises CalledProcessError: what does not start is no release."""
+    subprocess.run([tree / PROGRAM, "--version"], env={}, stdout=subprocess.DEVNULL, check=True)  # noqa: S603 - ours
+
+
 def pack(tree: Path, file: Path, when_s: int) -> None:
     """Pack a tree: sorted, owned by root, of one time."""
 
@@ -122,6 +127,7 @@ def build(root: Path, work: Path, out: Path, version: str, commit: str, when_s: 
     what = {"kind": KIND, "version": version, "hardware": [machine]}
     built = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(when_s))
     stage(frozen, work / "tree", what | {"commit": commit, "built": built})
+    start(work / "tree")
     file = out / f"fengsui-edge-{version}-{machine}.tar.xz"
     pack(work / "tree", file, when_s)
     octets = file.read_bytes()

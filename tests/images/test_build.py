@@ -37,6 +37,7 @@ def make_frozen(folder: Path, umask: int) -> Path:
 @pytest.fixture
 def made(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(build, "freeze", lambda _root, work, _when_s: work / "frozen/fengsui-edge")
+    monkeypatch.setattr(build, "start", lambda _tree: None)
 
 
 def make(folder: Path, umask: int = 0o022, version: str = "1.2.3") -> Path:
