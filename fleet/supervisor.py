@@ -61,7 +61,7 @@ def serve(settings: Settings) -> None:
     broker = [] if settings.broker_url else ["broker"]
     notify = ["notify"] if settings.notify_rules else []
     seedlink = ["seedlink"] if settings.seedlink or settings.seedlink_tls else []
-    names = [*broker, "relay", *notify, *seedlink, "web", *AFTER_BROKER]
+    names = [*broker, "relay", *notify, *seedlink, "web"]
     listened = ["http", "ingest_metrics", "relay_metrics", "upkeep_metrics"]
     listened += ["notify_metrics"] * len(notify) + ["seedlink", "seedlink_tls", "seedlink_metrics"] * len(seedlink)
     for setting in listened + ["mqtt", "mqtts"] * len(broker):
@@ -79,11 +79,13 @@ async def _serve(settings: Settings, names: list[str]) -> None:
     failed: str | None = None
     try:
         for name in names:
-            if name == AFTER_BROKER[0] and children[0].name == "broker":
-                await _wait_for_broker(settings, children, stop)
-            child = Child(name, settings)
-            children.append(child)
-            await child.start()
+            children.append(Child(name, settings))
+            await children[-1].start()
+        if not settings.broker_url:
+            await _wait_for_broker(settings, children, stop)
+        for name in AFTER_BROKER:
+            children.append(Child(name, settings))
+            await children[-1].start()
         log.info("console at http://%s/", settings.http)
         failed = await _watch(children, stop)
     finally:

@@ -30,7 +30,7 @@ from fleet.gateways.models import Cursor, Tag
 from fleet.readings.models import Reading, Record
 from fleet.readings.service import series
 from fleet.settings import load, save
-from tests.bench.gateway import PAGE_BYTES
+from tests.bench.gateway import read_resident_mb
 from tests.bench.records import CLOCK, WIDTH, walk
 from tests.fleet.postgres import find_programs, postgresql
 from tests.servers import mosquitto
@@ -100,7 +100,7 @@ def _drain(folder: Path, services: Services, samples: int) -> Drained:
         )
         agent = _start(stack, folder, ["edge.cli", "run", "--config", str(config), "--data", str(folder / "edge")])
         time.sleep(IDLE_S)
-        before = _resident_mb(agent)
+        before = read_resident_mb(agent.pid)
         _start(stack, folder, ["fleet.cli", "ingest", "--data", str(folder / "fleet")])
         drained = _watch(services, epoch, samples // WIDTH, agent, before)
     with services.database.reading() as session:
@@ -122,7 +122,7 @@ def _watch(services: Services, epoch: str, head: int, agent: subprocess.Popen[by
         now = time.monotonic()
         moved_at = now if seen > committed else moved_at
         committed = seen
-        most_mb = max(most_mb, _resident_mb(agent))
+        most_mb = max(most_mb, read_resident_mb(agent.pid))
         if first is None and committed:
             first = (now, committed)
         if now - moved_at > STALLED_S:
@@ -160,10 +160,6 @@ def _start(stack: ExitStack, folder: Path, words: list[str]) -> subprocess.Popen
 def _end(process: subprocess.Popen[bytes]) -> None:
     process.terminate()
     process.wait(20)
-
-
-def _resident_mb(process: subprocess.Popen[bytes]) -> float:
-    return int(Path(f"/proc/{process.pid}/statm").read_text().split()[1]) * PAGE_BYTES / 1e6
 
 
 def _committed(services: Services, epoch: str) -> int:

@@ -72,6 +72,17 @@ class Window(msgspec.Struct, frozen=True, kw_only=True):
         return 100 * got / (due * instruments.devices)
 
 
+def read_cpu_s(pid: int) -> float:
+    """CPU time in seconds that all threads of a process have taken."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / TICKS_PER_S
+
+
+def read_resident_mb(pid: int) -> float:
+    """Resident memory of a process in 10^6 octets."""
+    return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * PAGE_BYTES / 1e6
+
+
 class Gateway:
     """A running agent. ``cores`` are those it may use, all if empty."""
 
@@ -82,13 +93,12 @@ class Gateway:
     @property
     def cpu_s(self) -> float:
         """CPU time that all threads of the agent have taken."""
-        fields = Path(f"/proc/{self._process.pid}/stat").read_text().rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / TICKS_PER_S
+        return read_cpu_s(self._process.pid)
 
     @property
     def resident_mb(self) -> float:
         """Resident memory in 10^6 octets."""
-        return int(Path(f"/proc/{self._process.pid}/statm").read_text().split()[1]) * PAGE_BYTES / 1e6
+        return read_resident_mb(self._process.pid)
 
     def watch(self, seconds: float) -> Window:
         """Let it run, and count what was read meanwhile once it has had the time to arrive."""

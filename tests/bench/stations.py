@@ -13,8 +13,8 @@ from itertools import pairwise
 from pathlib import Path
 
 from edge.waves.hours import Hours
-from tests.bench.gateway import PAGE_BYTES, TICKS_PER_S, end
-from tests.edge.stations.site import records, ridgecrest
+from tests.bench.gateway import end, read_cpu_s, read_resident_mb
+from tests.edge.stations.site import is_heard, records, ridgecrest
 from tests.servers import free_port
 from wire.record import Lane, QuakeRecord
 
@@ -79,18 +79,14 @@ class Seen:
 
     def __init__(self, agent: subprocess.Popen[bytes]) -> None:
         self._agent = agent
-        self._began_s, self._began_cpu_s = time.monotonic(), self._cpu_s()
+        self._began_s, self._began_cpu_s = time.monotonic(), read_cpu_s(self._agent.pid)
         self.core_pct = self.resident_mb = 0.0
         self.lost = self.told = 0
 
     def look(self) -> None:
         """Note what it has taken since it was first seen."""
-        self.core_pct = 100 * (self._cpu_s() - self._began_cpu_s) / (time.monotonic() - self._began_s)
-        self.resident_mb = int(Path(f"/proc/{self._agent.pid}/statm").read_text().split()[1]) * PAGE_BYTES / 1e6
-
-    def _cpu_s(self) -> float:
-        fields = Path(f"/proc/{self._agent.pid}/stat").read_text().rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / TICKS_PER_S
+        self.core_pct = 100 * (read_cpu_s(self._agent.pid) - self._began_cpu_s) / (time.monotonic() - self._began_s)
+        self.resident_mb = read_resident_mb(self._agent.pid)
 
 
 def _run(stations: int, *, is_recorded: bool = True) -> Seen:
@@ -124,7 +120,7 @@ def _agent(folder: Path, config: Path, ports: Sequence[int]) -> Iterator[subproc
     command = [sys.executable, "-m", "edge.cli", "run", "--config", str(config), "--data", str(folder / "data")]
     with (folder / "edge.log").open("wb") as log, subprocess.Popen(command, stderr=log, stdout=log) as agent:
         deadline = time.monotonic() + STARTS_S
-        while not all(f":{port:04X} " in Path("/proc/net/udp").read_text("ascii") for port in ports):
+        while not all(map(is_heard, ports)):
             if agent.poll() is not None or time.monotonic() > deadline:
                 end(agent)
                 raise RuntimeError(f"the agent does not listen: {(folder / 'edge.log').read_text()[-2000:]}")

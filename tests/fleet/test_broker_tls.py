@@ -23,6 +23,7 @@ from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.x509.oid import NameOID
 
+from edge.broker import BrokerClient
 from fleet import broker, mosquitto
 from fleet.authority.store import to_datetime
 from fleet.bootstrap import Services, bootstrap
@@ -45,16 +46,6 @@ from wire.topics import Down, Up, down_filter, format_topic
 
 OTHER = "gw-other-0001"
 NS = 1_000_000_000
-
-
-class Caller(aiomqtt.Client):
-    """A client that is told when it is turned away without an answer, as TLS does: aiomqtt waits its time-out out."""
-
-    def _on_disconnect(self, client: Any, userdata: Any, flags: Any, reason: Any, properties: Any = None) -> None:
-        if not self._connected.done():
-            self._connected.set_exception(aiomqtt.MqttCodeError(reason, "closed before an answer"))
-            self._connected.exception()  # seen: nobody may be waiting any more
-        super()._on_disconnect(client, userdata, flags, reason, properties)
 
 
 class Site:
@@ -88,7 +79,7 @@ class Site:
     async def gateway(self, context: ssl.SSLContext, name: str = edge.GATEWAY, **more: Any) -> Any:
         host, port = self.secure
         more = {"timeout": 5, **more}
-        async with Caller(
+        async with BrokerClient(
             host, port, identifier=name, tls_context=context, protocol=aiomqtt.ProtocolVersion.V311,
             clean_session=True, **more,
         ) as connected:  # fmt: skip

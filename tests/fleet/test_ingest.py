@@ -40,8 +40,6 @@ from wire.record import Lane
 from wire.topics import Down, Up, format_topic
 
 STARTS_S = 20.0
-ONE_DATABASE = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
-"""It is the worker that matters here, not the database."""
 
 
 @pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.peer)])
@@ -163,7 +161,6 @@ async def test_a_worker_that_is_killed_is_replaced_and_its_gateways_are_greeted(
     assert (desk.count("worker_deaths"), desk.count("dropped")) == (1, 1)
 
 
-@ONE_DATABASE
 async def test_a_worker_that_died_while_nothing_was_to_do_is_noticed_by_the_next_turn(desk: Desk) -> None:
     async with desk.running():
         session = await desk.open()
@@ -176,7 +173,6 @@ async def test_a_worker_that_died_while_nothing_was_to_do_is_noticed_by_the_next
         assert await desk.open() != session
 
 
-@ONE_DATABASE
 async def test_a_worker_that_cannot_be_started_is_tried_again(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as broken:
         broken.setattr(sys, "executable", "/nowhere/python")
@@ -187,7 +183,6 @@ async def test_a_worker_that_cannot_be_started_is_tried_again(desk: Desk, monkey
     await running.__aexit__(None, None, None)
 
 
-@ONE_DATABASE
 async def test_a_worker_ends_with_its_shard(desk: Desk) -> None:
     async with desk.running():
         await desk.open()
@@ -197,7 +192,6 @@ async def test_a_worker_ends_with_its_shard(desk: Desk) -> None:
         os.kill(pid, 0)
 
 
-@ONE_DATABASE
 async def test_a_worker_that_does_not_end_is_killed(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("fleet.shard.END_WITHIN_S", 0.1)
     async with desk.running():

@@ -13,7 +13,7 @@ from fleet.errors import SetupError
 from fleet.settings import Settings
 from tests.servers import free_port
 
-NAMES = ["broker", "relay", "web", "upkeep", "ingest"]
+NAMES = ["broker", "relay", "web"]
 
 
 class FakeChild(supervisor.Child):
@@ -70,7 +70,7 @@ def test_upkeep_and_ingest_start_once_the_broker_is_up_and_it_ends_after_all_oth
     assert told[:up] == ["broker starts", "relay starts", "web starts"]
     assert told[up + 1 : run] == ["upkeep starts", "ingest starts"]
     assert told[-1] == "broker has ended"
-    assert len(told) == 2 * len(NAMES) + 2
+    assert len(told) == 2 * len([*NAMES, *supervisor.AFTER_BROKER]) + 2
 
 
 def test_program_that_cannot_start_ends_the_start_though_the_broker_takes_its_time(

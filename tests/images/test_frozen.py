@@ -14,33 +14,10 @@ from images.bundle.build import freeze, stage
 from images.launcher.launch import PROGRAM
 from seismic import miniseed
 from seismic.packet import Packet
+from tests.edge.stations.site import SHAKE_CONFIG
 
 ROOT = Path(__file__).parents[2]
 RECORDING = ROOT / "lab/recordings/ridgecrest-2019-CI.CCC.csv"
-CONFIG = """
-[gateway]
-id = "gw-test-0001"
-[uplink]
-url = "mqtt://127.0.0.1:1883"
-[[bus]]
-name = "shake"
-kind = "raspberry_shake"
-url = "udp://127.0.0.1:8888"
-[[device]]
-name = "shake-01"
-bus = "shake"
-profile = "raspberryshake_rs4d"
-[[station]]
-name = "base"
-network = "AM"
-station = "TEST"
-[[station.channels]]
-code = "ENZ"
-tag = "shake-01.az"
-sensitivity = 384500
-azimuth = 0
-dip = -90
-"""
 
 
 def _has_library() -> bool:
@@ -67,7 +44,7 @@ def test_frozen_agent_knows_its_instruments_reads_a_configuration_and_measures_a
     profiles = {path.stem for path in (ROOT / "drivers/profiles").glob("*.toml")}
     known = ask("profile", "list")
     assert not [name for name in profiles if name not in known]
-    (tmp_path / "gateway.toml").write_text(CONFIG)
+    (tmp_path / "gateway.toml").write_text(SHAKE_CONFIG.format(mqtt=1883, shake=8888))
     ask("check", str(tmp_path / "gateway.toml"))
     assert json.loads(ask("quake", str(RECORDING)))["pga_gal"] == pytest.approx(509.8, rel=0.015)
     (tmp_path / "ridgecrest.mseed").write_bytes(_write_miniseed())

@@ -38,11 +38,11 @@ def test_the_agent_is_ready_lives_and_is_started_again_when_it_stands_still(tmp_
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
         systemd.bind(str(tmp_path / "systemd"))
         systemd.settimeout(30)
-        with yard.launched("--watchdog-s", "5", NOTIFY_SOCKET=str(tmp_path / "systemd")):
+        with yard.launched("--watchdog-s", "8", NOTIFY_SOCKET=str(tmp_path / "systemd")):
             while systemd.recv(4096) != b"READY=1":
                 pass
             os.kill(int((tmp_path / "agent").read_text()), signal.SIGSTOP)
             until(lambda: yard.log().count("starts 1.0") == 2, "another start")
             while systemd.recv(4096) != b"READY=1":
                 pass
-    assert "gave no sign of life for 5 s" in yard.log()
+    assert "gave no sign of life for 8 s" in yard.log()

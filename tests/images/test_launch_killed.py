@@ -42,7 +42,7 @@ def test_killed_before_every_durable_step_it_comes_back(tmp_path: Path, body: st
     for step in range(MOST_STEPS):
         yard = Yard(tmp_path / str(step))
         yard.fill("a", "1.0", LIVES)
-        yard.order("2.0", yard.fill("b", "2.0", body), tries=tries, confirm_s=0.3 if body is LIVES else 20.0)
+        yard.order("2.0", yard.fill("b", "2.0", body), tries=tries, confirm_s=0.6 if body is LIVES else 20.0)
         was_killed = run_killed(yard, step)
         count = len(yard.starts)
         with yard.launched():

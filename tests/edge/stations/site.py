@@ -30,6 +30,46 @@ SENSITIVITY = 1_000_000
 RIDGECREST = Path(__file__).parents[3] / "lab" / "recordings" / "ridgecrest-2019-CI.CCC.csv"
 TEMPLATE = {"name": "earthquake", "of": ["quake-1.intensity_gb"], "outputs": {"vi": ["siren"]}}
 Counts = tuple[int, ...]
+SHAKE_CONFIG = """
+[gateway]
+id = "gw-test-0001"
+[uplink]
+url = "mqtt://127.0.0.1:{mqtt}"
+[health]
+listen = ""
+[[bus]]
+name = "shake"
+kind = "raspberry_shake"
+url = "udp://127.0.0.1:{shake}"
+[[device]]
+name = "shake-01"
+bus = "shake"
+profile = "raspberryshake_rs4d"
+[[station]]
+name = "base"
+network = "AM"
+station = "TEST"
+location = "00"
+[[station.channels]]
+code = "ENZ"
+tag = "shake-01.az"
+sensitivity = 384500
+azimuth = 0
+dip = -90
+[[station.channels]]
+code = "ENN"
+tag = "shake-01.an"
+sensitivity = 384500
+azimuth = 0
+dip = 0
+[[station.channels]]
+code = "ENE"
+tag = "shake-01.ae"
+sensitivity = 384500
+azimuth = 90
+dip = 0
+"""
+"""Of an agent whose one station is a Raspberry Shake that sends to a port of its own."""
 
 
 @functools.cache
@@ -170,3 +210,8 @@ def quakes(folder: Path) -> list[QuakeRecord]:
 
 
 __all__ = ("NOON", "RATE_HZ", "STEP_NS", "Clocks", "S", "Site", "configuration", "quakes", "quiet", "records")
+
+
+def is_heard(port: int) -> bool:
+    """Whether somebody has a UDP port open."""
+    return f":{port:04X} " in Path("/proc/net/udp").read_text("ascii")

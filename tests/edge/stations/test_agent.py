@@ -11,49 +11,10 @@ from pathlib import Path
 
 from edge.waves.hours import Hours
 from seismic.packet import NS
-from tests.edge.stations.site import records
+from tests.edge.stations.site import SHAKE_CONFIG, is_heard, records
 from tests.servers import free_port
 from wire.record import AuditRecord, Lane, ScanRecord
 
-CONFIG = """
-[gateway]
-id = "gw-test-0001"
-[uplink]
-url = "mqtt://127.0.0.1:{mqtt}"
-[health]
-listen = ""
-[[bus]]
-name = "shake"
-kind = "raspberry_shake"
-url = "udp://127.0.0.1:{shake}"
-[[device]]
-name = "shake-01"
-bus = "shake"
-profile = "raspberryshake_rs4d"
-[[station]]
-name = "base"
-network = "AM"
-station = "TEST"
-location = "00"
-[[station.channels]]
-code = "ENZ"
-tag = "shake-01.az"
-sensitivity = 384500
-azimuth = 0
-dip = -90
-[[station.channels]]
-code = "ENN"
-tag = "shake-01.an"
-sensitivity = 384500
-azimuth = 0
-dip = 0
-[[station.channels]]
-code = "ENE"
-tag = "shake-01.ae"
-sensitivity = 384500
-azimuth = 90
-dip = 0
-"""
 LINES, LINE_S, EACH = 16, 0.25, 25
 
 
@@ -68,14 +29,9 @@ def send(port: int, began_s: float) -> None:
                 wire.sendto(text.encode("ascii"), ("127.0.0.1", port))
 
 
-def is_heard(port: int) -> bool:
-    """Whether somebody has a UDP port open."""
-    return f":{port:04X} " in Path("/proc/net/udp").read_text("ascii")
-
-
 def test_agent_keeps_every_sample_of_a_station_in_its_ring_and_closes_it_when_it_is_stopped(tmp_path: Path) -> None:
     shake, config, data = free_port(), tmp_path / "gateway.toml", tmp_path / "data"
-    config.write_text(CONFIG.format(mqtt=free_port(), shake=shake))
+    config.write_text(SHAKE_CONFIG.format(mqtt=free_port(), shake=shake))
     command = [sys.executable, "-m", "edge.cli", "run", "--config", str(config), "--data", str(data)]
     with (tmp_path / "agent.log").open("wb") as log, subprocess.Popen(command, stderr=log, stdout=log) as agent:
         while not is_heard(shake):
