@@ -14,9 +14,6 @@ from tests.browser.district import PARK, PASSWORD, QUAKE, SILENT, USER, WEATHER,
 
 ROOT = Path(__file__).parents[2]
 PICTURES = ROOT / "build" / "pictures"
-wants_pictures = pytest.mark.skipif(
-    "FENGSUI_PICTURES" not in os.environ, reason="only takes pictures: make pictures, the pages are checked by others"
-)
 PAGES = (
     "/", "/gateways", f"/gateways/{PARK}", f"/gateways/{SILENT}", f"/gateways/{PARK}/tags/t-101.level",
     "/alarms", "/alarms?state=journal", "/alarms/notifications", "/relay", f"/gateways/{SILENT}/losses",
@@ -357,7 +354,6 @@ def test_pages_are_whole_without_any_script(
 # pictures
 
 
-@wants_pictures
 def test_pictures_for_the_documentation(
     browser: Browser, address: str, pass_cookies: list[dict[str, object]], watch: Watch
 ) -> None:
